@@ -1,0 +1,108 @@
+"""What a backend is: a setting that can be opened on a model, and the endpoint that opening it gives."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from mindgap.errors import ConfigError
+from mindgap.records import Completion, Message, OptionScores, OptionsRequest, Request
+
+Capability = Literal["generate", "loglikelihood", "residual", "features"]
+"""`generate`: text. `loglikelihood`: scores of given texts. `residual`: vectors added inside the model, and
+activations read from it. `features`: SAE features."""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model, and what each backend calls it (`conf/model/*.yaml`).
+
+    name: short name, used in folders and tables.
+    hf_id: Hugging Face id or local folder for `backend=local`; null if it has none.
+    revision: hub revision of `hf_id`; part of every content key.
+    embedded: the model travels in an installed package; `hf_id` is then ignored.
+    litellm_id: the name litellm knows it by, for `backend=litellm`.
+    goodfire_id: the name Goodfire's API knows it by, for `backend=goodfire`.
+    sae: release of a sparse autoencoder for it; null if there is none.
+    parameters_b: size in billions of parameters, to estimate memory before loading.
+    option_scoring: how options of an item are scored by log-likelihood.
+    """
+
+    name: str
+    hf_id: str | None = None
+    revision: str | None = None
+    embedded: bool = False
+    litellm_id: str | None = None
+    goodfire_id: str | None = None
+    sae: str | None = None
+    parameters_b: float | None = None
+    option_scoring: str = "continuation"
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigError("model.name is empty: give the model a short name, it is used in folders and tables")
+        if self.option_scoring not in ("continuation", "letter", "none"):
+            raise ConfigError(
+                f"model.option_scoring={self.option_scoring!r}: choose continuation, letter or none"
+            )
+
+
+class Endpoint(Protocol):
+    """An open backend: one model, ready to answer. Single-threaded unless it says otherwise."""
+
+    @property
+    def identity(self) -> str:
+        """Backend, model, revision or weights hash and numeric type, as one string: goes into every content key."""
+
+    @property
+    def can(self) -> frozenset[Capability]:
+        """What this endpoint supports for this model."""
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        """Yield `(index into requests, completion)` as each one finishes, in any order.
+
+        A request that fails yields a completion with `error` set; it never yields unsteered text for a steered
+        request. Closing the iterator early drops what is in flight.
+        """
+
+    def loglikelihood(self, requests: Sequence[OptionsRequest]) -> Iterator[tuple[int, OptionScores]]:
+        """Yield `(index, scores)` as groups finish. Needs `loglikelihood` in `can`."""
+
+
+@runtime_checkable
+class SteerableEndpoint(Endpoint, Protocol):
+    """An endpoint whose residual stream can be read; the ones with `residual` in `can`."""
+
+    @property
+    def layers(self) -> int:
+        """Number of transformer blocks."""
+
+    @property
+    def d_model(self) -> int:
+        """Width of the residual stream."""
+
+    def residuals(self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int) -> np.ndarray:
+        """Mean residual stream over the response tokens, at the output of block `layer`.
+
+        texts: pairs (messages, response). Returns float32 `[len(texts), d_model]`; a row is NaN where the
+        response has no tokens.
+        """
+
+    def residual_norms(self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int) -> np.ndarray:
+        """Euclidean norms of the residual stream at every response token of all `texts`: float32 `[tokens]`."""
+
+
+class Backend(Protocol):
+    """A backend's settings (`conf/backend/*.yaml`). Importing the class must not import torch or a client."""
+
+    def lacks(self, model: ModelSpec, needs: frozenset[Capability]) -> list[str]:
+        """What is missing *here* to run `model` with `needs`, one thing a sentence; empty if it can run now.
+
+        Spends nothing and loads nothing: it is called while the configuration is checked.
+        """
+
+    def open(self, model: ModelSpec) -> Endpoint:
+        """Load or connect. Raises `UnavailableError` with the words of `lacks` where it cannot."""

@@ -1,0 +1,13 @@
+"""Errors whose message is written for the user: shown without a traceback."""
+
+
+class MindgapError(Exception):
+    """Base of all errors that a user can mend. The message says what is wrong, where, and what would work."""
+
+
+class ConfigError(MindgapError):
+    """A setting that cannot be right: found before anything is spent. Exit code 2."""
+
+
+class UnavailableError(MindgapError):
+    """Something this machine lacks: weights, a key, an extra, memory."""

@@ -1,0 +1,1 @@
+"""Turn a response into behaviour and coherence scores."""

@@ -1,0 +1,23 @@
+"""What a judge is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Protocol
+
+from mindgap.records import JudgeRequest, Judgement
+
+
+class Judge(Protocol):
+    """A judge's settings and its one verb (`conf/judge/*.yaml`)."""
+
+    @property
+    def name(self) -> str:
+        """Short name for tables, e.g. `gpt-4o-mini` or `proxy`."""
+
+    @property
+    def identity(self) -> str:
+        """Everything about the judge that can change a score (model, prompt version, settings): part of the key."""
+
+    def judge(self, requests: Sequence[JudgeRequest]) -> Iterator[tuple[int, Judgement]]:
+        """Yield `(index, judgement)` as each is done, in any order. A failure is a missing score with its reason."""

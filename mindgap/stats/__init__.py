@@ -1,0 +1,1 @@
+"""Statistics for clustered, paired samples."""

@@ -1,0 +1,1 @@
+"""What an intervention is, no matter where it runs."""
