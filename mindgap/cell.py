@@ -1,0 +1,38 @@
+"""A cell: all samples of one (model, method, strength), as trackers and reports receive it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from mindgap.records import Record
+from mindgap.stats.estimate import Estimate
+
+
+@dataclass(frozen=True)
+class CellResult:
+    """One finished or failed cell.
+
+    name: unique within the sweep, readable, also the folder's name. sweep: the sweep's name = W&B group.
+    judge: name of the judge whose scores the metrics rest on. dose: largest relative dose over the queries, None
+    where the method steers nothing. config: resolved, secrets masked. metrics: by name, in display order.
+    counts: generated, cached, errors, unparsed, behaviour_missing, coherence_missing … reason: why it failed.
+    """
+
+    name: str
+    sweep: str
+    model: str
+    method: str
+    label: str
+    strength: str
+    judge: str
+    status: Literal["finished", "failed"]
+    folder: Path
+    reason: str | None = None
+    dose: float | None = None
+    seconds: float = 0.0
+    config: dict[str, Any] = field(default_factory=dict)
+    metrics: dict[str, Estimate] = field(default_factory=dict)
+    counts: dict[str, int] = field(default_factory=dict)
+    records: tuple[Record, ...] = ()
