@@ -45,9 +45,7 @@ class ModelSpec:
         if not self.name:
             raise ConfigError("model.name is empty: give the model a short name, it is used in folders and tables")
         if self.option_scoring not in ("continuation", "letter", "none"):
-            raise ConfigError(
-                f"model.option_scoring={self.option_scoring!r}: choose continuation, letter or none"
-            )
+            raise ConfigError(f"model.option_scoring={self.option_scoring!r}: choose continuation, letter or none")
 
 
 class Endpoint(Protocol):
@@ -97,6 +95,10 @@ class SteerableEndpoint(Endpoint, Protocol):
 
 class Backend(Protocol):
     """A backend's settings (`conf/backend/*.yaml`). Importing the class must not import torch or a client."""
+
+    @property
+    def name(self) -> str:
+        """The name of its YAML file, for messages."""
 
     def lacks(self, model: ModelSpec, needs: frozenset[Capability]) -> list[str]:
         """What is missing *here* to run `model` with `needs`, one thing a sentence; empty if it can run now.

@@ -19,5 +19,8 @@ class Judge(Protocol):
     def identity(self) -> str:
         """Everything about the judge that can change a score (model, prompt version, settings): part of the key."""
 
+    def lacks(self) -> list[str]:
+        """What is missing here to judge, one thing a sentence; empty if it can judge now. Spends nothing."""
+
     def judge(self, requests: Sequence[JudgeRequest]) -> Iterator[tuple[int, Judgement]]:
         """Yield `(index, judgement)` as each is done, in any order. A failure is a missing score with its reason."""

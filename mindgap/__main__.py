@@ -1,0 +1,55 @@
+"""`python -m mindgap`: Hydra's entry point, wrapped so that a user's mistake is one short message.
+
+Heavy imports happen after the configuration is valid; `--help` imports next to nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
+
+
+def config_folder() -> Path:
+    """Folder of the built-in configuration: inside the installed package, or at the top of a checkout."""
+    package = Path(__file__).resolve().parent
+    return package / "conf" if (package / "conf" / "config.yaml").is_file() else package.parent / "conf"
+
+
+def job(config: DictConfig) -> None:
+    """One Hydra job."""
+    from mindgap.sweep import run_job
+
+    run_job(config)
+
+
+def main() -> None:
+    """Run what the command line asks for. Exit codes: 0 done, 1 a cell failed, 2 cannot run, 130 interrupted."""
+    arguments = sys.argv[1:]
+    if any(argument in ("-h", "--help") for argument in arguments):
+        from mindgap.help import page
+
+        print(page(config_folder()))
+        return
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands exceptions on instead of printing them
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    import hydra
+
+    from mindgap.explain import UserMistake, explain
+
+    try:
+        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(job)()
+    except KeyboardInterrupt:
+        print("\nmindgap: stopped. What is finished is kept: the same command goes on from here.", file=sys.stderr)
+        sys.exit(130)
+    except UserMistake as mistake:
+        print(f"mindgap: {explain(mistake, config_folder())}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,164 @@
+"""Run a Hugging Face causal LM on this machine. Importing this module loads no torch; opening a model does."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mindgap.backends.base import Capability, ModelSpec
+from mindgap.errors import ConfigError, UnavailableError
+from mindgap.records import Completion, Message, OptionScores, OptionsRequest, Request
+
+if TYPE_CHECKING:
+    from mindgap.backends.local.engine import Engine
+
+ENGINE_VERSION = 1
+"""Part of every content key. Raise it when a change alters what the engine answers."""
+
+CAN: frozenset[Capability] = frozenset({"generate", "loglikelihood", "residual"})
+
+
+@dataclass(frozen=True)
+class LocalBackend:
+    """`backend=local`: transformers on this machine's CPU or GPU.
+
+    device: auto, cpu, cuda, cuda:1 … dtype: auto (float32 on a CPU, bfloat16 on a GPU), float32, bfloat16, float16.
+    max_rows: most requests in one batch; null = 64 on a CPU, 256 on a GPU. Memory may lower it.
+    """
+
+    device: str = "auto"
+    dtype: str = "auto"
+    max_rows: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.dtype not in ("auto", "float32", "bfloat16", "float16"):
+            raise ConfigError(f"backend.dtype={self.dtype!r}: choose auto, float32, bfloat16 or float16")
+        if self.max_rows is not None and self.max_rows < 1:
+            raise ConfigError(f"backend.max_rows must be at least 1, not {self.max_rows}")
+
+    @property
+    def name(self) -> str:
+        return "local"
+
+    def lacks(self, model: ModelSpec, needs: frozenset[Capability]) -> list[str]:
+        """See `Backend.lacks`."""
+        missing = []
+        if absent := [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]:
+            missing.append(f"the packages {' and '.join(absent)}: pip install 'mindgap[local]'")
+        if not model.embedded:
+            missing += _lacks_weights(model)
+        if "features" in needs:
+            missing.append("steering by SAE features, which this version cannot do locally")
+        return missing
+
+    def open(self, model: ModelSpec) -> LocalEndpoint:
+        """Load the model, or hand out the one that this process has loaded already."""
+        if missing := self.lacks(model, frozenset()):
+            raise UnavailableError(f"backend=local cannot run model={model.name}: it lacks {'; '.join(missing)}")
+        return _open(self, model)
+
+
+@cache
+def _open(backend: LocalBackend, model: ModelSpec) -> LocalEndpoint:
+    from mindgap.backends.local.engine import Engine
+    from mindgap.backends.local.load import load
+
+    loaded = load(model, device=backend.device, dtype=backend.dtype)
+    on_cpu = next(loaded.model.parameters()).device.type == "cpu"
+    engine = Engine(loaded.model, loaded.tokenizer, max_rows=backend.max_rows or (64 if on_cpu else 256))
+    return LocalEndpoint(engine, f"local{ENGINE_VERSION}/{loaded.identity}")
+
+
+@dataclass(frozen=True)
+class LocalEndpoint:
+    """A loaded model. One thread at a time."""
+
+    engine: Engine
+    identity: str
+    can: frozenset[Capability] = CAN
+
+    @property
+    def layers(self) -> int:
+        return self.engine.layers
+
+    @property
+    def d_model(self) -> int:
+        return self.engine.d_model
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        return self.engine.generate(requests)
+
+    def loglikelihood(self, requests: Sequence[OptionsRequest]) -> Iterator[tuple[int, OptionScores]]:
+        from mindgap.backends.local.scoring import loglikelihood
+
+        return loglikelihood(self.engine, requests)
+
+    def residuals(self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int) -> np.ndarray:
+        """See `SteerableEndpoint.residuals`."""
+        means = np.full((len(texts), self.d_model), np.nan, dtype=np.float32)
+        for index, residual in self._response_residuals(texts, layer):
+            if len(residual):
+                means[index] = residual.mean(0)
+        return means
+
+    def residual_norms(self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int) -> np.ndarray:
+        """See `SteerableEndpoint.residual_norms`."""
+        norms = [np.linalg.norm(residual, axis=1) for _, residual in self._response_residuals(texts, layer)]
+        return np.concatenate(norms) if norms else np.empty(0, dtype=np.float32)
+
+    def _response_residuals(
+        self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int
+    ) -> Iterator[tuple[int, np.ndarray]]:
+        from mindgap.backends.local.reading import response_residuals
+
+        return response_residuals(self.engine, texts, layer)
+
+
+def _lacks_weights(model: ModelSpec) -> list[str]:
+    """What stands between a model that is not embedded and this machine: its id, its files, the memory."""
+    if model.hf_id is None:
+        return ["a Hugging Face id or folder (model.hf_id)"]
+    missing = []
+    if not Path(model.hf_id).expanduser().is_dir() and not _in_hub_cache(model):
+        missing.append(f"the weights: hf download {model.hf_id}, or model.hf_id=/folder/with/them")
+    if model.parameters_b is not None:
+        need = model.parameters_b * 2 * 1.2  # 2 bytes a parameter, a fifth more for the KV cache and activations
+        if (have := _memory_gb()) < need:
+            missing.append(f"memory: about {need:.0f} GB needed, {have:.0f} GB here")
+    return missing
+
+
+def _in_hub_cache(model: ModelSpec) -> bool:
+    """Whether the model's configuration lies in the Hugging Face cache; asks no network."""
+    if importlib.util.find_spec("huggingface_hub") is None or model.hf_id is None:
+        return False
+    from huggingface_hub import try_to_load_from_cache
+
+    return isinstance(try_to_load_from_cache(model.hf_id, "config.json", revision=model.revision), str)
+
+
+def _memory_gb() -> float:
+    """Memory of the largest GPU if there is one, else of this machine, in GB. Loads no torch."""
+    import psutil
+
+    if smi := _gpu_memory_gb():
+        return smi
+    return psutil.virtual_memory().total / 1e9
+
+
+def _gpu_memory_gb() -> float:
+    import shutil
+    import subprocess
+
+    if shutil.which("nvidia-smi") is None:
+        return 0.0
+    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
+    answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
+    sizes = [float(line) for line in answer.stdout.split() if line.isdigit()]
+    return sum(sizes) * 1024**2 / 1e9

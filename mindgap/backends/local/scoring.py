@@ -1,0 +1,126 @@
+"""Log-likelihood of given replies, under the same steering as generation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+import torch
+
+from mindgap.backends.local import chat
+from mindgap.backends.local.cache import SlotCache
+from mindgap.backends.local.engine import PROMPT_TOKENS_PER_PASS, Engine
+from mindgap.backends.local.steering import Steering, build_tables
+from mindgap.records import OptionScores, OptionsRequest
+
+LOGITS_PER_PASS = 64 * 2**20
+"""Most logits one scoring pass may produce; bounds its memory to about 0.75 GB in float32."""
+
+
+@dataclass(frozen=True)
+class _Continuation:
+    """One option to score: number `option` of request `index`."""
+
+    index: int
+    option: int
+    tokens: list[int]
+
+
+@dataclass(frozen=True)
+class _Prefix:
+    """A prompt under the steering of request `index`, and the options that follow it."""
+
+    prompt: list[int]
+    index: int
+    continuations: list[_Continuation] = field(default_factory=list)
+
+    @property
+    def longest(self) -> int:
+        return max((len(continuation.tokens) for continuation in self.continuations), default=0)
+
+
+@torch.inference_mode()
+def loglikelihood(engine: Engine, requests: Sequence[OptionsRequest]) -> Iterator[tuple[int, OptionScores]]:
+    """Log-likelihood of every option of every request.
+
+    Yields `(index, scores)` when the last option of a request is done. A prompt under the same steering is read
+    once for all options that follow it, also across requests.
+    """
+    sums = [[0.0] * len(request.options) for request in requests]
+    encoded = [[chat.encode(engine.tokenizer, option) for option in request.options] for request in requests]
+    left = [sum(map(bool, options)) for options in encoded]
+    steering = Steering(
+        engine.blocks,
+        build_tables([r.edits for r in requests], engine.layers, engine.d_model, engine.device, engine.dtype),
+    )
+    for index in range(len(requests)):
+        if not left[index]:
+            yield index, OptionScores(tuple(sums[index]), tuple(map(len, encoded[index])))
+    for group in _scoring_groups(engine, _prefixes(engine, requests, encoded)):
+        for continuation, total in _score(engine, group, steering):
+            index = continuation.index
+            sums[index][continuation.option] = total
+            left[index] -= 1
+            if not left[index]:
+                yield index, OptionScores(tuple(sums[index]), tuple(map(len, encoded[index])))
+
+
+def _prefixes(engine: Engine, requests: Sequence[OptionsRequest], encoded: list[list[list[int]]]) -> list[_Prefix]:
+    """Every distinct (prompt, steering) with the options that follow it, longest first."""
+    prefixes: dict[tuple[object, ...], _Prefix] = {}
+    for index, (request, options) in enumerate(zip(requests, encoded, strict=True)):
+        prompt = chat.encode_prompt(engine.tokenizer, request.messages)
+        if len(prompt) + max(map(len, options), default=0) > engine.context:
+            raise ValueError(f"a text to score exceeds the model's context of {engine.context} tokens")
+        key = (tuple(prompt), *(edit.key for edit in request.edits))
+        prefix = prefixes.setdefault(key, _Prefix(prompt, index))
+        prefix.continuations.extend(_Continuation(index, n, tokens) for n, tokens in enumerate(options) if tokens)
+    return sorted(
+        (prefix for prefix in prefixes.values() if prefix.continuations),
+        key=lambda prefix: (len(prefix.prompt), prefix.longest),
+        reverse=True,
+    )
+
+
+def _scoring_groups(engine: Engine, prefixes: list[_Prefix]) -> Iterator[list[_Prefix]]:
+    """Groups that fit one pass over prompts and one over options. A prefix with many options is split."""
+    group: list[_Prefix] = []
+    for prefix in prefixes:
+        longest = max([prefix.longest, *(one.longest for one in group)])
+        width = max([len(prefix.prompt), *(len(one.prompt) for one in group)])
+        logits = longest * int(engine.config.vocab_size)
+        most = min(PROMPT_TOKENS_PER_PASS // longest, LOGITS_PER_PASS // logits, engine.rows_in_memory(width + longest))
+        rows = sum(len(one.continuations) for one in group)
+        if group and (rows + len(prefix.continuations) > most or width * (len(group) + 1) > PROMPT_TOKENS_PER_PASS):
+            yield group
+            group = []
+        step = max(1, most)
+        for start in range(step, len(prefix.continuations), step):
+            yield [replace(prefix, continuations=prefix.continuations[start : start + step])]
+        group.append(replace(prefix, continuations=prefix.continuations[:step]))
+    if group:
+        yield group
+
+
+def _score(engine: Engine, group: list[_Prefix], steering: Steering) -> Iterator[tuple[_Continuation, float]]:
+    """Read the prompts once, copy their slots to one row per option, append the options, sum their logprobs."""
+    rows = [(slot, continuation) for slot, prefix in enumerate(group) for continuation in prefix.continuations]
+    width = max(len(prefix.prompt) for prefix in group)
+    longest = max(prefix.longest for prefix in group)
+    cache = SlotCache(engine.layers, max(len(rows), len(group)), width + longest)
+    source = torch.tensor([slot for slot, _ in rows], device=engine.device)
+    if width > 1:
+        cache.begin_prompts(0)
+        engine.pass_over_prompts([p.prompt[:-1] for p in group], [p.index for p in group], cache, steering)
+        cache.move(source, torch.arange(len(rows), device=engine.device), width)
+    tokens, real = engine.padded([[group[slot].prompt[-1], *c.tokens[:-1]] for slot, c in rows])
+    targets, _ = engine.padded([continuation.tokens for _, continuation in rows])
+    starts = torch.tensor([[len(group[slot].prompt) - 1] for slot, _ in rows], device=engine.device)
+    positions = starts + torch.arange(tokens.shape[1], device=engine.device)
+    mask = cache.begin_extension(positions, int(starts.max()) + tokens.shape[1])
+    requests = torch.tensor([continuation.index for _, continuation in rows], device=engine.device)
+    steering.rows_are(requests, response=True, real=real)
+    logits = engine.forward(tokens, positions, mask, cache, steering).float()
+    chosen = logits.gather(-1, targets[:, :, None])[:, :, 0] - logits.logsumexp(-1)
+    sums: list[float] = (chosen.double() * real).sum(-1).tolist()
+    yield from zip((continuation for _, continuation in rows), sums, strict=True)

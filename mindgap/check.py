@@ -1,0 +1,62 @@
+"""Refuse what cannot run while nothing is spent, and say what could."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mindgap.backends.base import Backend
+from mindgap.config import Experiment
+from mindgap.errors import ConfigError, UnavailableError
+
+
+def check(experiments: Sequence[Experiment]) -> None:
+    """Raise for the first kind of trouble among `experiments`, all models that share it in one message."""
+    for experiment in experiments:
+        if experiment.task.instruction_mode not in ("add", "replace"):
+            raise ConfigError(f"task.instruction_mode={experiment.task.instruction_mode!r}: choose add or replace")
+    _check_backends(experiments)
+    for task in dict.fromkeys(experiment.task for experiment in experiments):
+        task.check()
+    for judge in dict.fromkeys(experiment.judge for experiment in experiments):
+        if missing := judge.lacks():
+            raise UnavailableError(
+                f"judge={judge.name} cannot run here: it lacks {'; '.join(missing)}. judge=proxy needs nothing"
+            )
+
+
+def _check_backends(experiments: Sequence[Experiment]) -> None:
+    """One message a model: which backends could run the methods asked for, and what each lacks here."""
+    messages = []
+    for model in dict.fromkeys(experiment.model for experiment in experiments):
+        mine = [experiment for experiment in experiments if experiment.model == model]
+        lines = []
+        for experiment in mine:
+            needs = experiment.method.needs
+            if lacking := experiment.backend.lacks(model, needs):
+                lines.append(f"  method={experiment.method.name}: lacks {_sentence(lacking)}")
+        if not lines:
+            continue
+        needs = frozenset().union(*(experiment.method.needs for experiment in mine))
+        lines = list(dict.fromkeys(lines))
+        head = f"model={model.name} cannot run on backend={mine[0].backend.name}:"
+        others = [
+            f"  backend={backend.name}: {'lacks ' + _sentence(lacking) if (lacking := backend.lacks(model, needs)) else 'could run it'}"
+            for backend in _all_backends()
+            if backend.name != mine[0].backend.name
+        ]
+        messages.append("\n".join([head, *lines, " other backends:", *others]))
+    if messages:
+        messages.append("model=tiny works here now: python -m mindgap method=vector,prompt model=tiny -m")
+        raise UnavailableError("\n".join(messages))
+
+
+def _all_backends() -> list[Backend]:
+    from mindgap.backends.goodfire import GoodfireBackend
+    from mindgap.backends.litellm import LiteLLMBackend
+    from mindgap.backends.local import LocalBackend
+
+    return [LocalBackend(), GoodfireBackend(), LiteLLMBackend()]
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    return "; ".join(parts)

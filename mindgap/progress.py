@@ -1,0 +1,67 @@
+"""What a person sees while a cell runs: a live bar on a terminal, nothing between cells elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
+
+
+class Done(Protocol):
+    """Reports one finished thing: whether the store knew it, and how many tokens it took to make."""
+
+    def __call__(self, known: bool, tokens: int = 0) -> None: ...
+
+
+class Progress:
+    """Shows the stages of one cell on `console` if that is a terminal; counts what was made and what was known."""
+
+    def __init__(self, console: Console, name: str) -> None:
+        self._console, self._name = console, name
+        self.counts: dict[str, int] = {}
+
+    @contextmanager
+    def stage(self, what: str) -> Iterator[None]:
+        """A stage of unknown length."""
+        with self._bar(f"{self._name}  {what}", None):
+            yield
+
+    @contextmanager
+    def counting(self, what: str, total: int) -> Iterator[Done]:
+        """A stage of `total` things; yields the function to call for each. Adds to `counts` `made` and `cached`."""
+        began = time.monotonic()
+        tokens = cached = 0
+        with self._bar(f"{self._name}  {what}", total) as advance:
+
+            def done(known: bool, new_tokens: int = 0) -> None:
+                nonlocal tokens, cached
+                cached += known
+                tokens += 0 if known else new_tokens
+                kind = "cached" if known else "made"
+                self.counts[kind] = self.counts.get(kind, 0) + 1
+                speed = f"{tokens / max(time.monotonic() - began, 1e-9):.0f} tokens/s" if tokens else ""
+                advance("  ".join(part for part in (speed, f"{cached} cached" if cached else "") if part))
+
+            yield done
+
+    @contextmanager
+    def _bar(self, what: str, total: int | None) -> Iterator[Callable[[str], None]]:
+        if not self._console.is_terminal:
+            yield lambda detail: None
+            return
+        counted = [MofNCompleteColumn(), TimeRemainingColumn()] if total is not None else []
+        columns = [
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(24),
+            *counted,
+            TextColumn("{task.fields[detail]}"),
+        ]
+        with Bar(*columns, console=self._console, transient=True) as bar:
+            task = bar.add_task(what, total=total, detail="")
+            yield lambda detail: bar.update(task, advance=1, detail=detail)

@@ -1,0 +1,1 @@
+"""Results for people: the terminal, and more to come from the same files."""

@@ -1,0 +1,126 @@
+"""What is printed: the plan, a line per finished cell, the table of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.tree import Tree
+
+from mindgap.cell import CellResult
+from mindgap.config import Experiment
+from mindgap.metrics import METRICS
+from mindgap.stats.estimate import Estimate
+from mindgap.tracking.files import mask_secrets
+
+SHOWN = ("behaviour", "coherence", "accuracy", "answered", "loglik_accuracy", "repetition")
+"""Metrics of the sweep's table; all of them are in summary.csv."""
+
+
+def print_plan(
+    console: Console, config: Mapping[str, Any], experiments: Sequence[Experiment], cells: int, folder: Path
+) -> None:
+    """The resolved configuration as a tree, and what will run."""
+    first = experiments[0]
+    tree = Tree(f"mindgap  {folder}", highlight=False)
+    _grow(tree, mask_secrets(dict(config)))
+    console.print(tree, markup=False)
+    samples = len(first.query_set.queries) * len(first.task.load()) * first.epochs
+    merged = len(experiments) - cells
+    note = f" ({merged} jobs merged: a strength has no effect on a method that steers nothing)" if merged else ""
+    why = getattr(first.judge, "why", "")
+    judge = f"judge: {first.judge.name}{f' ({why})' if why else ''}"
+    console.print(f"{cells} {'cell' if cells == 1 else 'cells'}{note}, {samples} samples each; {judge}", markup=False)
+
+
+def _grow(tree: Tree, node: Any) -> None:
+    for key, value in node.items() if isinstance(node, dict) else enumerate(node):
+        if isinstance(value, dict | list) and value:
+            if isinstance(value, list) and len(value) > 6:
+                tree.add(f"{key}: {len(value)} entries", highlight=False)
+                continue
+            _grow(tree.add(str(key), highlight=False), value)
+        else:
+            text = str(value)
+            tree.add(f"{key}: {text if len(text) <= 100 else text[:97] + '...'}", highlight=False)
+
+
+def print_cell(console: Console, result: CellResult, where: str | None) -> None:
+    """One line for a finished or failed cell, and where the tracker put it."""
+    head = f"{result.label} {result.strength}" if result.strength != "none" else result.label
+    if result.status == "failed":
+        console.print(f"[red]failed[/] {head}: {result.reason} (see {result.folder / 'run.log'})", soft_wrap=True)
+        return
+    parts = [
+        f"{metric.name} {_number(result.metrics[metric.name], metric.digits)}"
+        for metric in METRICS
+        if metric.name in SHOWN[:2] and metric.name in result.metrics
+    ]
+    made, cached = result.counts.get("made", 0), result.counts.get("cached", 0)
+    parts += [f"{result.counts['samples']} samples", f"{made} made, {cached} cached", f"{result.seconds:.1f} s"]
+    console.print(f"[green]done[/]   {head}: {', '.join(parts)}", soft_wrap=True)
+    if where:
+        console.print(f"       {where}", markup=False, soft_wrap=True)
+
+
+def print_summary(console: Console, folder: Path, results: Sequence[CellResult]) -> None:
+    """The sweep's table with intervals, what is missing, and where the files are."""
+    judges = sorted({result.judge for result in results})
+    for judge in judges:  # scores of two judges are never in one table
+        mine = [result for result in results if result.judge == judge]
+        console.print(_table(mine, judge))
+        for result in mine:
+            for line in _gaps(result):
+                console.print(line, markup=False, soft_wrap=True)
+    files = {"summary": folder / "summary.csv", "samples": folder / "*" / "samples.parquet"}
+    for what, path in files.items():
+        console.print(f"{what:9}{path}", markup=False, soft_wrap=True)
+
+
+def _table(results: Sequence[CellResult], judge: str) -> Table:
+    present = [m for m in METRICS if m.name in SHOWN and any(m.name in result.metrics for result in results)]
+    table = Table(title=f"mean [95 % interval], judge: {judge}", title_justify="left", highlight=False)
+    models = {result.model for result in results}
+    if len(models) > 1:
+        table.add_column("model")
+    table.add_column("method")
+    table.add_column("strength")
+    for metric in present:
+        table.add_column(metric.label, justify="right")
+    for result in results:
+        row = [result.model] if len(models) > 1 else []
+        row += [result.label, result.strength]
+        if result.status == "failed":
+            row += ["failed", *[""] * (len(present) - 1)]
+        else:
+            row += [_number(result.metrics.get(metric.name), metric.digits) for metric in present]
+        table.add_row(*row)
+    return table
+
+
+def _gaps(result: CellResult) -> list[str]:
+    """What a reader must know about a cell before believing its numbers."""
+    head = f"{result.label} {result.strength}"
+    if result.status == "failed":
+        return [f"{head} failed: {result.reason}"]
+    named = {
+        "errors": "generations failed",
+        "behaviour_missing": "behaviour scores missing",
+        "coherence_missing": "coherence scores missing",
+    }
+    gaps = [f"{result.counts[name]} {what}" for name, what in named.items() if result.counts.get(name)]
+    return [f"{head}: {', '.join(gaps)} of {result.counts['samples']}"] if gaps else []
+
+
+def _number(estimate: Estimate | None, digits: int) -> str:
+    if estimate is None:
+        return ""
+    if estimate.value is None:
+        return "missing"
+    value = f"{estimate.value:.{digits}f}"
+    if estimate.low is None or estimate.high is None:
+        return value
+    return f"{value} \\[{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"

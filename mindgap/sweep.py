@@ -1,0 +1,202 @@
+"""What happens across cells: checking all of them before any runs, running each once, and summing up."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+
+from mindgap.cell import CellResult
+from mindgap.check import check
+from mindgap.config import BESIDE_CELLS, Experiment, build_experiment
+from mindgap.errors import ConfigError, MindgapError
+from mindgap.records import content_key
+from mindgap.report import terminal
+from mindgap.tracking.files import mask_secrets, read_cell, write_cell, write_summary
+
+log = logging.getLogger(__name__)
+
+CLAIM = ".running"
+"""File in a cell's folder while one job of the sweep works on it or has done so; the next sweep clears it."""
+
+
+class SweepCallback(Callback):
+    """Hydra's hooks around a run or a multirun, in the process that the user started."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        self._begin(config, [plain(config)])
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        self._begin(config, [plain(one) for one in compose_jobs(config)])
+
+    def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
+        self._end(config)
+
+    on_multirun_end = on_run_end
+
+    def _begin(self, config: DictConfig, jobs: Sequence[Mapping[str, Any]]) -> None:
+        """Check every job and say what will run. Ends the program with status 2 if one of them cannot."""
+        console = Console(highlight=False)
+        try:
+            experiments = [build_experiment(job) for job in jobs]
+            check(experiments)
+        except MindgapError as error:
+            Console(stderr=True, highlight=False, soft_wrap=True).print(f"mindgap: {error}", markup=False)
+            sys.exit(2)
+        folder = experiments[0].outputs / experiments[0].sweep
+        for claim in folder.glob(f"*/{CLAIM}"):
+            claim.unlink()
+        terminal.print_plan(console, jobs[0], experiments, len({cell_name(job) for job in jobs}), folder)
+
+    def _end(self, config: DictConfig) -> None:
+        """Sum up from the files, which is where cells of any launcher leave their results."""
+        folder = Path(config.outputs) / config.sweep
+        results = [read_cell(path.parent) for path in sorted(folder.glob("*/metrics.json"), key=os.path.getmtime)]
+        write_summary(folder, results)
+        terminal.print_summary(Console(highlight=False), folder, results)
+        if any(result.status == "failed" for result in results):
+            sys.exit(1)
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The configuration without Hydra's own part, resolved. Raises ConfigError for a reference to nothing."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    try:
+        resolved = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}
+
+
+def compose_jobs(config: DictConfig) -> list[DictConfig]:
+    """The configurations that Hydra's basic sweeper is about to run; other sweepers choose as they go: the base one."""
+    from hydra import compose
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    given = list(config.hydra.overrides.task)
+    if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
+        return [compose(config.hydra.job.config_name, overrides=given)]
+    declared = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    overrides = OverridesParser.create().parse_overrides([*declared, *given])
+    (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    return [compose(config.hydra.job.config_name, overrides=list(job)) for job in batch]
+
+
+def cell_name(config: Mapping[str, Any]) -> str:
+    """Readable and unique: model, method, strength, and a hash of every setting that can change the result.
+
+    Jobs that differ only where it has no effect (a strength on a method that does not steer) get the same name.
+    """
+    experiment = build_experiment(config)
+    steers = experiment.method.steers
+    counted = {key: value for key, value in config.items() if key not in BESIDE_CELLS and (steers or key != "strength")}
+    parts = [experiment.model.name, experiment.method.name]
+    if steers:
+        parts.append(experiment.strength.label)
+    return "-".join([*parts, content_key("cell", config=counted)[:6]])
+
+
+def run_job(config: DictConfig) -> None:
+    """One Hydra job: run its cell unless another job of this sweep has it, and leave the result in files.
+
+    A cell that fails is written down as failed, with its reason; only an interrupt goes further.
+    """
+    settings = plain(config)
+    experiment = build_experiment(settings)
+    name = cell_name(settings)
+    folder = (experiment.outputs / experiment.sweep / name).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    if not _claim(folder):
+        return
+    console = Console(highlight=False, quiet=multiprocessing.parent_process() is not None)
+    with _logging_to(folder / "run.log"):
+        result = _run(experiment, name, folder, mask_secrets(settings), console)
+        write_cell(result)
+        where = experiment.tracker.log(result)
+        terminal.print_cell(console, result, where)
+
+
+def _run(experiment: Experiment, name: str, folder: Path, settings: dict[str, Any], console: Console) -> CellResult:
+    from mindgap.experiment import run_cell, strength_label
+    from mindgap.metrics import count, measure
+    from mindgap.progress import Progress
+    from mindgap.store import Store
+
+    began = time.monotonic()
+    result = CellResult(
+        name=name,
+        sweep=experiment.sweep,
+        model=experiment.model.name,
+        method=experiment.method.name,
+        label=experiment.method.label,
+        strength=strength_label(experiment),
+        judge=experiment.judge.name,
+        status="failed",
+        folder=folder,
+        config=settings,
+    )
+    log.info("cell %s of sweep %s", name, experiment.sweep)
+    store = Store(experiment.store)
+    try:
+        progress = Progress(console, f"{experiment.method.label} {result.strength}")
+        records = run_cell(experiment, store, progress)
+        metrics = measure(records, seed=experiment.seed, resamples=experiment.resamples)
+    except Exception as error:  # the seam between cells: whatever broke this one must not lose the others
+        log.error("the cell failed\n%s", traceback.format_exc())
+        return replace(result, reason=f"{type(error).__name__}: {error}", seconds=time.monotonic() - began)
+    finally:
+        store.close()
+    doses = [record.dose for record in records if record.dose is not None]
+    counts = {**count(records), **progress.counts}
+    log.info("finished: %s", counts)
+    return replace(
+        result,
+        status="finished",
+        records=tuple(records),
+        metrics=metrics,
+        counts=counts,
+        dose=max(doses, default=None),
+        seconds=time.monotonic() - began,
+    )
+
+
+def _claim(folder: Path) -> bool:
+    """Whether this job is the first of the sweep to take the cell in `folder`; also between processes."""
+    try:
+        (folder / CLAIM).touch(exist_ok=False)
+    except FileExistsError:
+        return False
+    return True
+
+
+@contextmanager
+def _logging_to(path: Path) -> Iterator[None]:
+    """Log to `path` as well while the block runs."""
+    handler = logging.FileHandler(path, encoding="utf-8")
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    root = logging.getLogger()
+    root.addHandler(handler)
+    previous = root.level
+    root.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        root.setLevel(previous)
+        root.removeHandler(handler)
+        handler.close()

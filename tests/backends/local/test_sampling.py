@@ -1,0 +1,60 @@
+"""Sampling follows the distribution, keeps to the nucleus, and belongs to the request."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from mindgap.records import Decoding
+
+torch = pytest.importorskip("torch")
+
+from mindgap.backends.local import sampling  # noqa: E402
+
+
+def pick(logits: list[float], temperature: float, top_p: float, uniform: np.ndarray) -> np.ndarray:
+    rows = len(uniform)
+    return sampling.choose(
+        torch.tensor(logits).expand(rows, -1),
+        torch.full((rows,), temperature),
+        torch.full((rows,), top_p),
+        torch.tensor(uniform, dtype=torch.float32),
+    ).numpy()
+
+
+EVEN = (np.arange(20_000) + 0.5) / 20_000
+
+
+def test_frequencies_are_the_probabilities() -> None:
+    probabilities = np.array([0.5, 0.05, 0.3, 0.15])
+    counts = np.bincount(pick(np.log(probabilities).tolist(), 1.0, 1.0, EVEN), minlength=4) / len(EVEN)
+    np.testing.assert_allclose(counts, probabilities, atol=1e-3)
+
+
+def test_temperature_sharpens() -> None:
+    counts = np.bincount(pick(np.log([0.6, 0.4]).tolist(), 0.5, 1.0, EVEN), minlength=2) / len(EVEN)
+    np.testing.assert_allclose(counts, np.array([0.36, 0.16]) / 0.52, atol=1e-3)
+
+
+def test_only_the_nucleus_is_drawn_from_and_renormalised() -> None:
+    counts = np.bincount(pick(np.log([0.5, 0.3, 0.15, 0.05]).tolist(), 1.0, 0.7, EVEN), minlength=4) / len(EVEN)
+    np.testing.assert_allclose(counts, [0.625, 0.375, 0, 0], atol=1e-3)
+
+
+def test_a_nucleus_wider_than_the_first_look_is_still_exact() -> None:
+    chosen = pick([0.0] * 1000, 1.0, 0.95, EVEN)
+    assert len(np.unique(chosen)) == pytest.approx(950, abs=1)
+
+
+def test_temperature_zero_is_greedy_beside_sampled_rows() -> None:
+    logits = torch.log(torch.tensor([[0.1, 0.9], [0.1, 0.9]]))
+    chosen = sampling.choose(logits, torch.tensor([0.0, 1.0]), torch.tensor([1.0, 1.0]), torch.tensor([0.99, 0.99]))
+    assert chosen.tolist() == [1, 0]
+
+
+def test_draws_belong_to_the_seed() -> None:
+    one = sampling.draws(1, Decoding(64, 0.6))
+    np.testing.assert_array_equal(one, sampling.draws(1, Decoding(64, 0.6)))
+    np.testing.assert_array_equal(one[:10], sampling.draws(1, Decoding(10, 0.9)))  # a longer reply begins the same
+    assert (one != sampling.draws(2, Decoding(64, 0.6))).all()
+    assert not sampling.draws(1, Decoding(64, 0.0)).any()

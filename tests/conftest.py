@@ -1,0 +1,66 @@
+"""Fixtures that several folders share."""
+
+from __future__ import annotations
+
+import string
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+CHAT_TEMPLATE = (
+    "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<assistant>{% endif %}"
+)
+
+
+@pytest.fixture(scope="session")
+def small_model() -> SimpleNamespace:
+    """A random Llama of 4 blocks with a word-level tokenizer, built here: `model`, `tokenizer`."""
+    torch = pytest.importorskip("torch")
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
+
+    symbols = ["</s>", "<user>", "<system>", "<assistant>", " ", *string.ascii_letters, *string.digits, *".,!?:;'-\n"]
+    tokenizer = Tokenizer(models.WordLevel({symbol: i for i, symbol in enumerate(symbols)}, unk_token="</s>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Split("", "isolated")
+    tokenizer.decoder = decoders.Fuse()
+    tokenizer.add_special_tokens(symbols[:4])
+    fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="</s>", pad_token="</s>")
+    fast.chat_template = CHAT_TEMPLATE
+    torch.manual_seed(0)
+    config = LlamaConfig(
+        vocab_size=len(symbols),
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=4,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        max_position_embeddings=256,
+        eos_token_id=0,
+        pad_token_id=0,
+        initializer_range=0.3,
+    )
+    return SimpleNamespace(model=LlamaForCausalLM(config).eval(), tokenizer=fast)
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference data beside the checkout; tests that need it skip where it is not there."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip("no reference data beside the checkout")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny():  # type: ignore[no-untyped-def]
+    """The embedded model, opened by the local backend; tests skip where the package that carries it is missing."""
+    from mindgap.backends.base import ModelSpec
+    from mindgap.backends.local import LocalBackend
+    from mindgap.errors import UnavailableError
+
+    try:
+        return LocalBackend(max_rows=16).open(ModelSpec(name="tiny", embedded=True))
+    except UnavailableError as error:
+        pytest.skip(str(error))
