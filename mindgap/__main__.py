@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,8 @@ def main() -> None:
         print(page(config_folder()))
         return
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands exceptions on instead of printing them
+    # In the environment, so that all jobs agree on it, wherever a launcher runs them. Microseconds: no two collide.
+    os.environ["MINDGAP_SWEEP"] = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     import hydra
 

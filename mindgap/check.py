@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mindgap.backends.base import Backend
+from mindgap.backends.base import Backend, Capability, ModelSpec
 from mindgap.config import Experiment
 from mindgap.errors import ConfigError, UnavailableError
 
@@ -36,18 +36,19 @@ def _check_backends(experiments: Sequence[Experiment]) -> None:
                 lines.append(f"  method={experiment.method.name}: lacks {_sentence(lacking)}")
         if not lines:
             continue
-        needs = frozenset().union(*(experiment.method.needs for experiment in mine))
+        needs: frozenset[Capability] = frozenset(need for experiment in mine for need in experiment.method.needs)
         lines = list(dict.fromkeys(lines))
         head = f"model={model.name} cannot run on backend={mine[0].backend.name}:"
-        others = [
-            f"  backend={backend.name}: {'lacks ' + _sentence(lacking) if (lacking := backend.lacks(model, needs)) else 'could run it'}"
-            for backend in _all_backends()
-            if backend.name != mine[0].backend.name
-        ]
+        others = [_could(backend, model, needs) for backend in _all_backends() if backend.name != mine[0].backend.name]
         messages.append("\n".join([head, *lines, " other backends:", *others]))
     if messages:
         messages.append("model=tiny works here now: python -m mindgap method=vector,prompt model=tiny -m")
         raise UnavailableError("\n".join(messages))
+
+
+def _could(backend: Backend, model: ModelSpec, needs: frozenset[Capability]) -> str:
+    lacking = backend.lacks(model, needs)
+    return f"  backend={backend.name}: {'lacks ' + _sentence(lacking) if lacking else 'could run it'}"
 
 
 def _all_backends() -> list[Backend]:

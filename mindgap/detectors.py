@@ -19,7 +19,7 @@ _UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u
 # Accents and vowel signs that belong to the letter before them, and the Indic scripts, which are full of them.
 _MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0dff"
 _LETTERS = rf"(?:[^\W{_UNSPACED}]|[{_MARKS}])+"
-_WORD = re.compile(rf"[{_UNSPACED}]|{_LETTERS}(?:['’\-]{_LETTERS})*|([^\w\s])\1{{0,2}}")
+_WORD = re.compile(rf"[{_UNSPACED}]|{_LETTERS}(?:['\u2019\-]{_LETTERS})*|([^\w\s])\1{{0,2}}")
 
 
 def words(text: str) -> list[str]:

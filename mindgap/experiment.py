@@ -91,7 +91,7 @@ def run_cell(experiment: Experiment, store: Store, progress: Progress) -> list[R
 
 
 def steer(experiment: Experiment, endpoint: Endpoint, store: Store) -> list[tuple[tuple[AddVector, ...], float | None]]:
-    """For each query of the set: the edits at the experiment's strength, and their relative dose (None if unsteered)."""
+    """For each query: the edits at the experiment's strength, and their relative dose (None if unsteered)."""
     queries = experiment.query_set.queries
     if not experiment.method.steers:
         return [((), None)] * len(queries)

@@ -66,7 +66,7 @@ def _composition(error: ConfigCompositionException, conf: Path) -> str:
 def _omegaconf(error: OmegaConfBaseException, conf: Path) -> str:
     key = getattr(error, "full_key", None)
     if isinstance(error, ConfigKeyError) or "is not in struct" in str(error):
-        siblings = list(error.parent_node) if error.parent_node is not None else []  # type: ignore[arg-type]
+        siblings = list(error.parent_node) if error.parent_node is not None else []
         own = str(key).rpartition(".")[2]
         return f"{key}: there is no such setting. {_nearest(own, [str(sibling) for sibling in siblings])}"
     return f"{key}: {_first_line(error)}" if key else _first_line(error)

@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 from mindgap.backends.base import Endpoint
 from mindgap.judges.base import Judge
-from mindgap.records import Completion, JudgeRequest, Judgement, OptionScores, OptionsRequest, Request, content_key
+from mindgap.records import Completion, Judgement, JudgeRequest, OptionScores, OptionsRequest, Request, content_key
 from mindgap.store import Store
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -10,6 +11,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
+
+log = logging.getLogger(__name__)
 
 
 class Done(Protocol):
@@ -28,6 +31,7 @@ class Progress:
     @contextmanager
     def stage(self, what: str) -> Iterator[None]:
         """A stage of unknown length."""
+        log.info("%s", what)
         with self._bar(f"{self._name}  {what}", None):
             yield
 
@@ -35,16 +39,17 @@ class Progress:
     def counting(self, what: str, total: int) -> Iterator[Done]:
         """A stage of `total` things; yields the function to call for each. Adds to `counts` `made` and `cached`."""
         began = time.monotonic()
-        tokens = cached = 0
+        made_tokens = cached = 0
+        log.info("%s: %d", what, total)
         with self._bar(f"{self._name}  {what}", total) as advance:
 
-            def done(known: bool, new_tokens: int = 0) -> None:
-                nonlocal tokens, cached
+            def done(known: bool, tokens: int = 0) -> None:
+                nonlocal made_tokens, cached
                 cached += known
-                tokens += 0 if known else new_tokens
+                made_tokens += 0 if known else tokens
                 kind = "cached" if known else "made"
                 self.counts[kind] = self.counts.get(kind, 0) + 1
-                speed = f"{tokens / max(time.monotonic() - began, 1e-9):.0f} tokens/s" if tokens else ""
+                speed = f"{made_tokens / max(time.monotonic() - began, 1e-9):.0f} tokens/s" if made_tokens else ""
                 advance("  ".join(part for part in (speed, f"{cached} cached" if cached else "") if part))
 
             yield done

@@ -153,12 +153,15 @@ class Judgement:
     """Behaviour and coherence of one response, 1 to 5, as one judge sees them.
 
     `analysis` is the judge's own words or numbers, for a person to read. `cost_usd` is None where unknown.
+    `transient`: the judge was not reached (network, rate limit, key), so asking again may well give scores; such a
+    judgement is not worth storing. A judge that answered, however badly, has given a lasting judgement.
     """
 
     behaviour: Score
     coherence: Score
     analysis: str = ""
     cost_usd: float | None = None
+    transient: bool = False
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from typing import Any
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
+from rich.logging import RichHandler
 
 from mindgap.cell import CellResult
 from mindgap.check import check
@@ -24,7 +25,8 @@ from mindgap.config import BESIDE_CELLS, Experiment, build_experiment
 from mindgap.errors import ConfigError, MindgapError
 from mindgap.records import content_key
 from mindgap.report import terminal
-from mindgap.tracking.files import mask_secrets, read_cell, write_cell, write_summary
+from mindgap.tracking.files import read_cell, write_cell, write_summary
+from mindgap.tracking.masking import mask_text, without_secrets
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +50,7 @@ class SweepCallback(Callback):
 
     def _begin(self, config: DictConfig, jobs: Sequence[Mapping[str, Any]]) -> None:
         """Check every job and say what will run. Ends the program with status 2 if one of them cannot."""
-        console = Console(highlight=False)
+        console = _console()
         try:
             experiments = [build_experiment(job) for job in jobs]
             check(experiments)
@@ -65,16 +67,22 @@ class SweepCallback(Callback):
         folder = Path(config.outputs) / config.sweep
         results = [read_cell(path.parent) for path in sorted(folder.glob("*/metrics.json"), key=os.path.getmtime)]
         write_summary(folder, results)
-        terminal.print_summary(Console(highlight=False), folder, results)
+        terminal.print_summary(_console(), folder, results)
         if any(result.status == "failed" for result in results):
             sys.exit(1)
+
+
+def _console(quiet: bool = False) -> Console:
+    """Where a person reads; lines are not folded at 80 columns when nobody's terminal says so."""
+    console = Console(highlight=False, quiet=quiet)
+    return console if console.is_terminal else Console(highlight=False, quiet=quiet, width=140)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """The configuration without Hydra's own part, resolved. Raises ConfigError for a reference to nothing."""
     from omegaconf.errors import OmegaConfBaseException
 
-    own = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     try:
         resolved = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -124,12 +132,13 @@ def run_job(config: DictConfig) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not _claim(folder):
         return
-    console = Console(highlight=False, quiet=multiprocessing.parent_process() is not None)
-    with _logging_to(folder / "run.log"):
-        result = _run(experiment, name, folder, mask_secrets(settings), console)
+    console = _console(quiet=multiprocessing.parent_process() is not None)
+    with _logging_to(folder / "run.log", console):
+        result = without_secrets(_run(experiment, name, folder, settings, console))
         write_cell(result)
-        where = experiment.tracker.log(result)
-        terminal.print_cell(console, result, where)
+        terminal.print_cell(console, result)
+        if (where := experiment.tracker.log(result)) and len(list(folder.parent.glob("*/metrics.json"))) == 1:
+            console.print(f"        {where}", markup=False, soft_wrap=True)  # the first cell speaks for all
 
 
 def _run(experiment: Experiment, name: str, folder: Path, settings: dict[str, Any], console: Console) -> CellResult:
@@ -157,7 +166,7 @@ def _run(experiment: Experiment, name: str, folder: Path, settings: dict[str, An
         progress = Progress(console, f"{experiment.method.label} {result.strength}")
         records = run_cell(experiment, store, progress)
         metrics = measure(records, seed=experiment.seed, resamples=experiment.resamples)
-    except Exception as error:  # the seam between cells: whatever broke this one must not lose the others
+    except Exception as error:  # noqa: BLE001  # the seam between cells: whatever broke this one must not lose the others
         log.error("the cell failed\n%s", traceback.format_exc())
         return replace(result, reason=f"{type(error).__name__}: {error}", seconds=time.monotonic() - began)
     finally:
@@ -185,18 +194,28 @@ def _claim(folder: Path) -> bool:
     return True
 
 
+class _Masking(logging.Formatter):
+    """Log lines without secrets, tracebacks included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask_text(super().format(record))
+
+
 @contextmanager
-def _logging_to(path: Path) -> Iterator[None]:
-    """Log to `path` as well while the block runs."""
-    handler = logging.FileHandler(path, encoding="utf-8")
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
-    root = logging.getLogger()
-    root.addHandler(handler)
+def _logging_to(path: Path, console: Console) -> Iterator[None]:
+    """While the block runs, log to `path`, and warnings of ours to the console as well."""
+    to_file = logging.FileHandler(path, encoding="utf-8")
+    to_file.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    to_person = RichHandler(logging.WARNING, console, show_time=False, show_path=False)
+    root, ours = logging.getLogger(), logging.getLogger("mindgap")
     previous = root.level
     root.setLevel(logging.INFO)
+    root.addHandler(to_file)
+    ours.addHandler(to_person)
     try:
         yield
     finally:
         root.setLevel(previous)
-        root.removeHandler(handler)
-        handler.close()
+        root.removeHandler(to_file)
+        ours.removeHandler(to_person)
+        to_file.close()

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
 from mindgap.cell import CellResult
@@ -48,11 +50,13 @@ def _grow(tree: Tree, node: Any) -> None:
             tree.add(f"{key}: {text if len(text) <= 100 else text[:97] + '...'}", highlight=False)
 
 
-def print_cell(console: Console, result: CellResult, where: str | None) -> None:
-    """One line for a finished or failed cell, and where the tracker put it."""
-    head = f"{result.label} {result.strength}" if result.strength != "none" else result.label
+def print_cell(console: Console, result: CellResult) -> None:
+    """One line for a finished or failed cell."""
+    head = _head(result)
     if result.status == "failed":
-        console.print(f"[red]failed[/] {head}: {result.reason} (see {result.folder / 'run.log'})", soft_wrap=True)
+        console.print(
+            f"failed  {head}: {result.reason} (see {result.folder / 'run.log'})", markup=False, soft_wrap=True
+        )
         return
     parts = [
         f"{metric.name} {_number(result.metrics[metric.name], metric.digits)}"
@@ -61,9 +65,7 @@ def print_cell(console: Console, result: CellResult, where: str | None) -> None:
     ]
     made, cached = result.counts.get("made", 0), result.counts.get("cached", 0)
     parts += [f"{result.counts['samples']} samples", f"{made} made, {cached} cached", f"{result.seconds:.1f} s"]
-    console.print(f"[green]done[/]   {head}: {', '.join(parts)}", soft_wrap=True)
-    if where:
-        console.print(f"       {where}", markup=False, soft_wrap=True)
+    console.print(f"done    {head}: {', '.join(parts)}", markup=False, soft_wrap=True)
 
 
 def print_summary(console: Console, folder: Path, results: Sequence[CellResult]) -> None:
@@ -75,21 +77,23 @@ def print_summary(console: Console, folder: Path, results: Sequence[CellResult])
         for result in mine:
             for line in _gaps(result):
                 console.print(line, markup=False, soft_wrap=True)
-    files = {"summary": folder / "summary.csv", "samples": folder / "*" / "samples.parquet"}
-    for what, path in files.items():
-        console.print(f"{what:9}{path}", markup=False, soft_wrap=True)
+    lines = {"summary": f"{folder}/summary.csv", "samples": f"{folder}/*/samples.parquet"}
+    if list(folder.glob("wandb/offline-run-*")):
+        lines["W&B"] = f"kept offline; to upload: wandb sync {folder}/wandb/offline-run-*"
+    for what, line in lines.items():
+        console.print(f"{what:9}{line}", markup=False, soft_wrap=True)
 
 
 def _table(results: Sequence[CellResult], judge: str) -> Table:
     present = [m for m in METRICS if m.name in SHOWN and any(m.name in result.metrics for result in results)]
-    table = Table(title=f"mean [95 % interval], judge: {judge}", title_justify="left", highlight=False)
+    table = Table(
+        title=f"mean [95 % interval], judge: {judge}", title_justify="left", title_style="bold", box=SIMPLE_HEAD
+    )
     models = {result.model for result in results}
-    if len(models) > 1:
-        table.add_column("model")
-    table.add_column("method")
-    table.add_column("strength")
+    for column in (["model"] if len(models) > 1 else []) + ["method", "strength"]:
+        table.add_column(column, no_wrap=True)
     for metric in present:
-        table.add_column(metric.label, justify="right")
+        table.add_column(metric.name.replace("_", "\n"), justify="right")
     for result in results:
         row = [result.model] if len(models) > 1 else []
         row += [result.label, result.strength]
@@ -97,13 +101,13 @@ def _table(results: Sequence[CellResult], judge: str) -> Table:
             row += ["failed", *[""] * (len(present) - 1)]
         else:
             row += [_number(result.metrics.get(metric.name), metric.digits) for metric in present]
-        table.add_row(*row)
+        table.add_row(*(Text(cell) for cell in row))
     return table
 
 
 def _gaps(result: CellResult) -> list[str]:
     """What a reader must know about a cell before believing its numbers."""
-    head = f"{result.label} {result.strength}"
+    head = _head(result)
     if result.status == "failed":
         return [f"{head} failed: {result.reason}"]
     named = {
@@ -115,6 +119,10 @@ def _gaps(result: CellResult) -> list[str]:
     return [f"{head}: {', '.join(gaps)} of {result.counts['samples']}"] if gaps else []
 
 
+def _head(result: CellResult) -> str:
+    return f"{result.label} {result.strength}" if result.strength != "none" else result.label
+
+
 def _number(estimate: Estimate | None, digits: int) -> str:
     if estimate is None:
         return ""
@@ -123,4 +131,4 @@ def _number(estimate: Estimate | None, digits: int) -> str:
     value = f"{estimate.value:.{digits}f}"
     if estimate.low is None or estimate.high is None:
         return value
-    return f"{value} \\[{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
+    return f"{value} [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"

@@ -51,8 +51,9 @@ class LocalBackend:
         missing = []
         if absent := [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]:
             missing.append(f"the packages {' and '.join(absent)}: pip install 'mindgap[local]'")
-        if not model.embedded:
-            missing += _lacks_weights(model)
+        from mindgap.backends.local.embedded import embedded_model_lacks
+
+        missing += embedded_model_lacks() if model.embedded else _lacks_weights(model)
         if "features" in needs:
             missing.append("steering by SAE features, which this version cannot do locally")
         return missing

@@ -1,7 +1,7 @@
 """A folder of files that takes long to make, made once by whichever process comes first.
 
-The folder appears under its name only when it is complete and on disk. Its manifest holds the SHA-256 of every file, and
-every use checks them all (0.6 s for 540 MB, beside the second it takes to load them).
+The folder appears under its name only when it is complete and on disk. Its manifest holds the SHA-256 of every file,
+and every use checks them all (0.6 s for 540 MB, beside the second it takes to load them).
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def prepare(folder: Path, source: str, build: Callable[[Path], None]) -> dict[st
 
 
 def check(folder: Path, source: str) -> dict[str, str]:
-    """Hex SHA-256 of each file by name. Raises FileNotFoundError without a folder, DamagedError where it is not intact."""
+    """Hex SHA-256 of each file by name. Raises FileNotFoundError if `folder` is missing, DamagedError if not intact."""
     if not folder.is_dir():
         raise FileNotFoundError(folder)
     try:
@@ -111,7 +111,7 @@ def _remove_unfinished(folder: Path) -> None:
 
 
 def _to_disk(path: Path) -> None:
-    """Have the system write a file or folder out, so that a power cut cannot leave a finished name on missing content."""
+    """Have the system write `path` out: a power cut must not leave a finished name on missing content."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -139,7 +139,8 @@ def test_weights_are_those_of_the_gguf(loaded: SimpleNamespace) -> None:
 
 def test_special_tokens_and_chat_template_are_the_instruct_model_s(loaded: SimpleNamespace) -> None:
     tokenizer = loaded.tokenizer
-    assert (tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token) == ("<|im_start|>", "<|im_end|>", "<|im_end|>")
+    assert tokenizer.bos_token == "<|im_start|>"
+    assert tokenizer.eos_token == tokenizer.pad_token == "<|im_end|>"
     assert loaded.model.generation_config.eos_token_id == tokenizer.eos_token_id == 2
     turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"}]
     assert tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True) == (

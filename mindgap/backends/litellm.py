@@ -1,0 +1,109 @@
+"""Any model that litellm can reach, as a backend: text only."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mindgap.backends.base import Capability, ModelSpec
+from mindgap.chat_api import ChatApi, Failure, Reply, check_settings, import_litellm
+from mindgap.errors import UnavailableError
+from mindgap.loop import run_each
+from mindgap.records import Completion, FinishReason, OptionScores, OptionsRequest, Request
+
+CAN: frozenset[Capability] = frozenset({"generate"})
+
+_SEEDS = 2**31
+"""Providers take seeds of different widths; all take one below this."""
+
+
+@dataclass(frozen=True)
+class LiteLLMBackend:
+    """`backend=litellm`, for methods that only ask in words. Fields: see conf/backend/litellm.yaml."""
+
+    api_base: str | None = None
+    key_env: str | None = "OPENAI_API_KEY"
+    concurrency: int = 16
+    timeout: float = 120.0
+    max_retries: int = 5
+
+    def __post_init__(self) -> None:
+        check_settings("backend", self.api_base, self.concurrency, self.timeout, self.max_retries)
+
+    @property
+    def name(self) -> str:
+        return "litellm"
+
+    def lacks(self, model: ModelSpec, needs: frozenset[Capability]) -> list[str]:
+        """See `Backend.lacks`."""
+        missing = []
+        if not model.litellm_id:
+            missing.append(f"litellm's name of {model.name} (model.litellm_id)")
+        missing += self._api(model).lacks("backend")
+        names = {"loglikelihood": "log-likelihoods", "residual": "steering vectors", "features": "SAE features"}
+        if beyond := sorted(names[need] for need in needs - CAN):
+            missing.append(f"a way to do {' and '.join(beyond)}: litellm serves text only")
+        return missing
+
+    def open(self, model: ModelSpec) -> LiteLLMEndpoint:
+        """See `Backend.open`. Connects to nothing yet."""
+        if missing := self.lacks(model, frozenset()):
+            raise UnavailableError(f"backend=litellm cannot run model={model.name}: it lacks {'; '.join(missing)}")
+        return LiteLLMEndpoint(self._api(model), self.concurrency)
+
+    def _api(self, model: ModelSpec) -> ChatApi:
+        return ChatApi(model.litellm_id or "", self.api_base, self.key_env, self.timeout, self.max_retries)
+
+
+@dataclass(frozen=True)
+class LiteLLMEndpoint:
+    """A model behind an API."""
+
+    api: ChatApi
+    concurrency: int
+
+    @property
+    def identity(self) -> str:
+        """Model and server; which weights serve that name today is the provider's secret."""
+        return f"litellm/{self.api.identity}"
+
+    @property
+    def can(self) -> frozenset[Capability]:
+        return CAN
+
+    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+        """See `Endpoint.generate`. The seed is sent where the provider knows seeds."""
+        import_litellm()  # here and not in the event loop, which it would hold up for seconds
+        yield from run_each(self._complete, requests, self.concurrency)
+
+    def loglikelihood(self, requests: Sequence[OptionsRequest]) -> Iterator[tuple[int, OptionScores]]:
+        """Raises UnavailableError: see `can`."""
+        raise UnavailableError("backend=litellm serves text only, no log-likelihoods")
+
+    async def _complete(self, request: Request) -> Completion:
+        if request.edits:  # never pass off unsteered text as steered
+            return _error("backend=litellm cannot steer inside the model")
+        decoding = request.decoding
+        sampled = decoding.temperature > 0
+        reply = await self.api.ask(
+            request.messages,
+            max_tokens=decoding.max_tokens,
+            temperature=decoding.temperature,
+            top_p=decoding.top_p if sampled else None,
+            seed=request.seed % _SEEDS if sampled else None,
+        )
+        return completion_of(reply)
+
+
+def completion_of(reply: Reply | Failure) -> Completion:
+    """The completion that a reply amounts to. A refusal is a response like any other; a filtered one is an error."""
+    if isinstance(reply, Failure):
+        return _error(reply.reason)
+    if reply.finish_reason == "content_filter":
+        return _error("the provider's content filter stopped the reply")
+    finish: FinishReason = "length" if reply.finish_reason == "length" else "stop"
+    return Completion(reply.text or reply.refusal or "", finish, reply.prompt_tokens, reply.completion_tokens)
+
+
+def _error(reason: str) -> Completion:
+    return Completion("", "error", error=reason)

@@ -1,0 +1,48 @@
+"""The best judge that can work here: a language model if its key is set, else the proxy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from mindgap.judges.llm import LLMJudge
+from mindgap.judges.proxy import ProxyJudge
+from mindgap.records import Judgement, JudgeRequest
+
+
+@dataclass(frozen=True)
+class AutoJudge:
+    """`judge=auto`: is `llm` where that lacks nothing, else `proxy`, in every respect: name, identity, scores.
+
+    The choice depends on the environment alone, so it is the same for all cells of a sweep.
+    """
+
+    llm: LLMJudge
+    proxy: ProxyJudge
+
+    def choose(self) -> LLMJudge | ProxyJudge:
+        """The judge that does the work."""
+        return self.proxy if self.llm.lacks() else self.llm
+
+    @property
+    def why(self) -> str:
+        """Why it is this judge, for people."""
+        if self.llm.key_env is None:
+            return f"judge=auto: {self.llm.name} needs no key"
+        if self.llm.lacks():
+            return f"judge=auto: {self.llm.key_env} is not set, so {self.llm.name} cannot be asked"
+        return f"judge=auto: {self.llm.key_env} is set"
+
+    @property
+    def name(self) -> str:
+        return self.choose().name
+
+    @property
+    def identity(self) -> str:
+        return self.choose().identity
+
+    def lacks(self) -> list[str]:
+        return self.choose().lacks()
+
+    def judge(self, requests: Sequence[JudgeRequest]) -> Iterator[tuple[int, Judgement]]:
+        return self.choose().judge(requests)

@@ -1,0 +1,207 @@
+"""Samples in a table of queries by items: how much a mean over it varies, and how to resample it.
+
+This is the one place that knows how the two kinds of cluster combine; everything in `mindgap.stats` asks it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+_BLOCK = 2_000_000
+"""Weights made at once: 16 MB, whatever the number of items."""
+
+
+def codes(labels: Sequence[Hashable] | np.ndarray) -> tuple[np.ndarray, list[Hashable]]:
+    """Each label's rank among the sorted distinct labels, `[samples]`, and those labels. Row order changes nothing."""
+    listed: list[Hashable] = labels.tolist() if isinstance(labels, np.ndarray) else list(labels)
+    distinct = sorted(set(listed), key=lambda label: (type(label).__name__, repr(label)))
+    rank = {label: number for number, label in enumerate(distinct)}
+    return np.fromiter((rank[label] for label in listed), dtype=np.int64, count=len(listed)), distinct
+
+
+@dataclass(frozen=True)
+class Table:
+    """Sums and counts of values by query and item: two float arrays `[queries, items]`; empty cells count 0."""
+
+    sums: np.ndarray
+    counts: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray, queries: np.ndarray, items: np.ndarray, shape: tuple[int, int]) -> Table:
+        """Table of `values` `[samples]` whose NaNs are left out. `queries`, `items`: codes within `shape`."""
+        present = ~np.isnan(values)
+        cells = queries[present] * shape[1] + items[present]
+        size = shape[0] * shape[1]
+        sums = np.bincount(cells, weights=values[present], minlength=size).reshape(shape)
+        return cls(sums, np.bincount(cells, minlength=size).reshape(shape).astype(float))
+
+    @property
+    def mean(self) -> float:
+        return float(self.sums.sum() / self.counts.sum())
+
+    @property
+    def levels(self) -> tuple[int, int]:
+        """Queries and items that hold at least one sample."""
+        return int(self.counts.any(1).sum()), int(self.counts.any(0).sum())
+
+
+@dataclass(frozen=True)
+class Variance:
+    """Variance of a mean, split by where it comes from, and the degrees of freedom it is known with.
+
+    queries, items: what these add of their own, never below 0. rest: interaction and noise.
+    """
+
+    queries: float
+    items: float
+    rest: float
+    freedom: float
+
+    @property
+    def total(self) -> float:
+        return self.queries + self.items + self.rest
+
+
+@dataclass(frozen=True)
+class Design:
+    """How many samples each query × item cell holds, `[queries, items]`: all that the variance of a mean needs to know
+    besides the squares.
+
+    A sample is modelled as mean + query effect + item effect + rest. Three sums of squares about the mean (over query
+    totals, item totals and cell totals) have expectations linear in the three variances, with coefficients that depend
+    on the counts alone; solving for the variances gives unbiased estimates for any pattern of missing cells. In a
+    complete design this is the usual analysis of variance. It is the moment method of Gao and Owen (2017, Electronic
+    Journal of Statistics 11:1235) with sums of squares about the mean.
+    """
+
+    counts: np.ndarray
+
+    @cached_property
+    def _of_queries(self) -> np.ndarray:
+        return self.counts.sum(1)
+
+    @cached_property
+    def _of_items(self) -> np.ndarray:
+        return self.counts.sum(0)
+
+    @cached_property
+    def shares(self) -> np.ndarray:
+        """What a unit of variance of queries, items and rest adds to the variance of the mean: `[3]`."""
+        n, rows, columns = self.counts, self._of_queries, self._of_items
+        return np.array([(rows**2).sum(), (columns**2).sum(), (n**2).sum()]) / n.sum() ** 2
+
+    @cached_property
+    def _solve(self) -> np.ndarray:
+        """From the sums of squares to what each source adds to the variance of the mean: `[3, 3]`."""
+        n, rows, columns = self.counts, self._of_queries, self._of_items
+        total = n.sum()
+        between = ((n - np.outer(rows, columns) / total) ** 2).sum()
+
+        def spread(own: np.ndarray) -> float:
+            return float((own**2).sum() - 2 * (own**3).sum() / total + (own**2).sum() ** 2 / total**2)
+
+        def spread_in_cells(own: np.ndarray) -> float:
+            return float(
+                ((n**2).sum(1 if own is rows else 0) * (1 - 2 * own / total + (own**2).sum() / total**2)).sum()
+            )
+
+        def rest_in(own: np.ndarray, axis: int) -> float:
+            squares = (n**2).sum(axis)
+            return float((squares * (1 - own / total) ** 2 + (own / total) ** 2 * ((n**2).sum() - squares)).sum())
+
+        cells = n[n > 0]
+        expected = np.array(
+            [
+                [spread(rows), between, rest_in(rows, 1)],
+                [between, spread(columns), rest_in(columns, 0)],
+                [spread_in_cells(rows), spread_in_cells(columns), spread(cells)],
+            ]
+        )
+        return self.shares[:, None] * np.linalg.pinv(expected, rcond=1e-10)
+
+    def split(self, squares: np.ndarray) -> np.ndarray:
+        """What queries, items and rest add to the variance of the mean, each at least 0: `[..., 3]` from `[..., 3]`."""
+        return np.maximum(squares @ self._solve.T, 0.0)
+
+    def variance(self, squares: np.ndarray) -> Variance:
+        """Variance of the mean from the three sums of squares `[3]`, with Satterthwaite's degrees of freedom."""
+        queries, items, rest = (float(part) for part in self.split(squares))
+        levels = [int((self._of_queries > 0).sum()), int((self._of_items > 0).sum())]
+        left = int((self.counts > 0).sum()) - sum(levels) + 1
+        squared_total = self.counts.sum() ** 2
+        terms = [
+            (k / (k - 1) * square / squared_total, k - 1)
+            for k, square in zip(levels, squares[:2], strict=True)
+            if k > 1
+        ]
+        if left > 0:
+            terms.append((rest, left))
+        weight = sum(part**2 / degrees for part, degrees in terms)
+        total = queries + items + rest
+        freedom = total**2 / weight if weight > 0 else float("inf")
+        return Variance(queries, items, rest, max(1.0, freedom))
+
+
+def squares(table: Table) -> np.ndarray:
+    """Sums of squares about the mean over query totals, item totals and cell totals: `[3]`."""
+    residual = table.sums - table.counts * table.mean
+    return np.array([(residual.sum(1) ** 2).sum(), (residual.sum(0) ** 2).sum(), (residual**2).sum()])
+
+
+def variance_of_mean(table: Table) -> Variance:
+    """Variance of the mean of all samples of `table`, queries and items both being draws from many."""
+    return Design(table.counts).variance(squares(table))
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """Owen's pigeonhole bootstrap (2007, Annals of Applied Statistics 1:386).
+
+    A resample draws queries and items with replacement, and a sample counts as often as its query times its item were
+    drawn. Queries and items have their own streams, so the same seed draws the same queries whatever the items are.
+    """
+
+    queries: int
+    items: int
+    resamples: int = 10_000
+    seed: int = 0
+
+    def means(self, tables: Sequence[Table]) -> np.ndarray:
+        """Mean of each table in each resample, with the same draws for all: `[resamples, tables]`.
+
+        NaN where a resample holds no sample of a table.
+        """
+        means = np.full((self.resamples, len(tables)), np.nan)
+        start = 0
+        for of_queries, of_items in self.weights():
+            rows = slice(start, start + len(of_queries))
+            for column, table in enumerate(tables):
+                totals = np.einsum("bi,bi->b", of_queries @ table.sums, of_items)
+                weights = np.einsum("bi,bi->b", of_queries @ table.counts, of_items)
+                np.divide(totals, weights, out=means[rows, column], where=weights > 0)
+            start = rows.stop
+        return means
+
+    def weights(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """How often each query and each item is drawn, in blocks: `[block, queries]` and `[block, items]`."""
+        streams = [np.random.default_rng(stream) for stream in np.random.SeedSequence(self.seed).spawn(2)]
+        block = max(1, _BLOCK // max(self.queries, self.items))
+        for start in range(0, self.resamples, block):
+            size = min(block, self.resamples - start)
+            of_queries, of_items = (
+                _times_drawn(stream, size, levels)
+                for stream, levels in zip(streams, (self.queries, self.items), strict=True)
+            )
+            yield of_queries, of_items
+
+
+def _times_drawn(generator: np.random.Generator, size: int, levels: int) -> np.ndarray:
+    """How often each level is drawn, `[size, levels]`; a factor of one level is not resampled."""
+    if levels == 1:
+        return np.ones((size, 1))
+    drawn = generator.integers(0, levels, (size, levels)) + np.arange(size)[:, None] * levels
+    return np.bincount(drawn.ravel(), minlength=size * levels).reshape(size, levels).astype(float)

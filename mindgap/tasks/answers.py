@@ -1,0 +1,182 @@
+"""Reading which option a generated reply settles on, without ever guessing.
+
+What counts as an answer, tried in this order; the first kind that is there at all decides:
+
+1. `<answer>…</answer>`, any case and spacing. A tag that is never closed ends with its line.
+2. A statement: "answer", "option" or "choice", with "the" or "my" before it or at the start of a line, then "is", ":"
+   or "=", to the end of the line. "I think the answer is B" is one; "the answer is not B", "is the answer B?" and
+   "a wrong answer is B" are none.
+3. The whole reply, if it is nothing but a label.
+
+Each has to hold one *label*: a letter (`B`, `(b)`, `**B**`, `Option B`), the exact text of an option, or a letter followed
+by its option's text (`B. Paris`). Where options are letters themselves, a letter is the label, as was asked for.
+Outside tags a letter alone must be a capital, so that the article "a" is none. If several labels are found they must
+agree. Finished reasoning (`<thinking>…</thinking>`) is not read. Everything else is unparsed, with one of the reasons
+below.
+"""
+
+from __future__ import annotations
+
+import re
+import string
+import unicodedata
+from collections.abc import Sequence
+
+from mindgap.records import Answer
+
+EMPTY_REPLY = "empty reply"
+NO_ANSWER = "no answer tag and no clear statement"
+ONLY_REASONING = "reasoning without an answer after it"
+EMPTY_TAG = "empty answer tag"
+CUT_OFF = "cut off inside the answer tag"
+NOT_AN_OPTION = "not an option"
+SEVERAL = "several different answers"
+DISAGREE = "letter and option text disagree"
+
+_REASONING = re.compile(r"<\s*(think|thinking)\s*>.*?<\s*/\s*\1\s*>", re.I | re.S)
+_REASONING_END = re.compile(r"<\s*/\s*(?:think|thinking)\s*>", re.I)
+_REASONING_START = re.compile(r"<\s*(?:think|thinking)\s*>", re.I)
+_TAG = re.compile(r"<\s*answer\s*>(?P<held>.*?)(?P<close><\s*/\s*answer\s*>|(?=<\s*answer\s*>)|\Z)", re.I | re.S)
+_HALF_TAG = re.compile(r"<[\s/]*[a-z]*\s*\Z", re.I)
+# A label on the line after "Answer:" counts only if that is the last line: else it may be the first of all options.
+_STATEMENT = re.compile(
+    r"(?:(?<!\bnot )(?<!\bif )(?<!\bwhether )\b(?:the|my)\s+|^[\s*_#>-]*)"
+    r"(?:(?:final|correct|right|best)\s+)*(?:answer|option|choice)\s*[*_]*\s*(?:\bis\b|:|=)"
+    r"[ \t:*_]*(?:\n\s*(?=[^\n]*\s*\Z))?(?P<held>[^\n]*)",
+    re.I | re.M,
+)
+_LETTER = re.compile(r"(?:(?:the\s+)?(?:option|choice|answer|letter)\b(?:\s+is\b)?[\s:]*)?[(\[]?([A-Za-z])[)\]]?", re.I)
+_SEPARATOR = re.compile(r"\s*[.):,\u2013\u2014-]+\s*|\s+")
+_LISTED = re.compile(r"^\W*[A-Z][.):]", re.M)
+_SMALL_LETTER = re.compile(r"[\s*_]*[a-z](?:[^\w)\]]|$)")
+_SENTENCE_END = re.compile(r"(?<=[.!;])[\s*_]+")
+_REASON = re.compile(r"[\s,]+(?:because|since|as)\b")
+_PLACEHOLDER = re.compile(r"(?:the |your )?(?:letter|answer)(?: here)?|\.\.\.|[a-z](?:\s*[/|,]\s*(?:or )?[a-z]){2,}")
+
+
+def read_choice(reply: str, options: Sequence[str]) -> Answer:
+    """The option `reply` settles on, as an index into `options`, or unparsed with one of this module's reasons."""
+    if not reply.strip():
+        return Answer(None, EMPTY_REPLY)
+    text = _REASONING_END.split(_REASONING.sub(" ", reply))[-1]
+    if not text.strip():
+        return Answer(None, ONLY_REASONING)
+    if tags := list(_TAG.finditer(text)):
+        return _read_tags(tags, options)
+    if _REASONING_START.search(text):
+        return Answer(None, ONLY_REASONING)
+    if re.search(r"<\s*a[a-z]*\s*\Z", text, re.I):
+        return Answer(None, CUT_OFF)
+    statements = [_read_statement(match["held"], options) for match in _STATEMENT.finditer(text)]
+    if statements := [answer for answer in statements if answer.unparsed != NOT_AN_OPTION]:
+        return _agreed(statements)
+    whole = read_label(text, options)
+    return Answer(None, NO_ANSWER) if "\n" in text.strip() or whole.unparsed == NOT_AN_OPTION else whole
+
+
+def read_label(text: str, options: Sequence[str]) -> Answer:
+    """The option that `text` names, where it is nothing but a label in the sense of this module."""
+    plain = _plain(text)
+    if not plain:
+        return Answer(None, EMPTY_TAG)
+    letter = _LETTER.match(plain)
+    if letter and letter.end() == len(plain):
+        return _option(letter[1], options)
+    if named := [index for index, option in enumerate(options) if _same(plain, option)]:
+        return Answer(named[0]) if len(named) == 1 else Answer(None, SEVERAL)
+    gap = _SEPARATOR.match(plain, letter.end()) if letter else None
+    if not letter or not gap:
+        return Answer(None, NOT_AN_OPTION)
+    return _letter_with_text(letter[1], plain[gap.end() :], options)
+
+
+def _letter_with_text(letter: str, text: str, options: Sequence[str]) -> Answer:
+    """`B. Paris`, also with more words after it: they may name neither another letter nor another option."""
+    lettered = _option(letter, options)
+    if same := [index for index, option in enumerate(options) if _same(text, option)]:
+        return lettered if lettered.choice in same else Answer(None, DISAGREE)
+    letters = _letters(options)
+    if re.search(rf"(?:^|\b(?:or|and|nor)\s+|[/,&]\s*)[(\[]?[{letters}](?:\W|$)|^(?:or|and)\b", text):
+        return Answer(None, SEVERAL)
+    begun = [index for index, option in enumerate(options) if _begins(text, option)]
+    if lettered.choice is None or not begun:
+        return Answer(None, NOT_AN_OPTION)
+    longest = max(begun, key=lambda index: len(options[index]))  # "New York City" is not "New York"
+    if longest != lettered.choice:
+        return Answer(None, DISAGREE)
+    rest = text[len(_plain(options[longest])) :]
+    others = [option for index, option in enumerate(options) if index != longest]
+    return Answer(None, SEVERAL) if any(_mentions(rest, option) for option in others) else lettered
+
+
+def _read_tags(tags: Sequence[re.Match[str]], options: Sequence[str]) -> Answer:
+    """What all tags agree on. Empty ones and echoes of the instruction count only where there is nothing else."""
+    said, unsaid = [], Answer(None, EMPTY_TAG)
+    for tag in tags:
+        held, after = tag["held"], ""
+        if not tag["close"]:
+            held, _, after = _HALF_TAG.sub("", held).strip().partition("\n")
+        answer = Answer(None, SEVERAL) if _LISTED.search(after) else read_label(held, options)
+        if answer.unparsed == EMPTY_TAG and not tag["close"]:
+            answer = Answer(None, CUT_OFF)
+        if answer.unparsed in (EMPTY_TAG, CUT_OFF) or _PLACEHOLDER.fullmatch(_plain(held).casefold()):
+            unsaid = answer
+        else:
+            said.append(answer)
+    return _agreed(said) if said else unsaid
+
+
+def _read_statement(line: str, options: Sequence[str]) -> Answer:
+    """The label that the rest of a statement's line holds: all of it, its first sentence, or up to a "because"."""
+    if line.rstrip(" *_").endswith("?"):
+        return Answer(None, NOT_AN_OPTION)
+    if _SMALL_LETTER.match(line) and not any(_same(line, option) for option in options):
+        return Answer(None, NOT_AN_OPTION)
+    whole = read_label(line, options)
+    if whole.unparsed == EMPTY_TAG:
+        return Answer(None, NOT_AN_OPTION)
+    if whole.unparsed != NOT_AN_OPTION:
+        return whole
+    for end in (_SENTENCE_END, _REASON):
+        head = end.split(line, maxsplit=1)[0]
+        answer = read_label(head, options)
+        if answer.choice is not None:
+            own = string.ascii_uppercase[answer.choice]
+            letters = set(re.findall(rf"\b[{_letters(options)}]\b(?!\s+[a-z])", line[len(head) :]))
+            return answer if letters <= {own} else Answer(None, SEVERAL)
+    return whole
+
+
+def _agreed(answers: Sequence[Answer]) -> Answer:
+    return answers[0] if len({answer.choice for answer in answers}) == 1 else Answer(None, SEVERAL)
+
+
+def _option(letter: str, options: Sequence[str]) -> Answer:
+    index = string.ascii_uppercase.index(letter.upper())
+    return Answer(index) if index < len(options) else Answer(None, NOT_AN_OPTION)
+
+
+def _letters(options: Sequence[str]) -> str:
+    """The labels in use, as the inside of a character class."""
+    return f"A-{string.ascii_uppercase[len(options) - 1]}"
+
+
+def _plain(text: str) -> str:
+    """`text` without markup, and without the quotes and closing punctuation around it."""
+    text = re.sub(r"</?[a-z]+>|\*\*|__|`", "", unicodedata.normalize("NFKC", text))
+    text = " ".join(text.split()).strip(" *_$\"'\u2018\u2019\u201c\u201d")
+    return text.rstrip(".!,;: *_") or text
+
+
+def _same(text: str, option: str) -> bool:
+    return _plain(text).casefold() == _plain(option).casefold()
+
+
+def _begins(text: str, option: str) -> bool:
+    """Whether `text` starts with the whole of `option`."""
+    text, option = _plain(text).casefold(), _plain(option).casefold()
+    return text.startswith(option) and not text[len(option) : len(option) + 1].isalnum()
+
+
+def _mentions(text: str, option: str) -> bool:
+    return bool(re.search(rf"(?<!\w){re.escape(_plain(option))}(?!\w)", _plain(text), re.I))

@@ -1,0 +1,67 @@
+"""Questions with lettered options: prompts, log-likelihood questions, reading of replies."""
+
+from __future__ import annotations
+
+import string
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+
+from mindgap.errors import ConfigError
+from mindgap.records import Answer, Item, Message
+from mindgap.tasks.answers import read_choice
+from mindgap.tasks.base import OptionQuestion, TaskSettings, conversation, seeded_rank, stratified
+
+CONTINUATION_SYSTEM = "Answer the question in a few words."
+LETTER_SYSTEM = "Answer the multiple-choice question with the letter of the right option, and nothing else."
+
+
+@dataclass(frozen=True)
+class MultipleChoice(TaskSettings):
+    """A task whose items have options. Subclasses say where the items come from.
+
+    shuffle_options: put each item's options in an order drawn from `seed` and the item's id.
+    """
+
+    shuffle_options: bool = False
+
+    def items(self) -> Iterable[Item]:
+        """All items there are, in any order that is the same each time."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """Nothing can be missing, unless a subclass says so."""
+
+    def load(self) -> tuple[Item, ...]:
+        drawn = stratified(self.items(), self.seed, self.limit)
+        return tuple(shuffled(item, self.seed) for item in drawn) if self.shuffle_options else drawn
+
+    def messages(self, item: Item) -> tuple[Message, ...]:
+        return conversation(self.system, lettered(item))
+
+    def read(self, item: Item, reply: str) -> Answer:
+        return read_choice(reply, item.options)
+
+    def option_request(self, item: Item, scoring: str) -> OptionQuestion:
+        """`continuation`: the bare question, the options' texts as replies. `letter`: options listed, letters as replies.
+
+        The letter stands alone as the reply: chat templates end the prompt with a line break or a tag, after which a
+        bare capital is one token in the usual vocabularies, so all options have the same length.
+        """
+        if scoring == "continuation":
+            return conversation(CONTINUATION_SYSTEM, item.question), item.options
+        if scoring == "letter":
+            return conversation(LETTER_SYSTEM, lettered(item)), tuple(string.ascii_uppercase[: len(item.options)])
+        raise ConfigError(f"option scoring {scoring!r}: choose continuation or letter")
+
+
+def lettered(item: Item) -> str:
+    """The question with its options on lines of their own, `A. …` first."""
+    lines = [f"{letter}. {option}" for letter, option in zip(string.ascii_uppercase, item.options, strict=False)]
+    return "\n".join([item.question, *lines])
+
+
+def shuffled(item: Item, seed: int) -> Item:
+    """The item with its options in an order that depends on `seed` and the item's id alone; `gold` follows."""
+    order = sorted(range(len(item.options)), key=lambda option: seeded_rank(seed, item.id, option))
+    gold = None if item.gold is None else order.index(item.gold)
+    return replace(item, options=tuple(item.options[option] for option in order), gold=gold)

@@ -1,0 +1,152 @@
+"""MMLU (Hendrycks et al. 2021, arXiv 2009.03300), from the Hugging Face hub or a folder in the same layout."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from mindgap.errors import ConfigError, UnavailableError
+from mindgap.records import Item, Message
+from mindgap.tasks.base import conversation
+from mindgap.tasks.choice import MultipleChoice, lettered
+
+HUB_NAME = "cais/mmlu"
+CONFIG = "all"
+COLUMNS = ("question", "subject", "choices", "answer")
+PAPER_ITEMS_PER_SUBJECT = 3
+_PROBE_SECONDS = 3.0
+
+
+@dataclass(frozen=True)
+class Mmlu(MultipleChoice):
+    """A seeded sample of MMLU's `test` split that takes from the 57 subjects in turn.
+
+    path: hub name, or a folder with the columns of `cais/mmlu` in a config `all`; a folder needs no network.
+    """
+
+    path: str = HUB_NAME
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.path.strip():
+            raise ConfigError(f"task.path is empty: give a folder or a hub name, for example {HUB_NAME}")
+
+    def check(self) -> None:
+        check_source(self.path)
+
+    def items(self) -> Iterator[Item]:
+        return read_split(self.path, "test")
+
+
+@dataclass(frozen=True)
+class MmluPaper(Mmlu):
+    """The paper's 171 items: the first 3 of each subject's 5 `dev` items. A seed changes their order, not which they are.
+
+    format: said again after the options, as the paper did, so that it survives `instruction_mode: replace`.
+    """
+
+    format: str = ""
+
+    def items(self) -> Iterator[Item]:
+        taken: Counter[str] = Counter()
+        for item in read_split(self.path, "dev"):
+            if taken[item.subject] < PAPER_ITEMS_PER_SUBJECT:
+                taken[item.subject] += 1
+                yield item
+
+    def messages(self, item: Item) -> tuple[Message, ...]:
+        return conversation(self.system, f"{lettered(item)}\n\n{self.format}".strip())
+
+
+def read_split(path: str, split: str) -> Iterator[Item]:
+    """All items of a split in the data set's order; ids are `mmlu/<split>/<subject>/<row within the subject>`.
+
+    Raises ConfigError for data in another layout, UnavailableError where the data cannot be had.
+    """
+    rows: Counter[str] = Counter()
+    for row in _load(path, split):
+        subject = row["subject"]
+        item_id = f"mmlu/{split}/{subject}/{rows[subject]}"
+        rows[subject] += 1
+        yield Item(item_id, row["question"].strip(), subject, tuple(map(str, row["choices"])), int(row["answer"]))
+
+
+def check_source(path: str) -> None:
+    """Raise ConfigError or UnavailableError unless `path` is a folder of data or a data set that the hub answers for.
+
+    A hub name costs one short request. Without it, `datasets` would try again for 23 s before it gave up.
+    """
+    folder = Path(path).expanduser()
+    if folder.is_dir():
+        if not any(file.suffix in (".parquet", ".json", ".jsonl", ".csv", ".arrow") for file in folder.rglob("*")):
+            raise ConfigError(f"task.path={path}: the folder holds no data files; {_layout()}")
+        return
+    if folder.exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", path):
+        raise ConfigError(f"task.path={path}: there is no such folder; {_layout()}")
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+    try:
+        HfApi().dataset_info(path, timeout=_PROBE_SECONDS)
+    except OfflineModeIsEnabled:
+        return  # an earlier download may serve; loading says at once if there is none
+    except HfHubHTTPError as error:
+        raise UnavailableError(
+            f"task.path={path}: the Hugging Face hub says {_first_line(error)}. {_ways()}"
+        ) from error
+    except OSError as error:
+        raise UnavailableError(_unreachable(path, error)) from error
+    except Exception as error:
+        if not _is_transport_error(error):
+            raise
+        raise UnavailableError(_unreachable(path, error)) from error
+
+
+def _load(path: str, split: str) -> Any:
+    """The split as an iterable of rows, with its columns checked."""
+    import datasets
+
+    check_source(path)
+    folder = Path(path).expanduser()
+    bars = datasets.are_progress_bars_disabled()
+    datasets.disable_progress_bars()
+    try:
+        data = datasets.load_dataset(str(folder) if folder.is_dir() else path, CONFIG, split=split)
+    except (ValueError, FileNotFoundError) as error:
+        raise ConfigError(f"task.path={path}: {_first_line(error)}; {_layout()}") from error
+    except ConnectionError as error:
+        raise UnavailableError(_unreachable(path, error)) from error
+    finally:
+        if not bars:
+            datasets.enable_progress_bars()
+    if missing := [column for column in COLUMNS if column not in data.column_names]:
+        raise ConfigError(f"task.path={path}: there is no column {missing[0]!r}; {_layout()}")
+    return data
+
+
+def _is_transport_error(error: Exception) -> bool:
+    """Whether the hub client's HTTP library could not get through. Which library that is depends on its version."""
+    return any(base.__name__ == "TransportError" for base in type(error).__mro__)
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().partition("\n")[0].rstrip(".")
+
+
+def _layout() -> str:
+    return f"it must have a config {CONFIG!r} with splits dev and test and the columns {', '.join(COLUMNS)}"
+
+
+def _ways() -> str:
+    return f"Give a folder (task.path=path/to/mmlu) or a data set's name on the hub (task.path={HUB_NAME})"
+
+
+def _unreachable(path: str, error: Exception) -> str:
+    return (
+        f"task.path={path}: there is no such folder here, and the Hugging Face hub cannot be reached "
+        f"({_first_line(error)}). {_ways()}; HF_HUB_OFFLINE=1 uses what was downloaded before"
+    )

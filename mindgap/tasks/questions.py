@@ -1,0 +1,117 @@
+"""Tasks whose items are lines of a JSON file: the built-in `starter` and `open`, or a file of the user's own.
+
+One object a line: `id`, `subject`, `question`, and for multiple choice `options` (texts) and `gold` (index of the right
+one, from 0).
+"""
+
+from __future__ import annotations
+
+import json
+import string
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+from mindgap.errors import ConfigError
+from mindgap.records import Answer, Item, Message
+from mindgap.tasks.base import OptionQuestion, TaskSettings, conversation, stratified
+from mindgap.tasks.choice import MultipleChoice
+
+
+@dataclass(frozen=True)
+class ChoiceQuestions(MultipleChoice):
+    """Multiple-choice items from a file. path: JSON lines; None = the built-in `starter` items."""
+
+    path: str | None = None
+
+    def items(self) -> tuple[Item, ...]:
+        return tuple(read_items(_source(self.path, "starter.jsonl"), choice=True))
+
+    def check(self) -> None:
+        self.items()
+
+
+@dataclass(frozen=True)
+class OpenQuestions(TaskSettings):
+    """Open-ended prompts: nothing to get right, all to judge. path: JSON lines; None = the built-in `open` prompts."""
+
+    path: str | None = None
+
+    def check(self) -> None:
+        self.load()
+
+    def load(self) -> tuple[Item, ...]:
+        return stratified(read_items(_source(self.path, "open.jsonl"), choice=False), self.seed, self.limit)
+
+    def messages(self, item: Item) -> tuple[Message, ...]:
+        return conversation(self.system, item.question)
+
+    def read(self, item: Item, reply: str) -> Answer:
+        return Answer(None, "open-ended: there are no options")
+
+    def option_request(self, item: Item, scoring: str) -> OptionQuestion:
+        raise ConfigError(f"task={self.name} is open-ended: it has no options to score")
+
+
+def contrast_prompts() -> tuple[str, ...]:
+    """Open-ended prompts to read steering vectors from; on other topics than the items of `starter` and `open`."""
+    return tuple(_builtin("contrast.txt").read_text(encoding="utf-8").split("\n")[:-1])
+
+
+def read_items(source: Path | Traversable, *, choice: bool) -> Iterator[Item]:
+    """The items of a JSON-lines file, checked. Raises ConfigError naming the line and what is wrong with it."""
+    seen: set[str] = set()
+    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip():
+            continue
+        try:
+            item = _item(json.loads(line), choice)
+        except (ValueError, TypeError) as error:
+            raise ConfigError(f"{source}, line {number}: {error}") from error
+        if item.id in seen:
+            raise ConfigError(f"{source}, line {number}: the id {item.id!r} is there twice; ids tell items apart")
+        seen.add(item.id)
+        yield item
+    if not seen:
+        raise ConfigError(f"{source}: no items in it")
+
+
+def _item(row: Any, choice: bool) -> Item:
+    """Raises ValueError in words for the user."""
+    if not isinstance(row, dict):
+        raise ValueError("an item is a JSON object")
+    known = {"id", "subject", "question"} | ({"options", "gold"} if choice else set())
+    if unknown := row.keys() - known:
+        raise ValueError(f"unknown key {sorted(unknown)[0]!r}; an item has {', '.join(sorted(known))}")
+    if missing := known - row.keys() - {"subject"}:
+        raise ValueError(f"{sorted(missing)[0]!r} is missing; an item has {', '.join(sorted(known))}")
+    for key in ("id", "subject", "question"):
+        if not isinstance(row.get(key, "-"), str) or not row.get(key, "-").strip():
+            raise ValueError(f"{key!r} must be text")
+    options = row.get("options", [])
+    if choice and (not isinstance(options, list) or not all(isinstance(o, str) and o.strip() for o in options)):
+        raise ValueError("'options' must be a list of texts")
+    if choice and not 2 <= len(options) <= len(string.ascii_uppercase):
+        raise ValueError(f"'options' must hold 2 to {len(string.ascii_uppercase)} texts, not {len(options)}")
+    gold = row.get("gold")
+    if choice and (not isinstance(gold, int) or isinstance(gold, bool)):
+        raise ValueError("'gold' must be the number of the right option, counted from 0")
+    return Item(row["id"], row["question"], row.get("subject", ""), tuple(options), gold)
+
+
+def _source(path: str | None, builtin: str) -> Path | Traversable:
+    if path is None:
+        return _builtin(builtin)
+    file = Path(path).expanduser()
+    if not file.is_file():
+        raise ConfigError(
+            f"task.path={path}: there is no such file; give a JSON-lines file, or null for the built-in items"
+        )
+    return file
+
+
+def _builtin(name: str) -> Traversable:
+    return resources.files("mindgap") / "data" / name

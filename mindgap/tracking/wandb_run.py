@@ -1,0 +1,122 @@
+"""What one cell looks like as a W&B run: plain data, no W&B yet."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mindgap.cell import CellResult
+from mindgap.records import Record
+from mindgap.tracking.files import finite
+
+TABLE_COLUMNS = (
+    "query",
+    "item",
+    "subject",
+    "epoch",
+    "system_prompt",
+    "prompt",
+    "response",
+    "finish_reason",
+    "error",
+    "gold",
+    "answer",
+    "unparsed",
+    "correct",
+    "loglik_answer",
+    "loglik_correct",
+    "behaviour",
+    "behaviour_missing",
+    "coherence",
+    "coherence_missing",
+    "analysis",
+    "repetition",
+    "distinct_2",
+    "words",
+    "perplexity",
+    "perplexity_missing",
+    "dose",
+    "edits",
+    "key",
+)
+"""Fields of a `Record` that the table of samples shows, in its order."""
+
+SCORE_BINS = np.linspace(1, 5, 17)
+"""Edges of the score histograms: the same for every cell, so that cells can be laid over one another."""
+
+
+@dataclass(frozen=True)
+class RunContent:
+    """numbers: metrics with intervals, dose, counts. texts: status and reasons. rows: the table, one list a sample.
+
+    histograms: by name, `[16]` counts within `SCORE_BINS`; absent where a cell has no such score.
+    """
+
+    name: str
+    group: str
+    job_type: str
+    tags: tuple[str, ...]
+    config: dict[str, Any]
+    numbers: dict[str, float | int]
+    texts: dict[str, str]
+    rows: list[list[Any]]
+    histograms: dict[str, np.ndarray]
+    failed: bool
+
+
+def run_content(result: CellResult, tags: Sequence[str], max_rows: int) -> RunContent:
+    """The run of a cell whose secrets are already masked."""
+    chosen = evenly(result.records, max_rows)
+    texts: dict[str, str] = {"status": result.status}
+    if result.reason is not None:
+        texts["reason"] = result.reason
+    if len(chosen) < len(result.records):
+        texts["samples_note"] = (
+            f"{len(chosen)} of {len(result.records)} samples, evenly spaced; all are in samples.parquet"
+        )
+    texts |= {f"{name}_note": estimate.note for name, estimate in result.metrics.items() if estimate.note}
+    identity = ("name", "model", "method", "label", "strength", "judge")
+    scores = {name: [getattr(record, name) for record in result.records] for name in ("behaviour", "coherence")}
+    return RunContent(
+        name=result.name,
+        group=result.sweep,
+        job_type=result.method,
+        tags=tuple(dict.fromkeys(tag[:64] for tag in (*tags, result.model, result.judge) if tag)),
+        config={**result.config, "cell": {name: getattr(result, name) for name in identity}},
+        numbers=_numbers(result),
+        texts=texts,
+        rows=[[_shown(record, column) for column in TABLE_COLUMNS] for record in chosen],
+        histograms={
+            f"{name}_scores": np.histogram([v for v in values if v is not None], SCORE_BINS)[0]
+            for name, values in scores.items()
+            if any(value is not None for value in values)
+        },
+        failed=result.status == "failed",
+    )
+
+
+def evenly(records: Sequence[Record], most: int) -> list[Record]:
+    """`most` of `records`, evenly spaced and in order: every query stays represented, not only the first ones."""
+    if len(records) <= most:
+        return list(records)
+    return [records[number * len(records) // most] for number in range(most)]
+
+
+def _numbers(result: CellResult) -> dict[str, float | int]:
+    """Metric `x` as `x`, `x_low`, `x_high`, `x_n` and `x_missing`; a value that cannot be had is left out."""
+    numbers: dict[str, float | None] = {"dose": result.dose, "seconds": result.seconds}
+    for name, estimate in result.metrics.items():
+        numbers |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+        numbers |= {f"{name}_n": estimate.n, f"{name}_missing": estimate.missing}
+    numbers |= {f"counts/{name}": count for name, count in result.counts.items()}
+    return {name: value for name, value in numbers.items() if value is not None and finite(value) is not None}
+
+
+def _shown(record: Record, column: str) -> Any:
+    value = getattr(record, column)
+    if isinstance(value, tuple):
+        return "; ".join(value)
+    return finite(value) if isinstance(value, float) else value

@@ -1,0 +1,174 @@
+"""A server on loopback that answers the real W&B client as far as it asks when runs with tables are logged."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+TEAM = "loopback"
+REFUSED = "refused"
+"""Runs in a project of this name are turned down."""
+
+
+@dataclass
+class Standin:
+    """What has arrived. upserts: variables of each request to make or change a run. streams: bodies by run id.
+
+    uploads: files that were sent, by name. everything: raw request bodies.
+    """
+
+    url: str = ""
+    upserts: list[dict[str, Any]] = field(default_factory=list)
+    streams: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+    uploads: dict[str, bytes] = field(default_factory=dict)
+    everything: list[bytes] = field(default_factory=list)
+
+    def run_id(self, name: str) -> str:
+        """Id of the run that is displayed as `name`."""
+        (found,) = {one["name"] for one in self.upserts if one.get("displayName") == name}
+        return str(found)
+
+    def summary(self, run_id: str) -> dict[str, Any]:
+        """The last summary that was streamed for a run."""
+        found = {}
+        for body in self.streams[run_id]:
+            for line in body.get("files", {}).get("wandb-summary.json", {}).get("content", []):
+                found = json.loads(line)
+        return found
+
+    def exit_code(self, run_id: str) -> int | None:
+        """The exit code that the run was completed with; None if it was not."""
+        codes = [body.get("exitcode") for body in self.streams.get(run_id, []) if body.get("complete")]
+        return codes[-1] if codes else None
+
+    def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
+        """The `data` of one GraphQL reply; the first field known here that the query asks for decides."""
+        for name, reply in _REPLIES.items():
+            if name in query:
+                if name == "upsertBucket":
+                    self.upserts.append(variables)
+                return reply(self.url, variables)
+        return {}
+
+
+def _user(url: str, asked: dict[str, Any]) -> dict[str, Any]:
+    team = {"id": "team", "name": TEAM}
+    viewer = {"id": "user", "entity": TEAM, "username": TEAM, "flags": "{}", "teams": {"edges": [{"node": team}]}}
+    return {"viewer": viewer, **_server(url, asked)}
+
+
+def _server(url: str, asked: dict[str, Any]) -> dict[str, Any]:
+    versions = {"max_cli_version": "99.0.0", "min_cli_version": "0.0.1"}
+    return {"serverInfo": {"cliVersionInfo": versions, "latestLocalVersionInfo": None, "features": []}}
+
+
+def _run(url: str, asked: dict[str, Any]) -> dict[str, Any]:
+    project = {"id": "project", "name": asked.get("project"), "entity": {"id": "team", "name": TEAM}}
+    run = {"id": "bucket", "name": asked.get("name"), "displayName": asked.get("displayName"), "project": project}
+    empty = {"config": "{}", "summaryMetrics": "{}", "historyLineCount": 0, "sweepName": None, "description": None}
+    return {"upsertBucket": {"bucket": {**run, **empty}, "inserted": True}}
+
+
+def _upload(url: str, name: str) -> dict[str, Any]:
+    return {"name": name, "displayName": name, "uploadUrl": f"{url}/upload/{name}", "uploadHeaders": []}
+
+
+def _run_files(url: str, asked: dict[str, Any]) -> dict[str, Any]:
+    files = [_upload(url, name) for name in asked["files"]]
+    return {"createRunFiles": {"runID": "bucket", "uploadHeaders": [], "files": files}}
+
+
+def _artifact(url: str, asked: dict[str, Any]) -> dict[str, Any]:
+    sequence = {"id": "sequence", "latestArtifact": None}
+    return {"createArtifact": {"artifact": {"id": "artifact", "state": "PENDING", "artifactSequence": sequence}}}
+
+
+def _artifact_files(url: str, asked: dict[str, Any]) -> dict[str, Any]:
+    more = {
+        "id": "file",
+        "status": None,
+        "uploadMultipartUrls": None,
+        "storagePath": None,
+        "artifact": {"id": "artifact"},
+    }
+    wanted = asked.get("artifactFiles") or asked["input"]["artifactFiles"]
+    nodes = [{"node": {**_upload(url, one["name"]), **more}} for one in wanted]
+    return {"createArtifactFiles": {"files": {"edges": nodes}}}
+
+
+def _manifest(kind: str) -> Any:
+    def reply(url: str, asked: dict[str, Any]) -> dict[str, Any]:
+        file = {"id": "manifest-file", **_upload(url, "wandb_manifest.json")}
+        return {kind: {"artifactManifest": {"id": "manifest", "file": file}}}
+
+    return reply
+
+
+_REPLIES: dict[str, Any] = {
+    "viewer": _user,
+    "serverInfo": _server,
+    "upsertBucket": _run,
+    "createRunFiles": _run_files,
+    "createArtifactFiles": _artifact_files,
+    "createArtifactManifest": _manifest("createArtifactManifest"),
+    "updateArtifactManifest": _manifest("updateArtifactManifest"),
+    "createArtifact(": _artifact,
+    "commitArtifact": lambda url, asked: {"commitArtifact": {"artifact": {"id": "artifact", "digest": "d"}}},
+    "__type": lambda url, asked: {"TypeInfo": {"fields": [], "inputFields": []}},
+    "project(": lambda url, asked: {"project": {"id": "project", "artifact": None, "artifactType": None}},
+}
+
+
+@contextmanager
+def serving() -> Iterator[Standin]:
+    """A stand-in that serves until the block ends; its address is `url`."""
+    standin = Standin()
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def log_message(self, *args: Any) -> None:
+            """Keep the test's output free of one line a request."""
+
+        def handle_any(self) -> None:
+            body = self.rfile.read(int(self.headers.get("content-length") or 0))
+            if self.headers.get("content-encoding") == "gzip":
+                body = gzip.decompress(body)
+            standin.everything.append(body)
+            status = 200
+            reply: dict[str, Any] = {}
+            if self.path == "/graphql":
+                asked = json.loads(body)
+                variables = asked.get("variables") or {}
+                if variables.get("project") == REFUSED:
+                    status, reply = 403, {"errors": [{"message": "not for you"}]}
+                else:
+                    reply = {"data": standin.answer(asked["query"], variables)}
+            elif self.path.endswith("/file_stream"):
+                standin.streams.setdefault(self.path.split("/")[-2], []).append(json.loads(body))
+            elif self.path.startswith("/upload/"):
+                standin.uploads[self.path.removeprefix("/upload/")] = body
+            content = json.dumps(reply).encode()
+            self.send_response(status)
+            self.send_header("content-type", "application/json")
+            self.send_header("content-length", str(len(content)))
+            self.end_headers()
+            if self.command != "HEAD":
+                self.wfile.write(content)
+
+        do_GET = do_HEAD = do_POST = do_PUT = handle_any
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    standin.url = f"http://127.0.0.1:{server.server_port}"
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield standin
+    finally:
+        server.shutdown()
+        server.server_close()
