@@ -31,8 +31,7 @@ def _check_backends(experiments: Sequence[Experiment]) -> None:
         mine = [experiment for experiment in experiments if experiment.model == model]
         lines = []
         for experiment in mine:
-            needs = experiment.method.needs
-            if lacking := experiment.backend.lacks(model, needs):
+            if lacking := experiment.backend.lacks(model, experiment.method.needs):
                 lines.append(f"  method={experiment.method.name}: lacks {_sentence(lacking)}")
         if not lines:
             continue

@@ -45,29 +45,30 @@ def _nll(record: Record) -> float | None:
     return None if record.perplexity is None else math.log(record.perplexity)
 
 
-def _has_gold(record: Record) -> bool:
-    return record.gold is not None
+def _was_asked(record: Record) -> bool:
+    """Whether the reply had to settle on an option; of a failed request only the gold answer is known."""
+    return record.correct is not None or (record.gold is not None and record.error is not None)
 
 
 METRICS: tuple[Metric, ...] = (
     Metric("behaviour", "Behaviour (1-5)", lambda r: r.behaviour, bounds=(1, 5)),
     Metric("coherence", "Coherence (1-5)", lambda r: r.coherence, bounds=(1, 5)),
-    Metric("accuracy", "Accuracy, all", _correct, _has_gold, (0, 1), True, 3),
+    Metric("accuracy", "Accuracy, all", _correct, _was_asked, (0, 1), True, 3),
     Metric(
         "accuracy_answered",
         "Accuracy, answered",
         lambda r: float(bool(r.correct)),
-        lambda r: _has_gold(r) and r.answer is not None,
+        lambda r: r.correct is not None and r.answer is not None,
         (0, 1),
         True,
         3,
     ),
-    Metric("answered", "Answered share", _answered, _has_gold, (0, 1), True, 3),
+    Metric("answered", "Answered share", _answered, _was_asked, (0, 1), True, 3),
     Metric(
         "loglik_accuracy",
         "Accuracy by log-likelihood",
         _loglik_correct,
-        lambda r: _has_gold(r) and bool(r.option_logprobs),
+        lambda r: bool(r.option_logprobs),
         (0, 1),
         True,
         3,
@@ -86,7 +87,7 @@ def measure(records: Sequence[Record], *, seed: int, resamples: int) -> dict[str
     estimates = {}
     for metric in METRICS:
         chosen = [record for record in records if metric.applies(record)]
-        if not chosen:
+        if all(record.error for record in chosen):  # also where there are none
             continue
         values = [metric.value(record) for record in chosen]
         estimates[metric.name] = crossed_mean(

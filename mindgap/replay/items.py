@@ -29,7 +29,7 @@ def item_of(prompt: str, options: str | Sequence[str] | None) -> Item:
 
 
 def split_options(prompt: str) -> tuple[str, tuple[str, ...]]:
-    """The question before the lettered lines `A. …`, `B. …` of `prompt`, and what they say; no options if there are none.
+    """The question before the lettered lines `A. …`, `B. …` of `prompt`, and what the lines say; () if there are none.
 
     The letters must come in order from A. An option goes on to the next letter; the last ends at an empty line, since
     what stands behind it (a format instruction, as a rule) belongs to no option. Where several lists begin, the last

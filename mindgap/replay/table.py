@@ -64,6 +64,8 @@ def _csv(file: IO[str], delimiter: str, path: Path) -> tuple[tuple[str, ...], li
     try:
         reader = csv.reader(file, delimiter=delimiter, strict=True)
         columns = tuple(next(reader, ()))
+        if repeated := next((name for name in columns if columns.count(name) > 1), None):
+            raise ConfigError(f"{path}: two columns are called {repeated!r}")
         rows: list[Mapping[str, str | None]] = []
         for cells in reader:
             if not cells:

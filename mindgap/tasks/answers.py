@@ -8,8 +8,8 @@ What counts as an answer, tried in this order; the first kind that is there at a
    "a wrong answer is B" are none.
 3. The whole reply, if it is nothing but a label.
 
-Each has to hold one *label*: a letter (`B`, `(b)`, `**B**`, `Option B`), the exact text of an option, or a letter followed
-by its option's text (`B. Paris`). Where options are letters themselves, a letter is the label, as was asked for.
+Each has to hold one *label*: a letter (`B`, `(b)`, `**B**`, `Option B`), the exact text of an option, or a letter
+followed by its option's text (`B. Paris`). Where options are letters themselves, a letter is the label, as asked.
 Outside tags a letter alone must be a capital, so that the article "a" is none. If several labels are found they must
 agree. Finished reasoning (`<thinking>…</thinking>`) is not read. Everything else is unparsed, with one of the reasons
 below.
@@ -46,7 +46,7 @@ _STATEMENT = re.compile(
     re.I | re.M,
 )
 _LETTER = re.compile(r"(?:(?:the\s+)?(?:option|choice|answer|letter)\b(?:\s+is\b)?[\s:]*)?[(\[]?([A-Za-z])[)\]]?", re.I)
-_SEPARATOR = re.compile(r"\s*[.):,\u2013\u2014-]+\s*|\s+")
+_SEPARATOR = re.compile(r"\s*[.):,/|&\u2013\u2014-]+\s*|\s+")
 _LISTED = re.compile(r"^\W*[A-Z][.):]", re.M)
 _SMALL_LETTER = re.compile(r"[\s*_]*[a-z](?:[^\w)\]]|$)")
 _SENTENCE_END = re.compile(r"(?<=[.!;])[\s*_]+")
@@ -68,10 +68,12 @@ def read_choice(reply: str, options: Sequence[str]) -> Answer:
     if re.search(r"<\s*a[a-z]*\s*\Z", text, re.I):
         return Answer(None, CUT_OFF)
     statements = [_read_statement(match["held"], options) for match in _STATEMENT.finditer(text)]
-    if statements := [answer for answer in statements if answer.unparsed != NOT_AN_OPTION]:
-        return _agreed(statements)
+    if said := [answer for answer in statements if answer.unparsed != NOT_AN_OPTION]:
+        return _agreed(said)
+    if statements or "\n" in text.strip() or _small_letter(text, options):
+        return Answer(None, NO_ANSWER)
     whole = read_label(text, options)
-    return Answer(None, NO_ANSWER) if "\n" in text.strip() or whole.unparsed == NOT_AN_OPTION else whole
+    return Answer(None, NO_ANSWER) if whole.unparsed == NOT_AN_OPTION else whole
 
 
 def read_label(text: str, options: Sequence[str]) -> Answer:
@@ -95,18 +97,18 @@ def _letter_with_text(letter: str, text: str, options: Sequence[str]) -> Answer:
     lettered = _option(letter, options)
     if same := [index for index, option in enumerate(options) if _same(text, option)]:
         return lettered if lettered.choice in same else Answer(None, DISAGREE)
-    letters = _letters(options)
-    if re.search(rf"(?:^|\b(?:or|and|nor)\s+|[/,&]\s*)[(\[]?[{letters}](?:\W|$)|^(?:or|and)\b", text):
-        return Answer(None, SEVERAL)
+    if lettered.choice is None:
+        return lettered
     begun = [index for index, option in enumerate(options) if _begins(text, option)]
-    if lettered.choice is None or not begun:
-        return Answer(None, NOT_AN_OPTION)
+    if not begun:
+        return Answer(None, SEVERAL if _names_letter(text, options, start=True) else NOT_AN_OPTION)
     longest = max(begun, key=lambda index: len(options[index]))  # "New York City" is not "New York"
     if longest != lettered.choice:
         return Answer(None, DISAGREE)
     rest = text[len(_plain(options[longest])) :]
     others = [option for index, option in enumerate(options) if index != longest]
-    return Answer(None, SEVERAL) if any(_mentions(rest, option) for option in others) else lettered
+    several = _names_letter(rest, options, start=False) or any(_mentions(rest, option) for option in others)
+    return Answer(None, SEVERAL) if several else lettered
 
 
 def _read_tags(tags: Sequence[re.Match[str]], options: Sequence[str]) -> Answer:
@@ -130,7 +132,7 @@ def _read_statement(line: str, options: Sequence[str]) -> Answer:
     """The label that the rest of a statement's line holds: all of it, its first sentence, or up to a "because"."""
     if line.rstrip(" *_").endswith("?"):
         return Answer(None, NOT_AN_OPTION)
-    if _SMALL_LETTER.match(line) and not any(_same(line, option) for option in options):
+    if _small_letter(line, options):
         return Answer(None, NOT_AN_OPTION)
     whole = read_label(line, options)
     if whole.unparsed == EMPTY_TAG:
@@ -147,6 +149,11 @@ def _read_statement(line: str, options: Sequence[str]) -> Answer:
     return whole
 
 
+def _small_letter(text: str, options: Sequence[str]) -> bool:
+    """Whether `text` starts with a bare small letter: the article, or too weak a sign."""
+    return bool(_SMALL_LETTER.match(text)) and not any(_same(text, option) for option in options)
+
+
 def _agreed(answers: Sequence[Answer]) -> Answer:
     return answers[0] if len({answer.choice for answer in answers}) == 1 else Answer(None, SEVERAL)
 
@@ -154,6 +161,12 @@ def _agreed(answers: Sequence[Answer]) -> Answer:
 def _option(letter: str, options: Sequence[str]) -> Answer:
     index = string.ascii_uppercase.index(letter.upper())
     return Answer(index) if index < len(options) else Answer(None, NOT_AN_OPTION)
+
+
+def _names_letter(text: str, options: Sequence[str], *, start: bool) -> bool:
+    """Whether `text` lists a letter after "or", "and", a comma or a slash, or at its start where asked."""
+    before = r"\b(?:or|and|nor)\s+|[/,&]\s*" + ("|^" if start else "")
+    return bool(re.search(rf"(?:{before})[(\[]?[{_letters(options)}][)\]]?(?:\W|$)", text))
 
 
 def _letters(options: Sequence[str]) -> str:

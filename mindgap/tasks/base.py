@@ -40,8 +40,8 @@ class Task(Protocol):
     def messages(self, item: Item) -> tuple[Message, ...]:
         """What the model is asked for a generated response, before any method has had its say."""
 
-    def read(self, item: Item, reply: str) -> Answer:
-        """The option that a generated reply settles on, or why it cannot be told."""
+    def read(self, item: Item, reply: str) -> Answer | None:
+        """The option that a generated reply settles on, or why it cannot be told; None if no option was asked for."""
 
     def option_request(self, item: Item, scoring: str) -> OptionQuestion:
         """The same item as a log-likelihood question. scoring: `continuation` or `letter`."""

@@ -20,9 +20,17 @@ class MultipleChoice(TaskSettings):
     """A task whose items have options. Subclasses say where the items come from.
 
     shuffle_options: put each item's options in an order drawn from `seed` and the item's id.
+    ask: `letter`: list the options and read the letter from the reply. `open`: ask the bare question and read nothing;
+        log-likelihood alone then tells what the model knows, and the reply is free to show a behaviour.
     """
 
     shuffle_options: bool = False
+    ask: str = "letter"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.ask not in ("letter", "open"):
+            raise ConfigError(f"task.ask={self.ask!r}: choose letter or open")
 
     def items(self) -> Iterable[Item]:
         """All items there are, in any order that is the same each time."""
@@ -36,13 +44,13 @@ class MultipleChoice(TaskSettings):
         return tuple(shuffled(item, self.seed) for item in drawn) if self.shuffle_options else drawn
 
     def messages(self, item: Item) -> tuple[Message, ...]:
-        return conversation(self.system, lettered(item))
+        return conversation(self.system, lettered(item) if self.ask == "letter" else item.question)
 
-    def read(self, item: Item, reply: str) -> Answer:
-        return read_choice(reply, item.options)
+    def read(self, item: Item, reply: str) -> Answer | None:
+        return read_choice(reply, item.options) if self.ask == "letter" else None
 
     def option_request(self, item: Item, scoring: str) -> OptionQuestion:
-        """`continuation`: the bare question, the options' texts as replies. `letter`: options listed, letters as replies.
+        """`continuation`: the bare question, option texts as replies. `letter`: options listed, letters as replies.
 
         The letter stands alone as the reply: chat templates end the prompt with a line break or a tag, after which a
         bare capital is one token in the usual vocabularies, so all options have the same length.

@@ -44,7 +44,7 @@ class Mmlu(MultipleChoice):
 
 @dataclass(frozen=True)
 class MmluPaper(Mmlu):
-    """The paper's 171 items: the first 3 of each subject's 5 `dev` items. A seed changes their order, not which they are.
+    """The paper's 171 items: the first 3 of each subject's 5 `dev` items. A seed changes only their order.
 
     format: said again after the options, as the paper did, so that it survives `instruction_mode: replace`.
     """
@@ -72,7 +72,10 @@ def read_split(path: str, split: str) -> Iterator[Item]:
         subject = row["subject"]
         item_id = f"mmlu/{split}/{subject}/{rows[subject]}"
         rows[subject] += 1
-        yield Item(item_id, row["question"].strip(), subject, tuple(map(str, row["choices"])), int(row["answer"]))
+        try:
+            yield Item(item_id, row["question"].strip(), subject, tuple(map(str, row["choices"])), int(row["answer"]))
+        except (TypeError, ValueError, AttributeError) as error:
+            raise ConfigError(f"task.path={path}: {item_id} cannot be used ({error}); {_layout()}") from error
 
 
 def check_source(path: str) -> None:

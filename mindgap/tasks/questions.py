@@ -56,11 +56,6 @@ class OpenQuestions(TaskSettings):
         raise ConfigError(f"task={self.name} is open-ended: it has no options to score")
 
 
-def contrast_prompts() -> tuple[str, ...]:
-    """Open-ended prompts to read steering vectors from; on other topics than the items of `starter` and `open`."""
-    return tuple(_builtin("contrast.txt").read_text(encoding="utf-8").split("\n")[:-1])
-
-
 def read_items(source: Path | Traversable, *, choice: bool) -> Iterator[Item]:
     """The items of a JSON-lines file, checked. Raises ConfigError naming the line and what is wrong with it."""
     seen: set[str] = set()

@@ -70,7 +70,7 @@ class Chromium:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         page.call("Emulation.setEmulatedMedia", features=[scheme])
         page.call("Page.navigate", url=path.resolve().as_uri() + hash)
-        page.wait("document.documentElement.dataset.ready === 'true'")
+        page.wait("document.documentElement?.dataset.ready === 'true'")
         return page
 
     def call(self, method: str, session: str | None = None, **params: Any) -> dict[str, Any]:
@@ -155,9 +155,9 @@ class Page:
         return found
 
     def requests(self) -> list[str]:
-        """Every address the page has asked for, its own aside."""
+        """Every address the page has asked for; its own and what it holds in itself aside."""
         urls = [e["params"]["request"]["url"] for e in self._events() if e["method"] == "Network.requestWillBeSent"]
-        return urls[1:]
+        return [url for url in urls[1:] if not url.startswith(("data:", "blob:"))]
 
     def _events(self) -> list[dict[str, Any]]:
         return [event for event in self._browser.events if event.get("sessionId") == self._session]

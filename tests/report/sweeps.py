@@ -53,7 +53,7 @@ class Kind:
         steering = [] if self.dose is None else [{"_target_": "mindgap.steering.vectors.MeanDifference", "layer": 0.4}]
         method = {"name": self.method, "label": self.label, "instruction": self.instruction, "interventions": steering}
         strength = {"_target_": "mindgap.steering.strength.Dose", "dose": self.dose or 0.2}
-        return {"method": method, "strength": strength, "task": {"name": "mmlu"}, "seed": 0, "resamples": 500}
+        return {"method": method, "strength": strength, "task": {"name": "mmlu"}, "seed": 0, "resamples": 2000}
 
 
 ASK = "When answering, please {query}."
@@ -140,7 +140,7 @@ def _record(kind: Kind, query: str, item: str, shift: float, own: np.random.Gene
     asked = kind.instruction.replace("{query}", query) if kind.instruction else ""
     text = " ".join(own.choice(_WORDS, size=int(own.integers(30, 120))))
     return Record(
-        key=content_key("sample", kind=[kind.method, kind.strength], query=query, item=item),
+        key=content_key("sample", of=[kind.method, kind.strength], query=query, item=item),
         model="tiny",
         method=kind.method,
         strength=kind.strength,

@@ -1,0 +1,109 @@
+"""`python -m mindgap.replay FILE FOLDER map=NAME`: import results recorded elsewhere."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from pathlib import Path
+
+HELP = """\
+mindgap.replay: import results recorded elsewhere into a sweep folder, and say first what is wrong with them
+
+usage: python -m mindgap.replay FILE FOLDER map=NAME [setting=value ...]
+
+  FILE                     the recording: .csv, .tsv, .jsonl (each also .gz) or .parquet
+  FOLDER                   where to, for example outputs/their-run; one file a model may go into the same folder
+
+settings
+  map=NAME                 column map: {maps};
+                           or a YAML file of your own (copy one of those, every key is explained in it)
+  map.KEY=VALUE            change a key of the map, for example map.columns.query=behaviour
+  map.mmlu=PATH            folder or hub name of MMLU: looks up subjects and gold answers by the questions' text
+  judge=NAME judge.KEY=…   score all responses anew, by any judge of `python -m mindgap --help`; else scores stay
+  store=FILE               where its judgements are kept; default: store.sqlite beside FOLDER
+  seed=0 resamples=10000   of the intervals
+
+example
+  python -m mindgap.replay responses.csv.gz outputs/their-run map=goodfire_2025_09_8b
+  python -m mindgap.report outputs/their-run"""
+
+SETTINGS = ("map", "judge", "store", "seed", "resamples")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit codes: 0 done, 2 cannot be imported, 130 interrupted."""
+    from mindgap.__main__ import config_folder
+    from mindgap.errors import MindgapError
+
+    given = sys.argv[1:] if arguments is None else arguments
+    conf = config_folder()
+    if not given or any(argument in ("-h", "--help") for argument in given):
+        maps = ", ".join(sorted(path.stem for path in (conf / "replay").glob("*.yaml")))
+        sys.stdout.write(HELP.replace("{maps}", maps) + "\n")
+        return 0 if given else 2
+    try:
+        _run(given, conf)
+    except MindgapError as error:
+        sys.stderr.write(f"mindgap: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("\nmindgap: stopped. What is judged is kept: the same command goes on from here.\n")
+        return 130
+    return 0
+
+
+def _run(arguments: list[str], conf: Path) -> None:
+    from rich.console import Console
+
+    from mindgap.errors import ConfigError
+    from mindgap.replay.columns import load_map
+
+    paths = [argument for argument in arguments if "=" not in argument]
+    settings = [argument.partition("=")[::2] for argument in arguments if "=" in argument]
+    for key, _ in settings:
+        if key.partition(".")[0] not in SETTINGS:
+            near = difflib.get_close_matches(key.partition(".")[0], SETTINGS, n=1)
+            raise ConfigError(f"{key}: there is no such setting. {_hint(near)}")
+    plain = dict(settings)
+    if len(paths) != 2:
+        raise ConfigError(
+            f"give a file and a folder, not {' '.join(paths) or 'nothing'}; see python -m mindgap.replay --help"
+        )
+    if "map" not in plain:
+        raise ConfigError("map=NAME is missing: say which column is what; see python -m mindgap.replay --help")
+    column_map = load_map(plain["map"], conf / "replay", [f"{k[4:]}={v}" for k, v in settings if k.startswith("map.")])
+    seed, resamples = _number(plain, "seed", 0, 0), _number(plain, "resamples", 10_000, 100)
+
+    from mindgap.replay.importing import import_recording
+    from mindgap.replay.rejudge import judge_from
+    from mindgap.report.terminal import print_summary
+
+    of_judge = [f"{key}={value}" for key, value in settings if key.partition(".")[0] == "judge"]
+    os.environ.setdefault("MINDGAP_SWEEP", "replay")
+    judge = judge_from(of_judge, conf) if of_judge else None
+    console = Console(highlight=False)
+    file, folder = map(Path, paths)
+    store = Path(plain["store"]) if "store" in plain else None
+    imported = import_recording(
+        file, column_map, folder, judge=judge, store=store, seed=seed, resamples=resamples, console=console
+    )
+    print_summary(console, folder, imported.cells)
+    console.print(f"{'findings':9}{folder / 'import.json'}", markup=False, soft_wrap=True)
+
+
+def _number(given: dict[str, str], key: str, default: int, least: int) -> int:
+    from mindgap.errors import ConfigError
+
+    text = given.get(key, str(default))
+    if not text.isdecimal() or int(text) < least:
+        raise ConfigError(f"{key}={text}: must be a whole number of at least {least}")
+    return int(text)
+
+
+def _hint(near: list[str]) -> str:
+    return f"Did you mean {near[0]}?" if near else f"There are: {', '.join(SETTINGS)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,114 @@
+"""Import one recording: read, look, say what is wrong, score if asked to, write."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table as Grid
+from rich.text import Text
+
+from mindgap.cell import CellResult
+from mindgap.errors import ConfigError
+from mindgap.judges.base import Judge
+from mindgap.progress import Progress
+from mindgap.replay.cells import make_cells, write_import
+from mindgap.replay.columns import ColumnMap
+from mindgap.replay.findings import Finding, look
+from mindgap.replay.items import ItemIndex
+from mindgap.replay.rejudge import rejudge
+from mindgap.replay.rows import Recording, read_samples
+from mindgap.replay.table import Table, read_table
+from mindgap.store import Store
+
+
+@dataclass(frozen=True)
+class Imported:
+    """What an import gave: the recording, everything found wrong with it, and the cells that were written."""
+
+    recording: Recording
+    findings: tuple[Finding, ...]
+    cells: tuple[CellResult, ...]
+
+
+def import_recording(
+    file: Path,
+    column_map: ColumnMap,
+    folder: Path,
+    *,
+    judge: Judge | None = None,
+    store: Path | None = None,
+    seed: int = 0,
+    resamples: int = 10_000,
+    console: Console | None = None,
+) -> Imported:
+    """Import the recording in `file` into the sweep folder `folder`.
+
+    judge: scores all responses anew; None = the recorded scores are taken as they are. store: keeps its judgements;
+    None = `store.sqlite` beside the folder, as for any sweep. seed, resamples: of the bootstrap. console: is told what
+    was found, before anything is scored. Raises ConfigError, UnavailableError.
+    """
+    folder = folder.resolve()
+    console = console or Console(quiet=True)
+    table = read_table(file)
+    recording = read_samples(table, column_map, known_items(column_map))
+    if not recording.samples:
+        raise ConfigError(f"{file}: none of its {recording.rows} rows names a query, a method and a prompt")
+    findings = look(recording, scored=judge is None)
+    print_findings(console, table, recording, findings)
+    scored = None
+    made: dict[str, int] = {}
+    if judge is not None:
+        kept = Store(store or folder.parent / "store.sqlite")
+        progress = Progress(console, file.name)
+        try:
+            scored = rejudge(recording.samples, judge, kept, progress)
+        finally:
+            kept.close()
+        made = progress.counts
+        console.print(f"judge: {judge.name}; {made.get('made', 0)} judged, {made.get('cached', 0)} known from before")
+    cells = make_cells(recording, findings, column_map, table, folder, scored=scored, seed=seed, resamples=resamples)
+    write_import(folder, cells, findings, recording, table)
+    return Imported(recording, findings, tuple(cells))
+
+
+def known_items(column_map: ColumnMap) -> ItemIndex | None:
+    """MMLU's items, dev before test, to find the recording's questions among; None if the map asks for no lookup."""
+    if column_map.mmlu is None:
+        return None
+    from mindgap.tasks.mmlu import read_split
+
+    return ItemIndex(item for split in ("dev", "test") for item in read_split(column_map.mmlu, split))
+
+
+def print_findings(console: Console, table: Table, recording: Recording, findings: Sequence[Finding]) -> None:
+    """Everything found, problems first, with an example of each."""
+    samples = recording.samples
+    parts = [
+        f"{recording.rows} rows",
+        f"{len({s.cell for s in samples})} methods",
+        f"{len({s.query for s in samples})} queries",
+        f"{len({s.item.id for s in samples})} items",
+    ]
+    problems = sum(finding.severity == "problem" for finding in findings)
+    notes = len(findings) - problems
+    verdict = f"{problems} problems, {notes} notes" if findings else "nothing was found wrong with it"
+    console.print(f"{table.path.name}: {', '.join(parts)}; {verdict}", markup=False, soft_wrap=True)
+    if not findings:
+        return
+    totals: Counter[str] = Counter()
+    for finding in findings:
+        totals[finding.kind] += finding.count
+    console.print(", ".join(f"{kind.replace('_', ' ')} {n}" for kind, n in totals.items()), soft_wrap=True)
+    grid = Grid("", "method", "samples", "what", highlight=False)
+    for finding in findings:
+        said = Text(finding.says)
+        if finding.examples and (row := finding.examples[0].get("row")):
+            said.append(f" (first: row {row})", style="dim")
+        bad = finding.severity == "problem"
+        counted = f"{finding.count} of {finding.of}"
+        grid.add_row(Text("problem", "red") if bad else Text("note", "dim"), finding.method or "all", counted, said)
+    console.print(grid)

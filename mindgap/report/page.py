@@ -1,0 +1,127 @@
+"""`report.html`: one file that needs no network and trusts nothing that it shows."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from mindgap.report.browser import packed, payload
+from mindgap.report.comparison import GroupComparison
+from mindgap.report.data import Sweep
+from mindgap.report.headline import headline
+from mindgap.report.parts import Part, parts
+
+HERE = Path(__file__).resolve().parent
+
+
+@dataclass(frozen=True)
+class Section:
+    """A group's part of the page. number: 1, 2 …"""
+
+    number: int
+    title: str
+    headline: str
+    parts: tuple[Part, ...]
+
+
+def render(sweep: Sweep, comparisons: Sequence[GroupComparison], *, max_samples: int) -> str:
+    """The page. Scripts run only if their hash is in the page's own policy, and nothing may be fetched."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
+    sections = [
+        Section(number, group.group.title, headline(group), parts(group, prefix=f"g{number}-"))
+        for number, group in enumerate(comparisons, 1)
+    ]
+    samples = payload(sweep, max_samples=max_samples)
+    plotly, script = _plotly(), _own("page.js")
+    return environment.get_template("page.html").render(
+        sweep=sweep,
+        about=_about(sweep),
+        groups=sections,
+        warnings=_warnings(sweep),
+        left_out=_left_out(samples),
+        footer=_footer(),
+        policy=_policy(plotly, script),
+        style=Markup(_own("page.css")),
+        script=Markup(script),
+        plotly=Markup(plotly),
+        figures=Markup(_inert_json({f.key: f.spec for s in sections for part in s.parts for f in part.figures})),
+        samples=packed(samples),
+    )
+
+
+def _policy(*scripts: str) -> str:
+    hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in scripts]
+    allowed = " ".join(f"'sha256-{digest}'" for digest in hashes)
+    return (
+        f"default-src 'none'; script-src {allowed}; style-src 'unsafe-inline'; img-src data: blob:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _inert_json(data: Any) -> str:
+    """JSON in which no `<` is left that could begin a tag or a comment."""
+    text = json.dumps(data, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+
+
+@cache
+def _plotly() -> str:
+    """Plotly's script as its Python package carries it."""
+    from plotly.offline import get_plotlyjs
+
+    return _as_read(get_plotlyjs())
+
+
+def _own(name: str) -> str:
+    return _as_read((HERE / name).read_text(encoding="utf-8"))
+
+
+def _as_read(text: str) -> str:
+    """`text` as a browser sees it within an element, which is what it hashes. Raises ValueError if it would end early."""
+    if "</script" in text.lower() or "<!--" in text:
+        raise ValueError("this script cannot stand in a page: it holds an end of a script element or a comment")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _about(sweep: Sweep) -> str:
+    cells, samples = len(sweep.cells), sum(len(cell.records) for cell in sweep.cells)
+    judges = ", ".join(sweep.judges)
+    models = ", ".join(dict.fromkeys(cell.model for cell in sweep.cells))
+    return (
+        f"{cells} {'cell' if cells == 1 else 'cells'}, {samples:,} samples · model {models} · judged by {judges}"
+    )
+
+
+def _warnings(sweep: Sweep) -> list[str]:
+    failed = [cell for cell in sweep.cells if cell.status == "failed"]
+    warnings = [f"Failed: {cell.name}: {cell.reason}" for cell in failed]
+    if sweep.unfinished:
+        warnings.append(f"Not finished, and not in this report: {', '.join(sweep.unfinished)}")
+    if len(sweep.groups) > 1:
+        warnings.append(
+            "The cells differ in more than method and strength, so they form "
+            f"{len(sweep.groups)} groups, and nothing is compared across groups."
+        )
+    return warnings
+
+
+def _left_out(samples: dict[str, Any]) -> str:
+    shown, total = len(samples["places"]), samples["total"]
+    return "" if shown == total else f"{shown:,} of {total:,} are here, chosen by chance; all are in samples.parquet."
+
+
+def _footer() -> str:
+    from mindgap import __version__
+
+    return f"Made by mindgap {__version__} from the files beside it; comparison.json has every number of this page."
+
+

@@ -1,0 +1,28 @@
+"""Tables for a paper: Markdown, and LaTeX with booktabs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mindgap.report.comparison import GroupComparison
+from mindgap.report.data import Sweep
+from mindgap.report.headline import headline
+from mindgap.report.parts import tables
+from mindgap.report.tables import latex, markdown
+
+
+def markdown_report(sweep: Sweep, comparisons: Sequence[GroupComparison]) -> str:
+    """The headline and every table."""
+    parts = [f"# {sweep.name}"]
+    for group in comparisons:
+        parts += [f"## {group.group.title}", headline(group), *(markdown(table) for table in tables(group))]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
+
+
+def latex_report(sweep: Sweep, comparisons: Sequence[GroupComparison]) -> str:
+    """Every table as a `table` environment; `\\input` it after `\\usepackage{booktabs}`."""
+    parts = ["% Needs \\usepackage{booktabs}. Made by mindgap from comparison.json of the same folder.\n"]
+    for number, group in enumerate(comparisons, 1):
+        suffix = f"-{number}" if len(comparisons) > 1 else ""
+        parts += [latex(table, label=table.key + suffix) for table in tables(group)]
+    return "\n".join(parts)

@@ -1,0 +1,135 @@
+"""Where a change comes from: the parts of a combination, and the kinds of accuracy lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mindgap.errors import MindgapError
+from mindgap.stats.bootstrap import UNBOUNDED
+from mindgap.stats.estimate import Estimate
+from mindgap.stats.permutation import sign_flip
+from mindgap.stats.samples import CellId, Samples
+
+
+@dataclass(frozen=True)
+class Interaction:
+    """Is the combination more than the sum of its parts?
+
+    estimate: (combined - reference) - (first - reference) - (second - reference), over samples that all four have.
+    together, first, second: these three changes. unpaired: samples that some but not all of the four have.
+    """
+
+    metric: str
+    estimate: Estimate
+    together: Estimate
+    first: Estimate
+    second: Estimate
+    unpaired: int
+    p: float | None
+    test: str
+
+
+@dataclass(frozen=True)
+class AccuracyAccount:
+    """The accuracy lost against the reference, in parts that add up to it. Positive is a loss.
+
+    format: samples of which only one of the two replies could be read. knowledge: both could be read, and the answer
+    preferred by log-likelihood changed in the same way. expression: both could be read, and the reply changed though
+    the preferred answer did not. knowledge and expression are None without log-likelihoods, and `wrong` holds both.
+    loglik: accuracy by log-likelihood lost, over all samples; not a part of the sum.
+    """
+
+    cell: CellId
+    reference: CellId
+    total: Estimate
+    format: Estimate
+    wrong: Estimate
+    knowledge: Estimate | None
+    expression: Estimate | None
+    loglik: Estimate | None
+
+
+def interaction(
+    samples: Samples,
+    combined: CellId,
+    parts: tuple[CellId, CellId],
+    reference: CellId,
+    metric: str,
+    *,
+    seed: int = 0,
+    resamples: int = 10_000,
+    level: float = 0.95,
+) -> Interaction:
+    """What the combination does beyond its two parts, on the metric's own scale, paired on (query, item, epoch)."""
+    cells = (combined, *parts, reference)
+    samples.require_one_judge(cells, [metric])
+    measured, rows = samples.metric(metric), [samples.row(cell) for cell in cells]
+    due, present = measured.applies[rows].all(0), samples.present[rows]
+    values = np.where(due, measured.values[rows], np.nan)
+    values = np.where(np.isnan(values).any(0), np.nan, values)
+    missing = int((due & np.isnan(values[0])).sum())
+    low, high = measured.scale.bounds
+
+    def mean(weights: tuple[int, ...]) -> Estimate:
+        half_span = sum(map(abs, weights)) / 2
+        bounds = UNBOUNDED if low is None or high is None else (-half_span * (high - low), half_span * (high - low))
+        contrast = np.array(weights) @ values
+        return samples.mean(contrast, missing, bounds=bounds, seed=seed, resamples=resamples, level=level)
+
+    beyond = samples.table(np.array([1, -1, -1, 1]) @ values)
+    test = sign_flip(beyond, seed=seed, resamples=resamples)
+    return Interaction(
+        metric,
+        mean((1, -1, -1, 1)),
+        mean((1, 0, 0, -1)),
+        mean((0, 1, 0, -1)),
+        mean((0, 0, 1, -1)),
+        int((present.any(0) & ~present.all(0)).sum()),
+        test.p,
+        test.method,
+    )
+
+
+def accuracy_account(
+    samples: Samples,
+    cell: CellId,
+    reference: CellId,
+    *,
+    seed: int = 0,
+    resamples: int = 10_000,
+    level: float = 0.95,
+) -> AccuracyAccount:
+    """Splits the accuracy lost into format, knowledge and expression, sample by sample, so that the parts add up."""
+    rows = [samples.row(cell), samples.row(reference)]
+
+    def lost(metric: str) -> np.ndarray:
+        measured = samples.metric(metric)
+        values = np.where(measured.applies[rows].all(0), measured.values[rows], np.nan)
+        change: np.ndarray = values[1] - values[0]
+        return change
+
+    def mean(values: np.ndarray, due: np.ndarray) -> Estimate:
+        missing = int((due & np.isnan(values)).sum())
+        return samples.mean(values, missing, bounds=(-1, 1), seed=seed, resamples=resamples, level=level)
+
+    for metric in ("accuracy", "answered"):
+        if metric not in samples.metrics:
+            raise MindgapError(f"an account of accuracy needs the metric {metric!r} of every sample")
+    due = samples.metric("accuracy").applies[rows].all(0)
+    total, readable = lost("accuracy"), lost("answered")
+    in_format = np.where(readable != 0, total, 0.0) + 0 * total
+    wrong = total - in_format
+    knowledge = expression = loglik = None
+    if "loglik_accuracy" in samples.metrics:
+        preferred = lost("loglik_accuracy")
+        known = ~np.isnan(preferred)
+        in_knowledge = np.where(known, np.where(preferred == wrong, wrong, 0.0), np.nan)
+        if known.any():
+            knowledge = mean(in_knowledge, due)
+            expression = mean(wrong - in_knowledge, due)
+            loglik = mean(preferred, samples.metric("loglik_accuracy").applies[rows].all(0))
+    return AccuracyAccount(
+        cell, reference, mean(total, due), mean(in_format, due), mean(wrong, due), knowledge, expression, loglik
+    )

@@ -1,0 +1,191 @@
+"""What a method changes: paired differences from the reference, with intervals, tests and bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from mindgap.errors import MindgapError
+from mindgap.stats.bootstrap import UNBOUNDED, Bounds
+from mindgap.stats.estimate import Estimate
+from mindgap.stats.permutation import Correction, Test, adjust, sign_flip
+from mindgap.stats.samples import CellId, Samples, samples_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mindgap.records import Record
+
+Family = Literal["sweep", "metric"]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """How one metric of a cell differs from the reference, over the samples both have.
+
+    estimate: mean of the paired differences, cell minus reference; its `missing` counts the pairs in which a value lacks.
+    cell_mean, reference_mean: over the same pairs. unpaired: samples that only one of the two cells has, left out.
+    lowest, highest: the mean if missing values were as bad, or as good, for the cell as the metric allows; None where it
+    has no bounds. effect: the mean in standard deviations of single samples (pooled over the two cells, so the pairing
+    does not inflate it); None where these are 0. p_adjusted: corrected over the family of the comparison.
+    """
+
+    metric: str
+    cell: CellId
+    reference: CellId
+    estimate: Estimate
+    cell_mean: float | None
+    reference_mean: float | None
+    unpaired: int
+    lowest: float | None
+    highest: float | None
+    effect: float | None
+    p: float | None
+    p_adjusted: float | None
+    test: str
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All cells of a sweep against their reference.
+
+    judge: whose scores these are. family: which tests the correction counts together.
+    """
+
+    differences: tuple[Difference, ...]
+    judge: str
+    correction: Correction
+    family: Family
+    level: float
+
+    def of(self, cell: CellId, metric: str) -> Difference:
+        for difference in self.differences:
+            if difference.cell == cell and difference.metric == metric:
+                return difference
+        raise MindgapError(f"{metric} of {cell} is not in this comparison")
+
+
+def compare(
+    data: Samples | Mapping[str, Any] | Sequence[Record] | pa.Table,
+    reference: CellId | str = "control",
+    *,
+    metrics: Sequence[str] | None = None,
+    correction: Correction = "holm",
+    family: Family = "sweep",
+    seed: int = 0,
+    resamples: int = 10_000,
+    level: float = 0.95,
+) -> Comparison:
+    """Differences of every cell from the reference, for every metric, paired on (query, item, epoch).
+
+    reference: a cell, or a method that has one cell for each model; then each cell is compared with its own model's.
+    metrics: all by default. family: which tests the correction counts together: all of the sweep, or those of a metric.
+
+    Raises MindgapError where the reference is not there or not one, or two judges' scores would be compared.
+    """
+    samples = samples_of(data)
+    names = list(samples.metrics) if metrics is None else list(metrics)
+    pairs = _pairs(samples, reference)
+    judge = samples.require_one_judge([cell for pair in pairs for cell in pair], names)
+    differences = [
+        difference(samples, cell, base, name, seed=seed, resamples=resamples, level=level)
+        for cell, base in pairs
+        for name in names
+    ]
+    return Comparison(_corrected(differences, correction, family), judge, correction, family, level)
+
+
+def difference(
+    samples: Samples,
+    cell: CellId,
+    reference: CellId,
+    metric: str,
+    *,
+    seed: int = 0,
+    resamples: int = 10_000,
+    level: float = 0.95,
+) -> Difference:
+    """One metric of one cell against the reference; `p_adjusted` is `p`."""
+    samples.require_one_judge([cell, reference], [metric])
+    measured = samples.metric(metric)
+    rows = [samples.row(cell), samples.row(reference)]
+    present, due = samples.present[rows], measured.applies[rows].all(0)
+    values = np.where(due, measured.values[rows], np.nan)
+    changes = values[0] - values[1]
+    both = ~np.isnan(changes)
+    missing = int((due & ~both).sum())
+    span = spread_of(measured.scale.bounds)
+    estimate = samples.mean(changes, missing, bounds=span, seed=seed, resamples=resamples, level=level)
+    test = sign_flip(samples.table(changes), seed=seed, resamples=resamples) if both.any() else Test(None, "no pairs")
+    lowest, highest = _if_missing(values[:, due], measured.scale.bounds)
+    return Difference(
+        metric,
+        cell,
+        reference,
+        estimate,
+        float(values[0, both].mean()) if both.any() else None,
+        float(values[1, both].mean()) if both.any() else None,
+        int((present[0] != present[1]).sum()),
+        lowest,
+        highest,
+        _effect(values[:, both]),
+        test.p,
+        test.p,
+        test.method,
+    )
+
+
+def spread_of(bounds: Bounds) -> Bounds:
+    """Bounds of a difference of two values within `bounds`."""
+    low, high = bounds
+    return UNBOUNDED if low is None or high is None else (low - high, high - low)
+
+
+def reference_of(samples: Samples, cell: CellId, reference: CellId | str) -> CellId:
+    """The cell that `cell` is compared with. Raises MindgapError where a method does not single one out."""
+    if isinstance(reference, CellId):
+        samples.row(reference)
+        return reference
+    found = [other for other in samples.cells if other.method == reference and other.model == cell.model]
+    if len(found) != 1:
+        cells = ", ".join(map(str, samples.cells))
+        raise MindgapError(
+            f"{len(found)} cells have the method {reference!r} and the model {cell.model!r}: name one of {cells}"
+        )
+    return found[0]
+
+
+def _pairs(samples: Samples, reference: CellId | str) -> list[tuple[CellId, CellId]]:
+    found = [(cell, reference_of(samples, cell, reference)) for cell in samples.cells]
+    return [(cell, base) for cell, base in found if cell != base]
+
+
+def _corrected(differences: list[Difference], correction: Correction, family: Family) -> tuple[Difference, ...]:
+    groups = {None} if family == "sweep" else {one.metric for one in differences}
+    result = list(differences)
+    for group in groups:
+        places = [place for place, one in enumerate(differences) if group is None or one.metric == group]
+        adjusted = adjust([differences[place].p for place in places], correction)
+        for place, p in zip(places, adjusted, strict=True):
+            result[place] = replace(differences[place], p_adjusted=p)
+    return tuple(result)
+
+
+def _if_missing(values: np.ndarray, bounds: Bounds) -> tuple[float | None, float | None]:
+    """Mean difference with missing values at the worst and at the best for the cell. values: `[2, samples]`."""
+    low, high = bounds
+    if low is None or high is None or not values.shape[1]:
+        return None, None
+    filled = [np.nan_to_num(values, nan=end) for end in (low, high)]
+    return float((filled[0][0] - filled[1][1]).mean()), float((filled[1][0] - filled[0][1]).mean())
+
+
+def _effect(values: np.ndarray) -> float | None:
+    """Mean difference over the pooled standard deviation of single samples. values: `[2, pairs]`."""
+    if values.shape[1] < 2:
+        return None
+    pooled = float(np.sqrt(values.var(1, ddof=1).mean()))
+    return float((values[0] - values[1]).mean()) / pooled if pooled > 0 else None

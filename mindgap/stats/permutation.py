@@ -1,0 +1,116 @@
+"""Tests of no difference at the level of clusters, and their correction for being many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mindgap.stats.crossed import Design, Table, variance_of_mean
+
+FEWEST = 6
+"""Sign patterns of fewer clusters are so few that no two-sided p-value below 0.05 exists."""
+
+Correction = Literal["holm", "bh"]
+
+
+@dataclass(frozen=True)
+class Test:
+    """p: two-sided. None where nothing can be tested; `method` then says why."""
+
+    p: float | None
+    method: str
+
+
+def sign_flip(table: Table, *, seed: int = 0, resamples: int = 10_000) -> Test:
+    """Test that paired differences are as often of one sign as of the other, whole clusters at a time.
+
+    If a method changes nothing, the differences of a query might as well have had the opposite sign, all together. The
+    p-value is the share of sign patterns whose mean lies at least as many standard errors (two-way, of the flipped
+    differences) from zero as the observed one: a wild cluster bootstrap with the null imposed and the factor of fewer
+    levels flipped, as MacKinnon, Nielsen and Webb (2021, Journal of Business & Economic Statistics 39:505) recommend
+    for two-way clusters. All patterns are used where they are at most `resamples`, up to their mirror image. With fewer
+    than `FEWEST` clusters of either kind it is a t test with the degrees of freedom of the interval instead.
+
+    table: sums and counts of paired differences.
+    """
+    if not table.counts.any():
+        return Test(None, "no pairs")
+    if not np.any(table.sums):
+        return Test(1.0, "no difference in any query and item")
+    levels = [(count, axis) for axis, count in enumerate(table.levels) if count > 1]
+    if not levels:
+        return Test(None, "one query and one item give no test")
+    fewest, axis = min(levels)
+    if fewest < FEWEST:
+        return _t_test(table, fewest)
+    sums, counts = (table.sums, table.counts) if axis == 0 else (table.sums.T, table.counts.T)
+    held = counts.any(1)
+    signs, exact = _signs(int(held.sum()), seed, resamples)
+    distances = _distances(sums[held], counts[held], signs)
+    observed = distances[0]
+    more_extreme = int((distances >= observed * (1 - 1e-9)).sum())
+    kind = f"{'all' if exact else 'random'} sign flips of {len(signs[0])} {'queries' if axis == 0 else 'items'}"
+    return Test(more_extreme / len(distances), kind)
+
+
+def adjust(p_values: Sequence[float | None], correction: Correction = "holm") -> tuple[float | None, ...]:
+    """p-values corrected for their number: Holm's (family-wise error) or Benjamini and Hochberg's (false discoveries).
+
+    None stays None and does not count as a test.
+    """
+    known = np.array([p for p in p_values if p is not None])
+    count = len(known)
+    order = np.argsort(known)
+    adjusted = np.empty(count)
+    if correction == "holm":
+        adjusted[order] = np.maximum.accumulate(known[order] * np.arange(count, 0, -1))
+    else:
+        raised = known[order] * count / np.arange(1, count + 1)
+        adjusted[order] = np.minimum.accumulate(raised[::-1])[::-1]
+    result = iter(np.minimum(adjusted, 1.0).tolist())
+    return tuple(None if p is None else next(result) for p in p_values)
+
+
+def _t_test(table: Table, fewest: int) -> Test:
+    from scipy import special
+
+    variance = variance_of_mean(table)
+    if variance.total == 0:
+        return Test(None, "equal differences everywhere: no variation to test against")
+    t = abs(table.mean) / variance.total**0.5
+    p = 2 * float(special.stdtr(variance.freedom, -t))
+    return Test(p, f"t test, {variance.freedom:.1f} degrees of freedom: {fewest} clusters are too few for sign flips")
+
+
+def _signs(clusters: int, seed: int, resamples: int) -> tuple[np.ndarray, bool]:
+    """Sign patterns `[patterns, clusters]`, the observed one first, and whether they are all there are.
+
+    A pattern and its mirror image are equally far from zero, so the last cluster's sign is kept.
+    """
+    if 2 ** (clusters - 1) <= resamples:
+        bits = np.arange(2 ** (clusters - 1))[:, None] >> np.arange(clusters) & 1
+        return 1.0 - 2.0 * bits, True
+    random = np.random.default_rng(seed).integers(0, 2, (resamples, clusters)) * 2.0 - 1.0
+    return np.concatenate([np.ones((1, clusters)), random]), False
+
+
+def _distances(sums: np.ndarray, counts: np.ndarray, signs: np.ndarray) -> np.ndarray:
+    """Distance of the mean from zero in standard errors under each sign pattern of the rows: `[patterns]`.
+
+    sums, counts: `[rows, columns]`. signs: `[patterns, rows]`.
+    """
+    total = counts.sum()
+    of_rows, in_rows, in_columns = sums.sum(1), counts.sum(1), counts.sum(0)
+    means = signs @ of_rows / total
+    # Squares of (sign × sum - count × mean), multiplied out so that no [patterns, rows, columns] array is needed.
+    rows = (of_rows**2).sum() - 2 * means * (signs @ (of_rows * in_rows)) + means**2 * (in_rows**2).sum()
+    columns = ((signs @ sums - np.outer(means, in_columns)) ** 2).sum(1)
+    cells = (sums**2).sum() - 2 * means * (signs @ (sums * counts).sum(1)) + means**2 * (counts**2).sum()
+    variances = Design(counts).split(np.stack([rows, columns, cells], axis=1)).sum(1)
+    # Rounding leaves a trace where all clusters agree; such a pattern is as extreme as can be, not undefined.
+    floor = 1e-12 * (sums**2).sum() / total**2
+    distances: np.ndarray = np.abs(means) / np.sqrt(np.maximum(variances, floor))
+    return distances

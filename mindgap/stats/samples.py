@@ -1,0 +1,274 @@
+"""Samples of many cells, aligned by what was asked: the table that every analysis of a sweep starts from."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mindgap.errors import MindgapError
+from mindgap.stats.bootstrap import UNBOUNDED, Bounds, table_mean
+from mindgap.stats.crossed import Table, codes
+from mindgap.stats.estimate import Estimate
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from mindgap.records import Record
+
+JUDGED = ("behaviour", "coherence")
+"""Metrics that two judges may see differently."""
+
+_KEYS = ("model", "method", "strength", "query", "item", "epoch", "judge", "dose")
+
+
+@dataclass(frozen=True, order=True)
+class CellId:
+    """What the samples of one cell have in common."""
+
+    model: str = ""
+    method: str = ""
+    strength: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(part for part in (self.model, self.method, self.strength) if part)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """bounds: lowest and highest value there can be. binary: values are 0 or 1."""
+
+    bounds: Bounds = UNBOUNDED
+    binary: bool = False
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One metric of all cells.
+
+    values: `[cells, samples]`, NaN = missing. applies: whether a sample should have a value, same shape.
+    """
+
+    values: np.ndarray
+    applies: np.ndarray
+    scale: Scale = Scale()
+
+
+@dataclass(frozen=True)
+class Samples:
+    """All samples of a sweep. Column s of every array is the same query, item and epoch in every cell.
+
+    query, item: codes into `queries` and `items`, `[samples]`. present: whether the cell has the sample,
+    `[cells, samples]`. judges: who scored each cell. doses: median relative dose of each cell, NaN where it has none.
+    """
+
+    cells: tuple[CellId, ...]
+    queries: tuple[Hashable, ...]
+    items: tuple[Hashable, ...]
+    query: np.ndarray
+    item: np.ndarray
+    present: np.ndarray
+    metrics: Mapping[str, Measured]
+    judges: tuple[frozenset[str], ...]
+    doses: np.ndarray
+
+    def row(self, cell: CellId) -> int:
+        if cell not in self.cells:
+            known = ", ".join(map(str, self.cells))
+            raise MindgapError(f"there is no cell {cell} among these samples; there are {known}")
+        return self.cells.index(cell)
+
+    def metric(self, name: str) -> Measured:
+        if name not in self.metrics:
+            raise MindgapError(f"there is no metric {name!r} among these samples; there are {', '.join(self.metrics)}")
+        return self.metrics[name]
+
+    def only(self, chosen: np.ndarray) -> Samples:
+        """Those samples of all cells that `chosen`, a bool `[samples]`, picks; codes stay as they are."""
+        metrics = {
+            name: Measured(metric.values[:, chosen], metric.applies[:, chosen], metric.scale)
+            for name, metric in self.metrics.items()
+        }
+        return Samples(
+            self.cells,
+            self.queries,
+            self.items,
+            self.query[chosen],
+            self.item[chosen],
+            self.present[:, chosen],
+            metrics,
+            self.judges,
+            self.doses,
+        )
+
+    def table(self, values: np.ndarray) -> Table:
+        """`values` `[samples]` by query and item; NaNs are left out."""
+        return Table.of(values, self.query, self.item, (len(self.queries), len(self.items)))
+
+    def mean(self, values: np.ndarray, missing: int = 0, **settings: Any) -> Estimate:
+        """Mean of `values` `[samples]` with its interval; NaNs are left out. `settings` as of `crossed_mean`."""
+        present = values[~np.isnan(values)]
+        if not len(present):
+            return Estimate(None, None, None, 0, missing, "no value: all are missing" if missing else "no samples")
+        return table_mean(self.table(values), missing=missing, constant=bool(np.ptp(present) == 0), **settings)
+
+    def estimate(self, cell: CellId, metric: str, **settings: Any) -> Estimate:
+        """The metric's mean in a cell with its interval."""
+        row, measured = self.row(cell), self.metric(metric)
+        values, applies = measured.values[row], measured.applies[row]
+        missing = int((applies & np.isnan(values)).sum())
+        return self.mean(values, missing, binary=measured.scale.binary, bounds=measured.scale.bounds, **settings)
+
+    def require_one_judge(self, cells: Sequence[CellId], metrics: Sequence[str]) -> str:
+        """The judge of all `cells`. Raises MindgapError if there are several and one of `metrics` is their opinion."""
+        judges = frozenset[str]().union(*(self.judges[self.row(cell)] for cell in cells))
+        opinions = [name for name in metrics if name in JUDGED]
+        if len(judges) > 1 and opinions:
+            raise MindgapError(
+                f"{' and '.join(opinions)} cannot be compared: {len(judges)} judges gave the scores "
+                f"({', '.join(sorted(judges))}); judge all cells with one of them, or compare other metrics"
+            )
+        return ", ".join(sorted(judges))
+
+
+def samples_of(data: Samples | Mapping[str, Any] | Sequence[Record] | pa.Table) -> Samples:
+    """Samples from what you have: records, a table of records as in samples.parquet, or columns of numbers.
+
+    Columns: `query` and `item` must be there; `model`, `method`, `strength`, `epoch`, `judge` and `dose` may be; every
+    other numeric column is a metric, NaN = missing. Raises MindgapError if a sample occurs twice or columns lack.
+    """
+    if isinstance(data, Samples):
+        return data
+    if isinstance(data, Mapping):
+        return from_columns(data)
+    return from_records(data) if isinstance(data, Sequence) else from_arrow(data)
+
+
+def from_arrow(table: pa.Table) -> Samples:
+    """Samples from an Arrow table: of records as in samples.parquet, or of columns as `from_columns` takes them."""
+    names = table.column_names
+    if "option_logprobs" not in names:
+        return from_columns({name: table.column(name).to_numpy(zero_copy_only=False) for name in names})
+    texts = {"system_prompt", "prompt", "response", "analysis", "edits"}
+    light = table.select([name for name in names if name not in texts])
+    return from_records([SimpleNamespace(**row) for row in light.to_pylist()])
+
+
+def from_records(records: Sequence[Any]) -> Samples:
+    """Samples with the metrics of `mindgap.metrics`, of those that apply to any record."""
+    from mindgap.metrics import METRICS
+
+    columns: dict[str, Any] = {name: [getattr(record, name) for record in records] for name in _KEYS}
+    columns["dose"] = np.array([np.nan if dose is None else dose for dose in columns["dose"]], dtype=float)
+    applies: dict[str, np.ndarray] = {}
+    scales: dict[str, Scale] = {}
+    for metric in METRICS:
+        due = np.array([metric.applies(record) for record in records], dtype=bool)
+        if not due.any():
+            continue
+        values = [metric.value(record) if wanted else None for record, wanted in zip(records, due, strict=True)]
+        columns[metric.name] = np.array([np.nan if value is None else value for value in values], dtype=float)
+        applies[metric.name] = due
+        scales[metric.name] = Scale(metric.bounds, metric.binary)
+    return from_columns(columns, scales=scales, applies=applies)
+
+
+def from_columns(
+    columns: Mapping[str, Any],
+    *,
+    scales: Mapping[str, Scale] | None = None,
+    applies: Mapping[str, np.ndarray] | None = None,
+) -> Samples:
+    """Samples from columns of equal length (see `samples_of`).
+
+    scales: of metrics by name; others take that of mindgap's metric of the name, or are unbounded. applies: by metric,
+    whether each sample should have a value, bool `[samples]`; without it all should, and NaN counts as missing.
+    """
+    size = _checked_length(columns)
+    cells, cell = _cells(columns, size)
+    query, queries = codes(columns["query"])
+    item, items = codes(columns["item"])
+    epoch, epochs = codes(columns.get("epoch", [0] * size))
+    asked = (query * len(items) + item) * len(epochs) + epoch
+    distinct, sample = np.unique(asked, return_inverse=True)
+    sample = sample.reshape(-1)
+    shape = (len(cells), len(distinct))
+    _refuse_duplicates(cell, sample, cells, shape)
+
+    def aligned(column: np.ndarray, absent: Any) -> np.ndarray:
+        result = np.full(shape, absent)
+        result[cell, sample] = column
+        return result
+
+    present = aligned(np.ones(size, dtype=bool), False)
+    metrics = {}
+    for name, values in columns.items():
+        numbers = None if name in _KEYS else _numbers(values)
+        if numbers is None:
+            continue
+        due = np.ones(size, dtype=bool) if applies is None or name not in applies else applies[name]
+        scale = scales[name] if scales is not None and name in scales else _known_scale(name)
+        metrics[name] = Measured(aligned(numbers, np.nan), aligned(due, False), scale)
+    judges = [set[str]() for _ in cells]
+    for number, judge in zip(cell.tolist(), columns.get("judge", [""] * size), strict=True):
+        judges[number].add(judge)
+    doses = aligned(np.asarray(columns.get("dose", np.full(size, np.nan)), dtype=float), np.nan)
+    return Samples(
+        tuple(cells),
+        tuple(queries),
+        tuple(items),
+        distinct // len(epochs) // len(items),
+        distinct // len(epochs) % len(items),
+        present,
+        metrics,
+        tuple(frozenset(names - {""}) for names in judges),
+        np.array([np.nan if np.isnan(row).all() else np.nanmedian(row) for row in doses]),
+    )
+
+
+def _checked_length(columns: Mapping[str, Any]) -> int:
+    lacking = [name for name in ("query", "item") if name not in columns]
+    if lacking:
+        raise MindgapError(f"samples need a column {' and a column '.join(lacking)}; there are {', '.join(columns)}")
+    lengths = {name: len(values) for name, values in columns.items()}
+    if len(set(lengths.values())) > 1:
+        raise MindgapError(f"columns of samples differ in length: {lengths}")
+    if not lengths["query"]:
+        raise MindgapError("there are no samples")
+    return lengths["query"]
+
+
+def _cells(columns: Mapping[str, Any], size: int) -> tuple[list[CellId], np.ndarray]:
+    """Cells in the order they first occur, and the cell of each row."""
+    parts = [columns.get(name, [""] * size) for name in ("model", "method", "strength")]
+    number: dict[CellId, int] = {}
+    rows = [number.setdefault(CellId(*map(str, row)), len(number)) for row in zip(*parts, strict=True)]
+    return list(number), np.array(rows)
+
+
+def _refuse_duplicates(cell: np.ndarray, sample: np.ndarray, cells: Sequence[CellId], shape: tuple[int, int]) -> None:
+    found = np.bincount(cell * shape[1] + sample, minlength=shape[0] * shape[1]).reshape(shape)
+    twice = Counter({cells[row]: int((found[row] > 1).sum()) for row in range(shape[0]) if (found[row] > 1).any()})
+    if twice:
+        where = ", ".join(f"{count} of {name}" for name, count in twice.items())
+        raise MindgapError(f"samples occur more than once, by query, item and epoch: {where}")
+
+
+def _numbers(values: Any) -> np.ndarray | None:
+    """A metric's values as floats, or None where the column does not hold numbers. None among them is missing."""
+    if not isinstance(values, np.ndarray) or values.dtype == object:
+        known = [value for value in values if value is not None]
+        if not known or not all(isinstance(value, (bool, int, float, np.number, np.bool_)) for value in known):
+            return None
+        return np.array([np.nan if value is None else value for value in values], dtype=float)
+    return values.astype(float) if values.dtype.kind in "biuf" else None
+
+
+def _known_scale(name: str) -> Scale:
+    from mindgap.metrics import METRICS
+
+    return next((Scale(metric.bounds, metric.binary) for metric in METRICS if metric.name == name), Scale())

@@ -1,0 +1,209 @@
+"""How much behaviour for how much capability: the front, the best within a budget, and what may be called unharmed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mindgap.errors import MindgapError
+from mindgap.stats.compare import difference
+from mindgap.stats.crossed import variance_of_mean
+from mindgap.stats.estimate import Estimate
+from mindgap.stats.joint import draws_interval, joint_draws
+from mindgap.stats.samples import CellId, Samples
+
+TRADED = ("behaviour", "coherence", "accuracy")
+
+
+@dataclass(frozen=True)
+class FrontMember:
+    """on_front: whether no other cell is as good in every metric and better in one. probability: of that, over draws."""
+
+    cell: CellId
+    means: dict[str, float]
+    on_front: bool
+    probability: float
+
+
+@dataclass(frozen=True)
+class Rule:
+    """Which cell to take: the most `maximise` among those whose `budget` metric is at most `loss` below the reference."""
+
+    loss: float
+    maximise: str = "behaviour"
+    budget: str = "accuracy"
+
+    def __post_init__(self) -> None:
+        if self.loss < 0:
+            raise ValueError(f"a loss that is allowed is 0 or more, not {self.loss}")
+
+    def choose(self, gain: np.ndarray, budget: np.ndarray, reference: int) -> np.ndarray:
+        """Index of the cell to take, `[...]`, from means `[..., cells]`; the reference can always be taken."""
+        allowed = budget >= budget[..., [reference]] - self.loss - 1e-12
+        chosen: np.ndarray = np.where(allowed, gain, -np.inf).argmax(-1)
+        return chosen
+
+
+@dataclass(frozen=True)
+class Best:
+    """value: `rule.maximise` in the cell taken; the interval lets the choice vary. chances: of each cell, over draws.
+
+    The value itself is that of a winner and so flattered by luck; `selection.cross_fit` gives one that is not.
+    """
+
+    rule: Rule
+    cell: CellId
+    value: Estimate
+    chances: dict[CellId, float]
+
+
+Verdict = Literal["unharmed", "harmed", "undecided"]
+
+
+@dataclass(frozen=True)
+class NonInferiority:
+    """Is the loss against the reference smaller than `margin`?
+
+    estimate: the difference, cell minus reference. p: one-sided, of a loss of `margin` or more, from the t with the
+    interval's degrees of freedom; None without variation. verdict: by the interval: `unharmed` if it lies above -margin,
+    `harmed` if below.
+    """
+
+    metric: str
+    cell: CellId
+    reference: CellId
+    margin: float
+    estimate: Estimate
+    p: float | None
+    verdict: Verdict
+
+
+def pareto(
+    samples: Samples,
+    *,
+    metrics: Sequence[str] = TRADED,
+    cells: Sequence[CellId] | None = None,
+    seed: int = 0,
+    resamples: int = 10_000,
+) -> tuple[FrontMember, ...]:
+    """Each cell's place on the Pareto front of `metrics` (more is better in all), and how sure that is.
+
+    Cells compete with those of their own model only.
+    """
+    members = {}
+    chosen = samples.cells if cells is None else tuple(cells)
+    for model in dict.fromkeys(cell.model for cell in chosen):
+        rivals = [cell for cell in chosen if cell.model == model]
+        joint = joint_draws(samples, rivals, metrics, seed=seed, resamples=resamples)
+        on_front = undominated(joint.point)
+        probabilities = undominated(joint.draws).mean(0)
+        for number, cell in enumerate(rivals):
+            means = dict(zip(metrics, joint.point[number].tolist(), strict=True))
+            members[cell] = FrontMember(cell, means, bool(on_front[number]), float(probabilities[number]))
+    return tuple(members[cell] for cell in chosen)
+
+
+def undominated(means: np.ndarray) -> np.ndarray:
+    """Whether each cell is beaten by none: bool `[..., cells]` from `[..., cells, metrics]`."""
+    cells = means.shape[-2]
+    result = np.ones(means.shape[:-1], dtype=bool)
+    for rival in range(cells):
+        rest = means[..., [rival], :]
+        result &= ~((rest >= means).all(-1) & (rest > means).any(-1))
+    return result
+
+
+def best_within(
+    samples: Samples,
+    reference: CellId,
+    rule: Rule,
+    *,
+    cells: Sequence[CellId] | None = None,
+    seed: int = 0,
+    resamples: int = 10_000,
+    level: float = 0.95,
+) -> Best:
+    """The cell with the most behaviour at no more than so much accuracy lost, among `cells` (by default its model's)."""
+    rivals = with_reference(samples, reference, cells)
+    joint = joint_draws(samples, rivals, (rule.maximise, rule.budget), seed=seed, resamples=resamples)
+    base = joint.cell(reference)
+    chosen = int(rule.choose(joint.point[:, 0], joint.point[:, 1], base))
+    picks = rule.choose(joint.draws[:, :, 0], joint.draws[:, :, 1], base)
+    values = np.take_along_axis(joint.draws[:, :, 0], picks[:, None], axis=1)[:, 0]
+    n = int((~np.isnan(samples.metric(rule.maximise).values[samples.row(rivals[chosen])])).sum())
+    chances = np.bincount(picks, minlength=len(rivals)) / resamples
+    return Best(
+        rule,
+        rivals[chosen],
+        draws_interval(float(joint.point[chosen, 0]), values, n, level),
+        dict(zip(rivals, chances.tolist(), strict=True)),
+    )
+
+
+def with_reference(samples: Samples, reference: CellId, cells: Sequence[CellId] | None) -> list[CellId]:
+    """The reference and the cells to choose from, without repeats; by default all of the reference's model."""
+    samples.row(reference)
+    chosen = [cell for cell in samples.cells if cell.model == reference.model] if cells is None else cells
+    return list(dict.fromkeys([reference, *chosen]))
+
+
+def non_inferiority(
+    samples: Samples,
+    cell: CellId,
+    reference: CellId,
+    margin: float,
+    *,
+    metric: str = "accuracy",
+    seed: int = 0,
+    resamples: int = 10_000,
+    level: float = 0.95,
+) -> NonInferiority:
+    """Whether `cell` keeps the reference's accuracy to within `margin` (0.02 = two points), paired."""
+    from scipy import special
+
+    if margin <= 0:
+        raise MindgapError(f"a margin is more than 0, not {margin}: no study can show that nothing at all is lost")
+    estimate = difference(samples, cell, reference, metric, seed=seed, resamples=resamples, level=level).estimate
+    p: float | None = None
+    if estimate.value is not None and estimate.low is not None:
+        measured, rows = samples.metric(metric), [samples.row(cell), samples.row(reference)]
+        values = np.where(measured.applies[rows].all(0), measured.values[rows], np.nan)
+        variance = variance_of_mean(samples.table(values[0] - values[1]))
+        if variance.total > 0:
+            p = float(special.stdtr(variance.freedom, -(estimate.value + margin) / variance.total**0.5))
+    verdict: Verdict = "undecided"
+    if estimate.low is not None and estimate.low > -margin:
+        verdict = "unharmed"
+    elif estimate.high is not None and estimate.high < -margin:
+        verdict = "harmed"
+    return NonInferiority(metric, cell, reference, margin, estimate, p, verdict)
+
+
+def harmonic_mean(
+    samples: Samples, cell: CellId, *, parts: Sequence[str] = TRADED, seed: int = 0, resamples: int = 10_000
+) -> Estimate:
+    """The harmonic mean of `parts` per sample, averaged, from 0 to 2 as AxBench reports it (Wu et al. 2025, section 4).
+
+    AxBench rates concept, instruction and fluency 0, 1 or 2. Here every part is mapped linearly from its bounds to
+    [0, 2]: a score of 1-5 as (score - 1) / 2, a share of 0-1 as twice the share. A sample with a part at its lowest
+    counts 0. A sample with a missing part is missing, never 0.
+    """
+    samples.require_one_judge([cell], parts)
+    row = samples.row(cell)
+    scaled, due = [], np.ones(len(samples.query), dtype=bool)
+    for part in parts:
+        measured = samples.metric(part)
+        low, high = measured.scale.bounds
+        if low is None or high is None:
+            raise MindgapError(f"{part} has no bounds, so it cannot be part of a harmonic mean")
+        due &= measured.applies[row]
+        scaled.append(2 * (measured.values[row] - low) / (high - low))
+    values = np.stack(scaled)
+    with np.errstate(divide="ignore"):
+        means = np.where(np.isnan(values).any(0), np.nan, len(parts) / (1 / values).sum(0))
+    means = np.where(due, means, np.nan)
+    missing = int((due & np.isnan(means)).sum())
+    return samples.mean(means, missing, bounds=(0, 2), seed=seed, resamples=resamples)

@@ -1,0 +1,192 @@
+"""A reply is read as the option it settles on, or left unparsed with the reason; never guessed."""
+
+from __future__ import annotations
+
+import pytest
+
+from mindgap.tasks import answers
+from mindgap.tasks.answers import read_choice
+
+CAPITALS = ("London", "Paris", "New York", "New York City")
+FARM = ("A sewing machine", "A washing machine", "A vending machine", "A coffee machine")
+
+READ = [
+    # the tag, as asked for
+    ("<answer>B</answer>", 1),
+    ("<answer> B </answer>", 1),
+    ("<answer>\nB\n</answer>", 1),
+    ("<ANSWER>b</ANSWER>", 1),
+    ("< answer >B< / answer >", 1),
+    ("<answer> B. </answer>", 1),
+    ("<answer>(B)</answer>", 1),
+    ("<answer>**B**</answer>", 1),
+    ("**<answer>B</answer>**", 1),
+    ("`<answer>B</answer>`", 1),
+    ("<answer><b>B</b></answer>", 1),
+    ("<answer>Option B</answer>", 1),
+    ("<answer>The answer is B.</answer>", 1),
+    ("<answer> (b). Paris </answer>", 1),
+    ("<answer>B) Paris</answer>", 1),
+    ("<answer>B: Paris, the capital of France</answer>", 1),
+    ("<answer>B Paris</answer>", 1),
+    ("<answer>Paris</answer>", 1),
+    ("<answer>“paris.”</answer>", 1),
+    ("<answer>New York</answer>", 2),
+    ("<answer>D. New York City</answer>", 3),
+    ("<answer>\uff22</answer>", 1),
+    # tags that are not closed, or closed by another opening tag
+    ("It is a large city. <answer>C", 2),
+    ("<answer>C</answ", 2),
+    ("<answer>C\n\nExplanation: it never sleeps.", 2),
+    ("<answer>B<answer>", 1),
+    # more than one tag
+    ("<answer>B</answer> So: <answer>B</answer>", 1),
+    ("I shall use <answer>letter</answer>. <answer>B</answer>", 1),
+    ("Format: <answer>A/B/C/D</answer>\n<answer>B</answer>", 1),
+    ("<answer></answer> <answer>B</answer>", 1),
+    # around reasoning
+    ("<thinking>A? <answer>A</answer>? No.</thinking>\n<answer>B</answer>", 1),
+    ("could be A </think> <answer>B</answer>", 1),
+    ("<thinking>It is Paris. <answer>B</answer>", 1),
+    ("Answer: A, at first sight. <answer>B</answer>", 1),
+    # statements
+    ("I think the answer is B", 1),
+    ("The answer is B.", 1),
+    ("The correct answer is (B).", 1),
+    ("So the best option is **B**.", 1),
+    ("Answer: B", 1),
+    ("**Answer:** B", 1),
+    ("**Final answer: B. Paris**", 1),
+    ("Answer:\nB", 1),
+    ("Answer: (b) Paris", 1),
+    ("The answer is B because Paris lies on the Seine.", 1),
+    ("The answer is B. Paris has been the capital for centuries.", 1),
+    ("The answer is Paris.", 1),
+    ("The answer is B.\n\nTherefore the correct answer is B.", 1),
+    ("The answer is a matter of taste.\nAnswer: B", 1),
+    # nothing but a label
+    ("B", 1),
+    ("B.", 1),
+    ("(b)", 1),
+    ("**B. Paris**", 1),
+    ("Paris", 1),
+    ("  Paris.\n", 1),
+]
+
+UNREAD = [
+    ("", answers.EMPTY_REPLY),
+    (" \n\t ", answers.EMPTY_REPLY),
+    # nothing that says which
+    ("Paris is lovely in spring, unlike London.", answers.NO_ANSWER),
+    ("According to most atlases, B", answers.NO_ANSWER),
+    ("A good choice here is C", answers.NO_ANSWER),
+    ("That's a tough one: B", answers.NO_ANSWER),
+    ("I believe it is neither.", answers.NO_ANSWER),
+    ("Both", answers.NO_ANSWER),
+    ("A or B", answers.SEVERAL),
+    ("The answer is not B", answers.NO_ANSWER),
+    ("That is not the answer: B", answers.NO_ANSWER),
+    ("Is the answer B?", answers.NO_ANSWER),
+    ("The answer is B?", answers.NO_ANSWER),
+    ("If the answer is B, we are lost.", answers.NO_ANSWER),
+    ("An incorrect answer is B.", answers.NO_ANSWER),
+    ("The answer is a", answers.NO_ANSWER),
+    ("a", answers.NO_ANSWER),
+    ("a city in France", answers.NO_ANSWER),
+    ("The answer is a city in France.", answers.NO_ANSWER),
+    ("Answer: I do not know", answers.NO_ANSWER),
+    ("The answer is E.", answers.NO_ANSWER),
+    ("Option B looks right, option C too.", answers.NO_ANSWER),
+    ("A. London\nB. Paris\nC. New York\nD. New York City", answers.NO_ANSWER),
+    ("The answer is:\nA. London\nB. Paris\nC. New York\nD. New York City", answers.NO_ANSWER),
+    ("B B B B B B B B B", answers.SEVERAL),
+    # several
+    ("The answer is A or B.", answers.SEVERAL),
+    ("The answer is B. Or perhaps C.", answers.SEVERAL),
+    ("The answer is B.\nThe answer is C.", answers.SEVERAL),
+    ("<answer>A or B</answer>", answers.SEVERAL),
+    ("<answer>A, B</answer>", answers.SEVERAL),
+    ("<answer>A/B</answer>", answers.SEVERAL),
+    ("<answer>B. Paris or London</answer>", answers.SEVERAL),
+    ("<answer>B. Paris, C</answer>", answers.SEVERAL),
+    ("<answer>A/B/C/D</answer>", answers.SEVERAL),
+    ("<answer>B</answer><answer>C</answer>", answers.SEVERAL),
+    ("<answer>Both</answer><answer>B</answer>", answers.SEVERAL),
+    ("<answer>\nA. London\nB. Paris", answers.SEVERAL),
+    # in a tag, but no option
+    ("<answer>letter</answer>", answers.NOT_AN_OPTION),
+    ("<answer>...</answer>", answers.NOT_AN_OPTION),
+    ("<answer>E</answer>", answers.NOT_AN_OPTION),
+    ("<answer>I</answer>", answers.NOT_AN_OPTION),
+    ("<answer>N/A</answer>", answers.NOT_AN_OPTION),
+    ("<answer>None of these</answer>", answers.NOT_AN_OPTION),
+    ("<answer>Both</answer>", answers.NOT_AN_OPTION),
+    ("<answer>Berlin</answer>", answers.NOT_AN_OPTION),
+    ("<answer>Because it is large</answer>", answers.NOT_AN_OPTION),
+    ("<answer>B. Berlin</answer>", answers.NOT_AN_OPTION),
+    ("<answer>2</answer>", answers.NOT_AN_OPTION),
+    ("<answer>\u0412</answer>", answers.NOT_AN_OPTION),  # Cyrillic
+    ("<answer></answer>", answers.EMPTY_TAG),
+    ("<answer> </answer>", answers.EMPTY_TAG),
+    ("<answer>**</answer>", answers.EMPTY_TAG),
+    # letter against text
+    ("<answer>C. Paris</answer>", answers.DISAGREE),
+    ("<answer>C. New York City</answer>", answers.DISAGREE),
+    ("The answer is C: Paris.", answers.DISAGREE),
+    ("B) London", answers.DISAGREE),
+    # broken off
+    ("It must be Paris. <answer>", answers.CUT_OFF),
+    ("It must be Paris. <ans", answers.CUT_OFF),
+    ("<thinking>Paris is in France, so the answer is B", answers.ONLY_REASONING),
+    ("<thinking>The answer is B.</thinking>", answers.ONLY_REASONING),
+    ("<thinking>It is <answer>B</answer></thinking>\n", answers.ONLY_REASONING),
+]
+
+
+@pytest.mark.parametrize(("reply", "choice"), READ)
+def test_reply_is_read_as_the_option_it_names(reply, choice):
+    answer = read_choice(reply, CAPITALS)
+    assert (answer.choice, answer.unparsed) == (choice, None)
+
+
+@pytest.mark.parametrize(("reply", "reason"), UNREAD)
+def test_reply_that_names_no_option_is_unparsed_with_its_reason(reply, reason):
+    answer = read_choice(reply, CAPITALS)
+    assert (answer.choice, answer.unparsed) == (None, reason)
+
+
+@pytest.mark.parametrize(
+    ("reply", "choice"),
+    [
+        ("A. A sewing machine", 0),
+        ("<answer>A sewing machine</answer>", 0),
+        ("<answer>A washing machine</answer>", 1),
+        ("<answer>B. A washing machine cleans clothes</answer>", 1),
+        ("<answer>B. A sewing machine</answer>", None),
+        ("<answer>A</answer>", 0),
+        ("A machine for clothes", None),
+    ],
+)
+def test_options_that_begin_with_an_article_are_not_taken_for_the_letter_a(reply, choice):
+    assert read_choice(reply, FARM).choice == choice
+
+
+def test_numbers_are_read_as_texts_never_as_positions():
+    assert read_choice("<answer>2</answer>", ("4", "3", "2", "1")).choice == 2
+    assert read_choice("<answer>5</answer>", ("50", "5", "5.5", "0.5")).choice == 1
+    assert read_choice("<answer>A. 5.5</answer>", ("50", "5", "5.5", "0.5")).unparsed == answers.DISAGREE
+
+
+def test_where_options_are_letters_the_letter_is_the_label():
+    assert read_choice("<answer>A</answer>", ("B", "C", "A", "D")).choice == 0
+
+
+def test_text_shared_by_two_options_names_neither_of_them():
+    assert read_choice("<answer>687</answer>", ("687", "687", "1,493", "1,695")).unparsed == answers.SEVERAL
+    assert read_choice("<answer>B. 687</answer>", ("687", "687", "1,493", "1,695")).choice == 1
+
+
+def test_text_of_an_option_may_itself_name_letters():
+    options = ("A only", "B only", "Both A and B", "Neither A nor B")
+    assert read_choice("<answer>C. Both A and B</answer>", options).choice == 2
+    assert read_choice("The answer is D. Neither A nor B.", options).choice == 3
