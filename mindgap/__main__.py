@@ -15,10 +15,26 @@ if TYPE_CHECKING:
     from omegaconf import DictConfig
 
 
+WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c", "--package", "-p")
+"""Hydra's flags that the next argument belongs to."""
+
+
 def config_folder() -> Path:
     """Folder of the built-in configuration: inside the installed package, or at the top of a checkout."""
     package = Path(__file__).resolve().parent
     return package / "conf" if (package / "conf" / "config.yaml").is_file() else package.parent / "conf"
+
+
+def arranged(arguments: list[str]) -> list[str]:
+    """Flags before overrides, each kind in its order: Hydra's parser gives up where they alternate."""
+    flags, overrides = [], []
+    waiting = iter(arguments)
+    for argument in waiting:
+        if argument in WITH_VALUE:
+            flags += [argument, next(waiting, "")]
+        else:
+            (flags if argument.startswith("-") else overrides).append(argument)
+    return flags + overrides
 
 
 def job(config: DictConfig) -> None:
@@ -40,6 +56,7 @@ def main() -> None:
     # In the environment, so that all jobs agree on it, wherever a launcher runs them. Microseconds: no two collide.
     os.environ["MINDGAP_SWEEP"] = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    sys.argv[1:] = arranged(arguments)
     import hydra
 
     from mindgap.explain import UserMistake, explain

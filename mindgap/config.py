@@ -140,6 +140,8 @@ def _plain(value: Any, hint: Any, path: str) -> Any:
         return ()
     try:
         return pydantic.TypeAdapter(hint).validate_python(value)
+    except pydantic.PydanticSchemaGenerationError as error:  # a list of what only a `_target_` can make
+        raise ConfigError(f"{path}={value!r}: give mappings, each with a `_target_:` line") from error
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join([path, *(str(part) for part in first["loc"] if isinstance(part, int))])

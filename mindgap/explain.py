@@ -60,6 +60,8 @@ def _composition(error: ConfigCompositionException, conf: Path) -> str:
     if match := re.search(r"Could not override '([^']+)'", text):
         key = match.group(1)
         return f"{key}: there is no such setting. {_nearest(key, _top_level(conf))}"
+    if text.startswith("Ambiguous value"):
+        return f"{_first_line(error)}: several values make a sweep, add -m"
     return _first_line(error)
 
 
@@ -67,8 +69,9 @@ def _omegaconf(error: OmegaConfBaseException, conf: Path) -> str:
     key = getattr(error, "full_key", None)
     if isinstance(error, ConfigKeyError) or "is not in struct" in str(error):
         siblings = list(error.parent_node) if error.parent_node is not None else []
-        own = str(key).rpartition(".")[2]
-        return f"{key}: there is no such setting. {_nearest(own, [str(sibling) for sibling in siblings])}"
+        parent, dot, own = str(key).rpartition(".")
+        known = [str(sibling) for sibling in siblings if sibling != "_target_"]
+        return f"{key}: there is no such setting. {_nearest(own, known, prefix=parent + dot)}"
     return f"{key}: {_first_line(error)}" if key else _first_line(error)
 
 
@@ -78,10 +81,10 @@ def _top_level(conf: Path) -> list[str]:
     return [name for name in [*GROUPS, *settings] if name not in ("defaults", "hydra")]
 
 
-def _nearest(name: str, options: list[str]) -> str:
+def _nearest(name: str, options: list[str], prefix: str = "") -> str:
     near = difflib.get_close_matches(name, options, n=1)
     listed = f"There are: {', '.join(sorted(options))}"
-    return f"Did you mean {near[0]}? {listed}" if near else listed
+    return f"Did you mean {prefix}{near[0]}? {listed}" if near else listed
 
 
 def _first_line(error: Exception) -> str:

@@ -82,7 +82,12 @@ def make_cells(
 
 
 def write_import(
-    folder: Path, results: Sequence[CellResult], findings: Sequence[Finding], recording: Recording, table: Table
+    folder: Path,
+    results: Sequence[CellResult],
+    findings: Sequence[Finding],
+    recording: Recording,
+    column_map: ColumnMap,
+    table: Table,
 ) -> None:
     """Write the cells, `import.json` and the sweep's summary to `folder`.
 
@@ -111,6 +116,7 @@ def write_import(
         "sha256": table.sha256,
         "rows": recording.rows,
         "samples": len(recording.samples),
+        "map": asdict(column_map),
         "cells": [result.name for result in results],
         "findings": [asdict(finding) for finding in findings],
     }
@@ -225,7 +231,7 @@ def _key(sample: Sample, cell: CellKey, source: str, response: str | None) -> st
 def _settings(
     key: CellKey, sample: Sample, column_map: ColumnMap, table: Table, judge: str, seed: int, resamples: int
 ) -> dict[str, Any]:
-    """What a cell's `config.yaml` says, laid out like that of a cell that was run."""
+    """What a cell's `config.yaml` says, laid out like that of a cell that was run; the map is in `import.json`."""
     return {
         "model": {"name": key.model},
         "method": {"name": key.method, "label": sample.arm.title},
@@ -235,5 +241,5 @@ def _settings(
         "backend": {"name": "replay"},
         "seed": seed,
         "resamples": resamples,
-        "replay": {"file": table.path.name, "sha256": table.sha256, "map": asdict(column_map)},
+        "recording": table.path.name,
     }

@@ -71,7 +71,7 @@ def import_recording(
         made = progress.counts
         console.print(f"judge: {judge.name}; {made.get('made', 0)} judged, {made.get('cached', 0)} known from before")
     cells = make_cells(recording, findings, column_map, table, folder, scored=scored, seed=seed, resamples=resamples)
-    write_import(folder, cells, findings, recording, table)
+    write_import(folder, cells, findings, recording, column_map, table)
     return Imported(recording, findings, tuple(cells))
 
 

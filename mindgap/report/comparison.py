@@ -7,15 +7,23 @@ from dataclasses import dataclass, field
 
 from mindgap.cell import CellResult
 from mindgap.report.data import Group
+from mindgap.stats.account import AccuracyAccount, Interaction
 from mindgap.stats.compare import Difference
+from mindgap.stats.dose import DoseResponse
 from mindgap.stats.estimate import Estimate
+from mindgap.stats.power import Detectable
+from mindgap.stats.samples import CellId
+from mindgap.stats.selection import CrossFit
+from mindgap.stats.tradeoff import Best, FrontMember, NonInferiority
 
 ALPHA = 0.05
 """Level of the adjusted p-values below which a difference is called clear."""
-
-
+MARGIN = 0.03
+"""Accuracy that may be lost, as a share: for "most behaviour within a budget", and for "not harmed"."""
+BROKEN = 1.0
+"""Points of coherence below the reference at which a dose is said to break it."""
 PRIMARY = ("behaviour", "coherence", "accuracy")
-"""What a sweep asks about. p-values are adjusted over these of all cells; those of other metrics are a second family."""
+"""What a sweep asks about. p-values are adjusted over these of all cells; other metrics are another family."""
 
 
 @dataclass(frozen=True)
@@ -37,94 +45,49 @@ class Tested:
     @property
     def clear(self) -> bool:
         """Told apart from no difference: the Holm-adjusted p-value and the interval agree."""
+        return self.hinted and self.p_holm is not None and self.p_holm < ALPHA
+
+    @property
+    def hinted(self) -> bool:
+        """The interval leaves out 0, whatever the correction for many tests says."""
         low, high = self.estimate.low, self.estimate.high
-        if low is None or high is None or self.p_holm is None:
-            return False
-        return self.p_holm < ALPHA and (low > 0 or high < 0)
-
-
-@dataclass(frozen=True)
-class Account:
-    """Where accuracy went, in points of a share: `total` = `knowledge` + `format` + `expression`, each a loss if positive.
-
-    format: replies in which no answer can be read. knowledge: right options that the model itself, by
-    log-likelihood, no longer prefers. expression: the rest. knowledge is None where there are no log-likelihoods,
-    and then the rest holds it.
-    """
-
-    total: Estimate
-    format: Estimate
-    knowledge: Estimate | None = None
-    expression: Estimate | None = None
+        return low is not None and high is not None and (low > 0 or high < 0)
 
 
 @dataclass(frozen=True)
 class CellComparison:
-    """A cell within its group. pareto: share of resamples in which no other cell is at least as good in all of
-    `GroupComparison.objectives` and better in one. differences: by metric; empty for the reference."""
+    """A cell within its group. What could not be had is None. differences: by metric; empty for the reference.
+
+    harmonic: of `PRIMARY`, from 0 to 2. non_inferior: of accuracy, with `MARGIN`. detectable: by metric, the smallest
+    difference from the reference that these samples would have shown, 4 times in 5.
+    """
 
     cell: CellResult
     name: str
     harmonic: Estimate | None = None
-    pareto: float | None = None
-    on_front: bool | None = None
+    front: FrontMember | None = None
     differences: Mapping[str, Tested] = field(default_factory=dict)
-    account: Account | None = None
-    non_inferior: bool | None = None
-
-
-@dataclass(frozen=True)
-class DoseResponse:
-    """How a metric moves with the relative dose of one method. slope: change per unit of dose."""
-
-    label: str
-    metric: str
-    slope: Estimate
-    breaking_dose: float | None = None
-
-
-@dataclass(frozen=True)
-class Interaction:
-    """How much more a combination does than its parts' effects added up."""
-
-    combined: str
-    parts: tuple[str, str]
-    metric: str
-    estimate: Estimate
-
-
-@dataclass(frozen=True)
-class Power:
-    """The smallest true difference that this design would have found, 4 times in 5, by metric."""
-
-    metric: str
-    smallest: float
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Most behaviour among cells that lose no more than `margin` of accuracy. cell: None if there is none.
-
-    share: how often the resamples choose it. behaviour: its gain over the reference, with the choice in the interval.
-    """
-
-    margin: float
-    cell: str | None
-    share: float | None
-    behaviour: Estimate | None
+    account: AccuracyAccount | None = None
+    non_inferior: NonInferiority | None = None
+    detectable: Mapping[str, Detectable] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class GroupComparison:
-    """All that is said of a group of cells."""
+    """All that is said of a group of cells. notes: what could not be computed, and why.
+
+    dose_responses: one a method label and metric. interactions: one a metric and cell that is both asked for in words
+    and steered, each of which another cell is alone. best, cross_fit: most behaviour at no more than `MARGIN` of
+    accuracy lost, chosen on all data, and chosen on one half and reported on the other.
+    """
 
     group: Group
     cells: tuple[CellComparison, ...]
-    objectives: tuple[str, ...] = ()
-    dose_responses: tuple[DoseResponse, ...] = ()
-    interactions: tuple[Interaction, ...] = ()
-    power: tuple[Power, ...] = ()
-    choice: Choice | None = None
+    dose_responses: tuple[tuple[str, DoseResponse], ...] = ()
+    interactions: tuple[tuple[CellComparison, Interaction], ...] = ()
+    best: Best | None = None
+    cross_fit: CrossFit | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def reference(self) -> CellComparison:
@@ -134,3 +97,7 @@ class GroupComparison:
     def others(self) -> tuple[CellComparison, ...]:
         """Finished cells beside the reference."""
         return tuple(one for one in self.cells[1:] if one.cell in self.group.finished)
+
+    def name(self, cell: CellId) -> str:
+        """What people call a cell of the statistics, which know cells by their folders' names."""
+        return next(one.name for one in self.cells if one.cell.name == cell.method)

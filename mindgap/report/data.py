@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,7 +49,7 @@ class Group:
     def name(self, cell: CellResult) -> str:
         """What people call `cell` here: label and strength, and its folder where that is not enough."""
         plain = _plain_name(cell)
-        return f"{plain} ({cell.name})" if sum(_plain_name(one) == plain for one in self.cells) > 1 else plain
+        return f"{plain} [{cell.name}]" if sum(_plain_name(one) == plain for one in self.cells) > 1 else plain
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,12 @@ def _differing(settings: Sequence[Mapping[str, str]]) -> list[str]:
 
 
 def _plain_name(cell: CellResult) -> str:
-    return cell.label if cell.strength == "none" else f"{cell.label}, {cell.strength}"
+    return cell.label if cell.strength == "none" else f"{cell.label} ({strength(cell)})"
+
+
+def strength(cell: CellResult) -> str:
+    """The strength's label for people: `dose 0.3` for `dose0.3`, `×2` for `x2`, others as they are."""
+    return re.sub(r"^x(?=[-\d])", "×", re.sub(r"^dose(?=[-\d])", "dose ", cell.strength))
 
 
 def _sweeps_in(folder: Path) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 from mindgap.metrics import METRICS, Metric
 from mindgap.records import Record
 from mindgap.report.comparison import CellComparison, GroupComparison
+from mindgap.report.data import strength
 from mindgap.stats.estimate import Estimate
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#e
 """Paul Tol's bright scheme, and two more: told apart by colour-blind readers, on light and dark ground."""
 REFERENCE_COLOUR = "#8a929c"
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "pentagon")
-LEVELS = ("#b2182b", "#ef8a62", "#d8d8d8", "#67a9cf", "#2166ac")
-"""Scores 1 to 5."""
+LEVELS = ("#d7191c", "#fdae61", "#ffffbf", "#abd9e9", "#2c7bb6")
+"""Scores 1 to 5: ColorBrewer's red, yellow and blue."""
 BY_NAME = {metric.name: metric for metric in METRICS}
 
 
@@ -40,7 +41,7 @@ class Figure:
 
 
 def tradeoff(group: GroupComparison, cost: str) -> Figure | None:
-    """Behaviour against `cost` (a metric), one point a cell with both intervals, and the front of what is not beaten."""
+    """Behaviour against `cost` (a metric), a point a cell with both intervals, and the front of what is not beaten."""
     import plotly.graph_objects as go
 
     shown = [one for one in _finished(group) if _has(one, "behaviour") and _has(one, cost)]
@@ -54,7 +55,7 @@ def tradeoff(group: GroupComparison, cost: str) -> Figure | None:
             y=[y for _, y in front],
             mode="lines",
             line={"dash": "dot", "width": 1.5, "color": REFERENCE_COLOUR, "shape": "hv"},
-            name="not beaten in both",
+            name="not beaten",
             hoverinfo="skip",
         )
     ]
@@ -66,7 +67,7 @@ def tradeoff(group: GroupComparison, cost: str) -> Figure | None:
                 error_x=_bars([one.cell.metrics[cost] for one in members]),
                 error_y=_bars([one.cell.metrics["behaviour"] for one in members]),
                 mode="lines+markers+text" if len(members) > 1 else "markers",
-                text=[_safe(one.cell.strength) if len(members) > 1 else "" for one in members],
+                text=[_safe(strength(one.cell)) if len(members) > 1 else "" for one in members],
                 textposition="top right",
                 textfont={"size": 11},
                 customdata=[_told(one, cost) for one in members],
@@ -101,7 +102,7 @@ def distribution(group: GroupComparison, metric: str) -> Figure | None:
             customdata=counts[:, level],
             name=str(level + 1) if level < 5 else "missing",
             orientation="h",
-            marker={"color": LEVELS[level] if level < 5 else "rgba(140,140,140,.35)"},
+            marker={"color": LEVELS[level]} if level < 5 else {"color": REFERENCE_COLOUR, "pattern": {"shape": "/"}},
             hovertemplate="%{y}: %{x:.1%} (%{customdata} samples)<extra>" + f"score {level + 1}</extra>",
         )
         for level in range(6)
@@ -148,8 +149,9 @@ def heat_map(group: GroupComparison, name: str) -> Figure | None:
     layout = _layout(
         130 + 30 * len(queries),
         yaxis={"autorange": "reversed", "automargin": True, "showgrid": False},
-        xaxis={"side": "top", "automargin": True, "showgrid": False, "type": "category"},
+        xaxis={"side": "top", "automargin": True, "showgrid": False, "type": "category", "tickangle": 0},
         showlegend=False,
+        meta={"width": 260 + 74 * len(shown)},
     )
     return Figure(f"heat-{name}", metric.label, "Means over items and epochs, by query.", _spec([trace], layout))
 
@@ -223,24 +225,27 @@ def dose_response(group: GroupComparison, name: str) -> Figure | None:
                 "label": {"text": _safe(group.reference.name), "textposition": "start", "font": {"size": 11}},
             }
         ]
-    caption = "Relative dose: norm of what is added over the median norm of the residual stream there. Bars: 95 % intervals."
+    caption = (
+        "Relative dose: norm of what is added over the median norm of the residual stream there. Bars: 95 % intervals."
+    )
     return Figure(f"dose-{name}", metric.label, caption, _spec(traces, layout))
 
 
 def account(group: GroupComparison) -> Figure | None:
-    """Accuracy lost against the reference, stacked by where it went."""
+    """Accuracy lost against the reference, stacked by where it went: knowledge and expression where they are known."""
     import plotly.graph_objects as go
 
     shown = [one for one in group.others if one.account is not None]
     if not shown:
         return None
-    kinds = (("format", "no answer can be read", COLOURS[3]), ("knowledge", "the right option is no longer preferred",
-             COLOURS[1]), ("expression", "the rest: read, known, and still wrong", COLOURS[0]))
+    split = all(one.account is not None and one.account.knowledge is not None for one in shown)
+    kinds = [("format", "no answer can be read", COLOURS[3])]
+    kinds += [("knowledge", "the model prefers a wrong option", COLOURS[1])] if split else []
+    kinds += [("expression", "it prefers the right one and says a wrong one", COLOURS[0])] if split else []
+    kinds += [] if split else [("wrong", "a wrong answer", COLOURS[1])]
     traces = []
     for part, name, colour in kinds:
         estimates = [getattr(one.account, part) for one in shown]
-        if all(estimate is None for estimate in estimates):
-            continue
         traces.append(
             go.Bar(
                 y=[_wrapped(one.name) for one in shown],
@@ -254,10 +259,15 @@ def account(group: GroupComparison) -> Figure | None:
     layout = _layout(
         130 + 34 * len(shown),
         barmode="relative",
-        xaxis={"title": "percentage points of accuracy lost; left of 0 is a gain"},
+        xaxis={"title": "percentage points lost"},
         yaxis={"autorange": "reversed"},
     )
-    return Figure("account", "Where accuracy went", "Parts add up to the whole difference.", _spec(traces, layout))
+    return Figure(
+        "account",
+        "Where accuracy went",
+        "Left of 0: gained. The parts add up to the whole difference.",
+        _spec(traces, layout),
+    )
 
 
 @dataclass(frozen=True)
@@ -266,9 +276,7 @@ class _Style:
     symbol: str
 
 
-def _by_label(
-    group: GroupComparison, shown: Sequence[CellComparison]
-) -> Iterable[tuple[_Style, list[CellComparison]]]:
+def _by_label(group: GroupComparison, shown: Sequence[CellComparison]) -> Iterable[tuple[_Style, list[CellComparison]]]:
     """Cells of one label together, each label with the same look in every figure of the group."""
     labels = dict.fromkeys(one.cell.label for one in group.cells if one is not group.reference)
     styles = {label: _Style(*look) for label, look in zip(labels, zip(cycle(COLOURS), cycle(SYMBOLS)), strict=False)}
@@ -323,8 +331,8 @@ def _told(one: CellComparison, cost: str) -> str:
         estimate, digits = one.cell.metrics[name], BY_NAME[name].digits
         interval = "" if estimate.low is None else f" [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
         lines.append(f"{name} {estimate.value:.{digits}f}{interval}")
-    if one.pareto is not None:
-        lines.append(f"on the front in {one.pareto:.0%} of resamples")
+    if one.front is not None:
+        lines.append(f"on the front in {one.front.probability:.0%} of resamples")
     return "<br>".join(lines)
 
 

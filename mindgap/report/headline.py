@@ -31,18 +31,16 @@ def headline(group: GroupComparison) -> str:
         f"{best.name} brings the most of the behaviour, {_points(best.differences['behaviour'])} "
         f"over {reference.name}, and {_cost(best)}."
     ]
-    free = next((one for one in raised if not any(_sign(one, metric) < 0 for metric in COSTS)), None)
-    if free is None:
-        sentences.append("Every method that clearly raised the behaviour clearly cost something.")
-    elif free is not best:
+    free = next((one for one in raised if not any(_worse(one, metric) for metric in COSTS)), None)
+    if free is None and len(raised) > 1:
+        sentences.append("Nothing that clearly raised the behaviour did so without a sign of loss.")
+    elif free is not None and free is not best:
         sentences.append(
-            f"With no clear loss at all, {free.name} brings the most: {_points(free.differences['behaviour'])}."
+            f"With no sign of a loss, {free.name} brings the most: {_points(free.differences['behaviour'])}."
         )
     if len(raised) < len(others):
-        rest = len(others) - len(raised)
-        cells = "cell" if rest == 1 else "cells"
-        sentences.append(f"{rest} of the {len(others)} other {cells} did not clearly raise it." if rest > 1 else "")
-    return " ".join(filter(None, sentences))
+        sentences.append(f"{len(others) - len(raised)} of {len(others)} cells did not clearly raise it.")
+    return " ".join(sentences)
 
 
 def _alone(cell: CellComparison) -> str:
@@ -51,7 +49,9 @@ def _alone(cell: CellComparison) -> str:
         for name, digits in (("behaviour", 2), ("coherence", 2), ("accuracy", 3))
         if (estimate := cell.cell.metrics.get(name)) is not None and estimate.value is not None
     ]
-    return f"There is one finished cell, {cell.name}, and so nothing to compare it with: {', '.join(told) or 'no scores'}."
+    return (
+        f"There is one finished cell, {cell.name}, and so nothing to compare it with: {', '.join(told) or 'no scores'}."
+    )
 
 
 def _nothing_clear(reference: CellComparison, others: tuple[CellComparison, ...]) -> str:
@@ -62,26 +62,32 @@ def _nothing_clear(reference: CellComparison, others: tuple[CellComparison, ...]
     said = f"{who} be told apart from {reference.name} by how much it raises the behaviour: "
     said += f"{'the largest change is ' if len(others) > 1 else 'the change is '}"
     said += f"{_points(difference)}{f' ({most.name})' if len(others) > 1 else ''}."
+    if (power := most.detectable.get("behaviour")) is not None:
+        said += f" A true change of {decimal(power.difference, 2)} would probably have been seen."
     lowered = [one.name for one in others if any(_sign(one, metric) < 0 for metric in COSTS)]
-    return f"{said} A clear cost, though: {_list(lowered)}." if lowered else said
+    return f"{said} {_list(lowered)} clearly cost something." if lowered else said
 
 
 def _cost(cell: CellComparison) -> str:
     """What a cell clearly loses, and what of that cannot be told."""
-    clear, unclear = [], []
+    clear, perhaps, unseen = [], [], []
     for metric, name in COSTS.items():
         if not _known(cell, metric):
             continue
+        difference = cell.differences[metric]
         if _sign(cell, metric) < 0:
-            clear.append(_loss(cell.differences[metric], name))
+            clear.append(_loss(difference, name))
+        elif _worse(cell, metric):
+            perhaps.append(_loss(difference, name))
         elif _sign(cell, metric) == 0:
-            interval = cell.differences[metric].estimate
-            unclear.append(f"{name} ({_interval(interval, metric)})")
+            unseen.append(f"{name} (change {_interval(difference.estimate, metric)})")
     said = []
     if clear:
         said.append(f"costs {_list(clear)}")
-    if unclear:
-        said.append(f"no {'other ' if clear else ''}cost can be seen in {_list(unclear)}")
+    if perhaps:
+        said.append(f"perhaps costs {_list(perhaps)}")
+    if unseen:
+        said.append(f"no {'other ' if said else ''}cost can be seen in {_list(unseen)}")
     return ", and ".join(said) or "what it costs was not measured"
 
 
@@ -131,6 +137,11 @@ def _sign(cell: CellComparison, metric: str) -> int:
     if not _known(cell, metric) or not cell.differences[metric].clear:
         return 0
     return 1 if _value(cell, metric) > 0 else -1
+
+
+def _worse(cell: CellComparison, metric: str) -> bool:
+    """Whether there is a sign of loss, clear or not."""
+    return _known(cell, metric) and cell.differences[metric].hinted and _value(cell, metric) < 0
 
 
 def _list(words: list[str]) -> str:

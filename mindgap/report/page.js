@@ -31,6 +31,7 @@ function template() {
       plot_bgcolor: "transparent",
       font: { color: colour("--text"), family: style.fontFamily, size: 13 },
       hoverlabel: { bgcolor: colour("--card"), font: { color: colour("--text") }, bordercolor: colour("--line") },
+      modebar: { bgcolor: "transparent", color: colour("--quiet"), activecolor: colour("--accent") },
       xaxis: axis,
       yaxis: axis,
     },
@@ -39,12 +40,16 @@ function template() {
 
 function draw(place) {
   const { data, layout } = figures[place.dataset.figure];
-  const narrow = place.clientWidth < 560;
   const shown = { ...layout, template: template(), autosize: true };
-  if (narrow && layout.meta?.narrow) Object.assign(shown, layout.meta.narrow);
-  place.style.height = `${shown.height}px`;
+  place.style.height = `${layout.height}px`;
+  place.style.minWidth = `${layout.meta?.width ?? 0}px`;
   drawn.add(place);
-  return Plotly.react(place, data, shown, { responsive: true, displaylogo: false, displayModeBar: narrow ? false : "hover" });
+  return Plotly.react(place, data, shown, {
+    responsive: true,
+    displaylogo: false,
+    displayModeBar: matchMedia("(hover: none)").matches ? false : "hover",
+    modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
+  });
 }
 
 const waiting = new IntersectionObserver(
@@ -392,7 +397,10 @@ function browse(data) {
   addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     if (/^(INPUT|SELECT|TEXTAREA)$/.test(event.target.tagName)) {
-      if (event.key === "Escape") list.focus();
+      if (event.key === "Escape") {
+        event.preventDefault(); // the search stays as it is
+        list.focus();
+      }
       return;
     }
     if (event.key === "j") go(at + 1);

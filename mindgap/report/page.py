@@ -86,7 +86,7 @@ def _own(name: str) -> str:
 
 
 def _as_read(text: str) -> str:
-    """`text` as a browser sees it within an element, which is what it hashes. Raises ValueError if it would end early."""
+    """`text` as a browser sees it within an element, which is what it hashes. ValueError if it would end there."""
     if "</script" in text.lower() or "<!--" in text:
         raise ValueError("this script cannot stand in a page: it holds an end of a script element or a comment")
     return text.replace("\r\n", "\n").replace("\r", "\n")
@@ -96,9 +96,7 @@ def _about(sweep: Sweep) -> str:
     cells, samples = len(sweep.cells), sum(len(cell.records) for cell in sweep.cells)
     judges = ", ".join(sweep.judges)
     models = ", ".join(dict.fromkeys(cell.model for cell in sweep.cells))
-    return (
-        f"{cells} {'cell' if cells == 1 else 'cells'}, {samples:,} samples · model {models} · judged by {judges}"
-    )
+    return f"{cells} {'cell' if cells == 1 else 'cells'}, {samples:,} samples · model {models} · judged by {judges}"
 
 
 def _warnings(sweep: Sweep) -> list[str]:
@@ -123,5 +121,3 @@ def _footer() -> str:
     from mindgap import __version__
 
     return f"Made by mindgap {__version__} from the files beside it; comparison.json has every number of this page."
-
-

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 from mindgap.report.comparison import GroupComparison
 from mindgap.report.data import Sweep
+from mindgap.report.group_tables import all_tables
 from mindgap.report.headline import headline
-from mindgap.report.parts import tables
 from mindgap.report.tables import latex, markdown
 
 
@@ -15,7 +15,7 @@ def markdown_report(sweep: Sweep, comparisons: Sequence[GroupComparison]) -> str
     """The headline and every table."""
     parts = [f"# {sweep.name}"]
     for group in comparisons:
-        parts += [f"## {group.group.title}", headline(group), *(markdown(table) for table in tables(group))]
+        parts += [f"## {group.group.title}", headline(group), *(markdown(table) for table in all_tables(group))]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -24,5 +24,5 @@ def latex_report(sweep: Sweep, comparisons: Sequence[GroupComparison]) -> str:
     parts = ["% Needs \\usepackage{booktabs}. Made by mindgap from comparison.json of the same folder.\n"]
     for number, group in enumerate(comparisons, 1):
         suffix = f"-{number}" if len(comparisons) > 1 else ""
-        parts += [latex(table, label=table.key + suffix) for table in tables(group)]
+        parts += [latex(table, label=table.key + suffix) for table in all_tables(group)]
     return "\n".join(parts)

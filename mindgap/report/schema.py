@@ -6,9 +6,11 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from mindgap.report.comparison import CellComparison, GroupComparison, Tested
+from mindgap.report.comparison import ALPHA, BROKEN, MARGIN, PRIMARY, CellComparison, GroupComparison, Tested
 from mindgap.report.data import Sweep
 from mindgap.report.headline import headline
+from mindgap.stats.account import AccuracyAccount, Interaction
+from mindgap.stats.dose import DoseResponse
 from mindgap.stats.estimate import Estimate
 from mindgap.tracking.files import finite
 
@@ -33,7 +35,13 @@ def _group(group: GroupComparison) -> dict[str, Any]:
         "headline": headline(group),
         "judge": group.group.judge,
         "reference": group.reference.cell.name,
+        "settings": {"alpha": ALPHA, "margin": MARGIN, "broken": BROKEN, "primary": list(PRIMARY)},
         "cells": [_cell(one) for one in group.cells],
+        "best": _best(group),
+        "cross_fit": _cross_fit(group),
+        "dose_responses": [_dose_response(label, found) for label, found in group.dose_responses],
+        "interactions": [_interaction(one, found) for one, found in group.interactions],
+        "not_computed": list(group.notes),
     }
 
 
@@ -50,7 +58,17 @@ def _cell(one: CellComparison) -> dict[str, Any]:
         "reason": cell.reason,
         "counts": dict(cell.counts),
         "metrics": {name: estimate(found) for name, found in cell.metrics.items()},
+        "harmonic": one.harmonic and estimate(one.harmonic),
+        "front": one.front and {"on_front": one.front.on_front, "probability": finite(one.front.probability)},
         "differences": {name: _difference(tested) for name, tested in one.differences.items()},
+        "account": one.account and _account(one.account),
+        "non_inferior": one.non_inferior
+        and {
+            "margin": one.non_inferior.margin,
+            "p": finite(one.non_inferior.p),
+            "verdict": one.non_inferior.verdict,
+        },
+        "detectable": {name: finite(found.difference) for name, found in one.detectable.items()},
     }
 
 
@@ -72,10 +90,62 @@ def _difference(tested: Tested) -> dict[str, Any]:
     }
 
 
-def estimate(found: Estimate | None) -> dict[str, Any] | None:
-    """An estimate's fields, or None where there is no estimate."""
+def _account(found: AccuracyAccount) -> dict[str, Any]:
+    parts = ("total", "format", "wrong", "knowledge", "expression", "loglik")
+    return {part: _maybe(getattr(found, part)) for part in parts}
+
+
+def _best(group: GroupComparison) -> dict[str, Any] | None:
+    found = group.best
     if found is None:
         return None
+    chances = {cell.method: finite(chance) for cell, chance in found.chances.items()}
+    return {"cell": found.cell.method, "behaviour": estimate(found.value), "chances": chances}
+
+
+def _cross_fit(group: GroupComparison) -> dict[str, Any] | None:
+    found = group.cross_fit
+    if found is None:
+        return None
+    return {
+        "split": found.split,
+        "values": {name: estimate(one) for name, one in found.values.items()},
+        "changes": {name: estimate(one) for name, one in found.changes.items()},
+        "optimism": finite(found.optimism),
+        "chances": {cell.method: finite(chance) for cell, chance in found.chances.items()},
+    }
+
+
+def _dose_response(label: str, found: DoseResponse) -> dict[str, Any]:
+    return {
+        "label": label,
+        "metric": found.metric,
+        "cells": [cell.method for cell in found.cells],
+        "doses": [finite(dose) for dose in found.doses],
+        "means": [estimate(mean) for mean in found.means],
+        "slope": estimate(found.slope),
+        "breaks": estimate(found.breaks),
+        "unbroken": finite(found.unbroken),
+    }
+
+
+def _interaction(one: CellComparison, found: Interaction) -> dict[str, Any]:
+    parts = ("estimate", "together", "first", "second")
+    return {
+        "cell": one.cell.name,
+        "metric": found.metric,
+        **{part: estimate(getattr(found, part)) for part in parts},
+        "p": finite(found.p),
+        "test": found.test,
+    }
+
+
+def _maybe(found: Estimate | None) -> dict[str, Any] | None:
+    return None if found is None else estimate(found)
+
+
+def estimate(found: Estimate) -> dict[str, Any]:
+    """An estimate's fields."""
     return {
         "value": finite(found.value),
         "low": finite(found.low),

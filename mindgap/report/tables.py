@@ -59,10 +59,11 @@ def decimal(value: float, digits: int, *, signed: bool = False) -> str:
     return (MINUS if rounded < 0 else "+" if signed else "") + text
 
 
-def probability(p: float | None) -> str:
-    if p is None:
-        return "–"
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+def percent(share: float) -> str:
+    """A share as whole percent, without claiming that anything is certain."""
+    if 0 < share < 0.005:
+        return "< 1 %"
+    return "> 99 %" if 0.995 < share < 1 else f"{share:.0%}".replace("%", " %")
 
 
 def markdown(table: Table) -> str:

@@ -65,12 +65,11 @@ def interaction(
     """What the combination does beyond its two parts, on the metric's own scale, paired on (query, item, epoch)."""
     cells = (combined, *parts, reference)
     samples.require_one_judge(cells, [metric])
-    measured, rows = samples.metric(metric), [samples.row(cell) for cell in cells]
-    due, present = measured.applies[rows].all(0), samples.present[rows]
-    values = np.where(due, measured.values[rows], np.nan)
+    values, due = samples.paired(metric, cells)
+    present = samples.present[[samples.row(cell) for cell in cells]]
     values = np.where(np.isnan(values).any(0), np.nan, values)
     missing = int((due & np.isnan(values[0])).sum())
-    low, high = measured.scale.bounds
+    low, high = samples.metric(metric).scale.bounds
 
     def mean(weights: tuple[int, ...]) -> Estimate:
         half_span = sum(map(abs, weights)) / 2
@@ -102,13 +101,10 @@ def accuracy_account(
     level: float = 0.95,
 ) -> AccuracyAccount:
     """Splits the accuracy lost into format, knowledge and expression, sample by sample, so that the parts add up."""
-    rows = [samples.row(cell), samples.row(reference)]
 
-    def lost(metric: str) -> np.ndarray:
-        measured = samples.metric(metric)
-        values = np.where(measured.applies[rows].all(0), measured.values[rows], np.nan)
-        change: np.ndarray = values[1] - values[0]
-        return change
+    def lost(metric: str) -> tuple[np.ndarray, np.ndarray]:
+        values, due = samples.paired(metric, [cell, reference])
+        return values[1] - values[0], due
 
     def mean(values: np.ndarray, due: np.ndarray) -> Estimate:
         missing = int((due & np.isnan(values)).sum())
@@ -117,19 +113,18 @@ def accuracy_account(
     for metric in ("accuracy", "answered"):
         if metric not in samples.metrics:
             raise MindgapError(f"an account of accuracy needs the metric {metric!r} of every sample")
-    due = samples.metric("accuracy").applies[rows].all(0)
-    total, readable = lost("accuracy"), lost("answered")
+    (total, due), (readable, _) = lost("accuracy"), lost("answered")
     in_format = np.where(readable != 0, total, 0.0) + 0 * total
     wrong = total - in_format
     knowledge = expression = loglik = None
     if "loglik_accuracy" in samples.metrics:
-        preferred = lost("loglik_accuracy")
+        preferred, scored = lost("loglik_accuracy")
         known = ~np.isnan(preferred)
-        in_knowledge = np.where(known, np.where(preferred == wrong, wrong, 0.0), np.nan)
+        in_knowledge = np.where(known & ~np.isnan(wrong), np.where(preferred == wrong, wrong, 0.0), np.nan)
         if known.any():
             knowledge = mean(in_knowledge, due)
             expression = mean(wrong - in_knowledge, due)
-            loglik = mean(preferred, samples.metric("loglik_accuracy").applies[rows].all(0))
+            loglik = mean(preferred, scored)
     return AccuracyAccount(
         cell, reference, mean(total, due), mean(in_format, due), mean(wrong, due), knowledge, expression, loglik
     )

@@ -26,11 +26,11 @@ Family = Literal["sweep", "metric"]
 class Difference:
     """How one metric of a cell differs from the reference, over the samples both have.
 
-    estimate: mean of the paired differences, cell minus reference; its `missing` counts the pairs in which a value lacks.
+    estimate: mean of the paired differences, cell minus reference; `missing` counts the pairs in which a value lacks.
     cell_mean, reference_mean: over the same pairs. unpaired: samples that only one of the two cells has, left out.
-    lowest, highest: the mean if missing values were as bad, or as good, for the cell as the metric allows; None where it
-    has no bounds. effect: the mean in standard deviations of single samples (pooled over the two cells, so the pairing
-    does not inflate it); None where these are 0. p_adjusted: corrected over the family of the comparison.
+    lowest, highest: the mean if missing values were as bad, or as good, for the cell as the metric allows; None where
+    it has no bounds. effect: the mean in standard deviations of single samples (pooled over the two cells, so that the
+    pairing does not inflate it); None where these are 0. p_adjusted: corrected over the family of the comparison.
     """
 
     metric: str
@@ -110,17 +110,15 @@ def difference(
 ) -> Difference:
     """One metric of one cell against the reference; `p_adjusted` is `p`."""
     samples.require_one_judge([cell, reference], [metric])
-    measured = samples.metric(metric)
-    rows = [samples.row(cell), samples.row(reference)]
-    present, due = samples.present[rows], measured.applies[rows].all(0)
-    values = np.where(due, measured.values[rows], np.nan)
+    values, due = samples.paired(metric, [cell, reference])
+    present = samples.present[[samples.row(cell), samples.row(reference)]]
+    bounds = samples.metric(metric).scale.bounds
     changes = values[0] - values[1]
     both = ~np.isnan(changes)
     missing = int((due & ~both).sum())
-    span = spread_of(measured.scale.bounds)
-    estimate = samples.mean(changes, missing, bounds=span, seed=seed, resamples=resamples, level=level)
+    estimate = samples.mean(changes, missing, bounds=spread_of(bounds), seed=seed, resamples=resamples, level=level)
     test = sign_flip(samples.table(changes), seed=seed, resamples=resamples) if both.any() else Test(None, "no pairs")
-    lowest, highest = _if_missing(values[:, due], measured.scale.bounds)
+    lowest, highest = _if_missing(values[:, due], bounds)
     return Difference(
         metric,
         cell,

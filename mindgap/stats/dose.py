@@ -58,13 +58,14 @@ def dose_response(
     joint = joint_draws(samples, ordered, [metric], seed=seed, resamples=resamples)
     point = float(breaking_dose(joint.point[None, :, 0], doses, drop)[0])
     slope = _slope(samples, ordered, doses, metric, seed, resamples, level)
-    breaks = _breaks(point, breaking_dose(joint.draws[:, :, 0], doses, drop), doses[-1], slope.n, level)
-    unbroken = float(np.isinf(breaking_dose(joint.draws[:, :, 0], doses, drop)).mean())
+    drawn = breaking_dose(joint.draws[:, :, 0], doses, drop)
+    breaks = _breaks(point, drawn, doses[-1], slope.n, level)
+    unbroken = float(np.isinf(drawn).mean())
     return DoseResponse(metric, ordered, tuple(doses.tolist()), means, slope, drop, breaks, unbroken)
 
 
 def breaking_dose(means: np.ndarray, doses: np.ndarray, drop: float) -> np.ndarray:
-    """Dose at which means `[draws, doses]` first lie `drop` below the first of them: `[draws]`; inf where they never do.
+    """Dose at which means `[draws, doses]` first lie `drop` below the first of them, `[draws]`; inf where never.
 
     Between two doses the mean is taken to run straight.
     """
@@ -95,11 +96,10 @@ def _slope(
     resamples: int,
     level: float,
 ) -> Estimate:
-    """A slope is a weighted sum of the cells' values, so sample by sample it has a mean and an interval as any metric."""
-    measured, rows = samples.metric(metric), [samples.row(cell) for cell in cells]
-    due = measured.applies[rows].all(0)
+    """A slope is a weighted sum of the cells' values, so it has a value for each sample, and a mean like any metric."""
+    values, due = samples.paired(metric, cells)
     centred = doses - doses.mean()
-    slopes = np.where(due, (centred / (centred**2).sum()) @ measured.values[rows], np.nan)
+    slopes = (centred / (centred**2).sum()) @ values
     missing = int((due & np.isnan(slopes)).sum())
     return samples.mean(slopes, missing, bounds=UNBOUNDED, seed=seed, resamples=resamples, level=level)
 

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from mindgap.errors import MindgapError
-from mindgap.stats.crossed import Resampling
+from mindgap.stats.bootstrap import Bounds, clip, normal_quantile
+from mindgap.stats.crossed import Resampling, variance_of_mean
 from mindgap.stats.estimate import Estimate
 from mindgap.stats.samples import CellId, Samples
 
@@ -45,8 +46,7 @@ def joint_draws(
     tables = []
     for cell in cells:
         for metric in metrics:
-            measured, row = samples.metric(metric), samples.row(cell)
-            tables.append(samples.table(np.where(measured.applies[row], measured.values[row], np.nan)))
+            tables.append(samples.cell_table(cell, metric))
             if not tables[-1].counts.any():
                 raise MindgapError(f"{cell} has no value of {metric}: leave the cell or the metric out")
     shape = (len(cells), len(metrics))
@@ -80,10 +80,33 @@ def widened(point: np.ndarray, draws: np.ndarray, clusters: int, seed: int) -> n
     return result
 
 
-def draws_interval(value: float, draws: np.ndarray, n: int, level: float, note: str = "") -> Estimate:
-    """`value` with the percentile interval of its `draws`, moved by what the draws are off on average.
+def mean_of_chosen(
+    samples: Samples,
+    values: np.ndarray,
+    due: np.ndarray,
+    if_chosen: np.ndarray,
+    bounds: Bounds,
+    *,
+    seed: int = 0,
+    resamples: int = 10_000,
+    level: float = 0.95,
+) -> Estimate:
+    """Mean of `values` `[samples]` of cells that were chosen, with an interval that lets the choice vary.
 
-    A maximum over cells is higher in resamples than in the data; without the move the interval would inherit that.
+    due: whether a sample should have a value, bool `[samples]`.
+
+    By the law of total variance: that of the mean as if nothing had been chosen, plus that of what the choices of the
+    draws would have been worth, `if_chosen` `[resamples]`.
     """
-    low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2]) - (draws.mean() - value)
-    return Estimate(value, float(min(low, value)), float(max(high, value)), n, 0, note)
+    missing = int((due & np.isnan(values)).sum())
+    estimate = samples.mean(values, missing, bounds=bounds, seed=seed, resamples=resamples, level=level)
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return estimate
+    variance, by_choice = variance_of_mean(samples.table(values)), float(if_chosen.var())
+    if variance.total > 0:
+        factor = (1 + by_choice / variance.total) ** 0.5
+        below, above = factor * (estimate.value - estimate.low), factor * (estimate.high - estimate.value)
+    else:
+        below = above = normal_quantile(level) * by_choice**0.5
+    low, high = clip((estimate.value - below, estimate.value + above), bounds)
+    return Estimate(estimate.value, low, high, estimate.n, estimate.missing, estimate.note)

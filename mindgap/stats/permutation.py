@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -12,6 +12,9 @@ from mindgap.stats.crossed import Design, Table, variance_of_mean
 
 FEWEST = 6
 """Sign patterns of fewer clusters are so few that no two-sided p-value below 0.05 exists."""
+
+_BLOCK = 2_000_000
+"""Numbers held at once, per array: 16 MB."""
 
 Correction = Literal["holm", "bh"]
 
@@ -48,12 +51,12 @@ def sign_flip(table: Table, *, seed: int = 0, resamples: int = 10_000) -> Test:
         return _t_test(table, fewest)
     sums, counts = (table.sums, table.counts) if axis == 0 else (table.sums.T, table.counts.T)
     held = counts.any(1)
-    signs, exact = _signs(int(held.sum()), seed, resamples)
-    distances = _distances(sums[held], counts[held], signs)
-    observed = distances[0]
-    more_extreme = int((distances >= observed * (1 - 1e-9)).sum())
-    kind = f"{'all' if exact else 'random'} sign flips of {len(signs[0])} {'queries' if axis == 0 else 'items'}"
-    return Test(more_extreme / len(distances), kind)
+    sums, counts = sums[held], counts[held]
+    patterns = _patterns(fewest, seed, resamples, max(1, _BLOCK // max(sums.shape)))
+    distances = np.concatenate([_distances(sums, counts, signs) for signs in patterns])
+    more_extreme = int((distances >= distances[0] * (1 - 1e-9)).sum())
+    kind = f"{'all' if _exact(fewest, resamples) else 'random'} sign flips of {fewest}"
+    return Test(more_extreme / len(distances), f"{kind} {'queries' if axis == 0 else 'items'}")
 
 
 def adjust(p_values: Sequence[float | None], correction: Correction = "holm") -> tuple[float | None, ...]:
@@ -85,16 +88,25 @@ def _t_test(table: Table, fewest: int) -> Test:
     return Test(p, f"t test, {variance.freedom:.1f} degrees of freedom: {fewest} clusters are too few for sign flips")
 
 
-def _signs(clusters: int, seed: int, resamples: int) -> tuple[np.ndarray, bool]:
-    """Sign patterns `[patterns, clusters]`, the observed one first, and whether they are all there are.
+def _exact(clusters: int, resamples: int) -> bool:
+    return 2 ** (clusters - 1) <= resamples
 
-    A pattern and its mirror image are equally far from zero, so the last cluster's sign is kept.
+
+def _patterns(clusters: int, seed: int, resamples: int, block: int) -> Iterator[np.ndarray]:
+    """Sign patterns, the observed one first, in blocks `[at most block, clusters]`: all there are, or random ones.
+
+    A pattern and its mirror image are equally far from zero, so of all patterns those with the last sign kept do.
     """
-    if 2 ** (clusters - 1) <= resamples:
-        bits = np.arange(2 ** (clusters - 1))[:, None] >> np.arange(clusters) & 1
-        return 1.0 - 2.0 * bits, True
-    random = np.random.default_rng(seed).integers(0, 2, (resamples, clusters)) * 2.0 - 1.0
-    return np.concatenate([np.ones((1, clusters)), random]), False
+    if _exact(clusters, resamples):
+        count = 2 ** (clusters - 1)
+        for start in range(0, count, block):
+            bits = np.arange(start, min(start + block, count))[:, None] >> np.arange(clusters) & 1
+            yield 1.0 - 2.0 * bits
+        return
+    yield np.ones((1, clusters))
+    generator = np.random.default_rng(seed)
+    for start in range(0, resamples, block):
+        yield generator.integers(0, 2, (min(block, resamples - start), clusters)) * 2.0 - 1.0
 
 
 def _distances(sums: np.ndarray, counts: np.ndarray, signs: np.ndarray) -> np.ndarray:

@@ -27,9 +27,9 @@ class Components:
 
 ASSUMED: Mapping[str, Components] = MappingProxyType(
     {
-        "behaviour": Components(queries=0.5, items=0.2, rest=1.3),
-        "coherence": Components(queries=0.4, items=0.2, rest=1.0),
-        "accuracy": Components(queries=0.05, items=0.1, rest=0.5),
+        "behaviour": Components(queries=0.6, items=0.3, rest=0.8),
+        "coherence": Components(queries=0.4, items=0.2, rest=0.7),
+        "accuracy": Components(queries=0.05, items=0.2, rest=0.4),
     }
 )
 """Before there are data. docs/statistics.md says where they come from; a pilot run gives better ones (`measured`)."""
@@ -39,8 +39,8 @@ ASSUMED: Mapping[str, Components] = MappingProxyType(
 class Detectable:
     """difference: smallest true difference found with probability `power` by a two-sided test at `alpha`.
 
-    standard_error: of the mean difference. freedom: its degrees of freedom. alpha: after dividing by the number of tests.
-    shares: of its variance, by queries, items and rest: what more of would help.
+    standard_error: of the mean difference. freedom: its degrees of freedom. alpha: after division by the number of
+    tests. shares: of its variance, by queries, items and rest: what more of would help.
     """
 
     metric: str
@@ -74,7 +74,9 @@ def detectable(
         raise MindgapError(f"{queries} queries × {items} items × {epochs} epochs and {tests} tests are no design")
     if components is None:
         if metric not in ASSUMED:
-            raise MindgapError(f"nothing is assumed about {metric!r}: give its components, or ask for {', '.join(ASSUMED)}")
+            raise MindgapError(
+                f"nothing is assumed about {metric!r}: give its components, or ask for {', '.join(ASSUMED)}"
+            )
         components = ASSUMED[metric]
     noise = components.rest**2 / (queries * items * epochs)
     parts = np.array(
@@ -93,7 +95,14 @@ def detectable(
 
 
 def measured(
-    samples: Samples, cell: CellId, reference: CellId, metric: str, *, tests: int = 1, alpha: float = 0.05, power: float = 0.8
+    samples: Samples,
+    cell: CellId,
+    reference: CellId,
+    metric: str,
+    *,
+    tests: int = 1,
+    alpha: float = 0.05,
+    power: float = 0.8,
 ) -> Detectable:
     """Smallest difference that the samples at hand could have detected, from their own variance."""
     table = samples.table(_changes(samples, cell, reference, metric))
@@ -116,8 +125,7 @@ def components_of(samples: Samples, cell: CellId, reference: CellId, metric: str
 
 def _changes(samples: Samples, cell: CellId, reference: CellId, metric: str) -> np.ndarray:
     samples.require_one_judge([cell, reference], [metric])
-    measurements, rows = samples.metric(metric), [samples.row(cell), samples.row(reference)]
-    values = np.where(measurements.applies[rows].all(0), measurements.values[rows], np.nan)
+    values, _ = samples.paired(metric, [cell, reference])
     changes: np.ndarray = values[0] - values[1]
     return changes
 

@@ -109,6 +109,19 @@ class Samples:
         """`values` `[samples]` by query and item; NaNs are left out."""
         return Table.of(values, self.query, self.item, (len(self.queries), len(self.items)))
 
+    def cell_table(self, cell: CellId, metric: str) -> Table:
+        """The metric's values in a cell by query and item."""
+        return self.table(self.paired(metric, [cell])[0][0])
+
+    def paired(self, metric: str, cells: Sequence[CellId]) -> tuple[np.ndarray, np.ndarray]:
+        """The metric in several cells, `[cells, samples]`, and whether all of them should have it, bool `[samples]`.
+
+        NaN where a value is missing, and in all cells where one of them should not have it.
+        """
+        measured, rows = self.metric(metric), [self.row(cell) for cell in cells]
+        due = np.asarray(np.all(measured.applies[rows], axis=0))
+        return np.where(due, measured.values[rows], np.nan), due
+
     def mean(self, values: np.ndarray, missing: int = 0, **settings: Any) -> Estimate:
         """Mean of `values` `[samples]` with its interval; NaNs are left out. `settings` as of `crossed_mean`."""
         present = values[~np.isnan(values)]

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from mindgap.errors import MindgapError
+from mindgap.stats.compare import spread_of
 from mindgap.stats.crossed import Resampling, Table
 from mindgap.stats.estimate import Estimate
-from mindgap.stats.joint import draws_interval, fewest_clusters, widened
+from mindgap.stats.joint import fewest_clusters, mean_of_chosen, widened
 from mindgap.stats.samples import CellId, Samples
 from mindgap.stats.tradeoff import Rule, with_reference
 
@@ -50,51 +51,45 @@ def cross_fit(
 ) -> CrossFit:
     """Choose by `rule` on one half of the items (or queries), report the choice on the other, and the other way round.
 
-    Averaged over `splits` random halvings. In every bootstrap draw the choice is made anew, so that its own uncertainty
-    is part of the interval. Raises MindgapError if a half has no value of some cell.
+    Averaged over `splits` random halvings. In every bootstrap draw the choice is made anew, and what the choices are
+    worth varies; that is part of the interval (`joint.mean_of_chosen`). A sample is missing where the cell chosen for
+    it has no value. Raises MindgapError if a half has no value of some cell.
     """
     rivals = with_reference(samples, reference, cells)
     metrics = (rule.maximise, rule.budget)
     samples.require_one_judge(rivals, metrics)
-    tables = [_table(samples, cell, metric) for cell in rivals for metric in metrics]
+    tables = [samples.cell_table(cell, metric) for cell in rivals for metric in metrics]
     halves = _halvings(samples, split, splits, seed)
-    parts = [_masked(table, half, split) for half in halves for table in tables]
-    if not all(part.counts.any() for part in parts):
+    sums, counts = _within(tables, halves, split)
+    if not counts.all():
         raise MindgapError(f"too few {split} to halve: a half holds no value of some cell")
-    shape = (2 * splits, len(rivals), len(metrics))
-    point = np.array([part.mean for part in parts]).reshape(shape)
-    drawn = Resampling(len(samples.queries), len(samples.items), resamples, seed).means(parts)
-    draws = widened(point, drawn.reshape(resamples, *shape), fewest_clusters(samples), seed)
-    sizes = np.array([part.counts.sum() for part in parts]).reshape(shape)[:, 0, 0]
-    held_out, held_base, seen, picks = _apply(rule, point[None], sizes)
-    drawn_out, drawn_base, _, drawn_picks = _apply(rule, draws, sizes)
-    n = int(tables[0].counts.sum())
-    changes, drawn_changes = held_out - held_base, drawn_out - drawn_base
-
-    def estimates(values: np.ndarray, spread: np.ndarray) -> dict[str, Estimate]:
-        return {
-            name: draws_interval(float(values[0, number]), spread[:, number], n, level)
-            for number, name in enumerate(metrics)
-        }
-
+    point = (sums / counts).reshape(2 * splits, len(rivals), len(metrics))
+    resampling = Resampling(len(samples.queries), len(samples.items), resamples, seed)
+    drawn = resampling.means_within(tables, halves, split).reshape(resamples, *point.shape)
+    draws = widened(point, drawn, fewest_clusters(samples), seed)
+    picks = rule.choose(point[..., 0], point[..., 1], 0)
+    drawn_picks = rule.choose(draws[..., 0], draws[..., 1], 0)
+    complement = np.arange(2 * splits) ^ 1
+    weights = counts[complement, 0] / counts[:, 0].sum()
+    worth = point[complement[None, :], drawn_picks] * weights[:, None]  # of a draw's choice, on the other half
+    within = halves[:, samples.item if split == "items" else samples.query]
+    settings: dict[str, Any] = {"seed": seed, "resamples": resamples, "level": level}
+    values: dict[str, Estimate] = {}
+    changes: dict[str, Estimate] = {}
+    for number, metric in enumerate(metrics):
+        own, due = samples.paired(metric, rivals)
+        bounds, if_chosen = samples.metric(metric).scale.bounds, worth[..., number].sum(1)
+        for into, each, limits in ((values, own, bounds), (changes, own - own[0], spread_of(bounds))):
+            into[metric] = mean_of_chosen(samples, _held_out(each, within, picks), due, if_chosen, limits, **settings)
+    where_chosen = point[np.arange(2 * splits), picks, 0]
+    optimism = where_chosen - point[complement, picks, 0]
     return CrossFit(
-        rule,
-        split,
-        estimates(held_out, drawn_out),
-        estimates(changes, drawn_changes),
-        float(seen[0] - held_out[0, 0]),
-        _shares(rivals, picks),
-        _shares(rivals, drawn_picks),
+        rule, split, values, changes, float(optimism @ weights), _shares(rivals, picks), _shares(rivals, drawn_picks)
     )
 
 
-def _table(samples: Samples, cell: CellId, metric: str) -> Table:
-    measured, row = samples.metric(metric), samples.row(cell)
-    return samples.table(np.where(measured.applies[row], measured.values[row], np.nan))
-
-
-def _halvings(samples: Samples, split: Split, splits: int, seed: int) -> list[np.ndarray]:
-    """Random halves of the levels, each followed by its complement: bool `[levels]`, `2 * splits` of them."""
+def _halvings(samples: Samples, split: Split, splits: int, seed: int) -> np.ndarray:
+    """Random halves of the levels, each followed by its complement: bool `[2 * splits, levels]`."""
     levels = len(samples.items if split == "items" else samples.queries)
     if levels < 2:
         raise MindgapError(f"one of {split} cannot be halved")
@@ -104,29 +99,24 @@ def _halvings(samples: Samples, split: Split, splits: int, seed: int) -> list[np
         half = np.zeros(levels, dtype=bool)
         half[generator.permutation(levels)[: levels // 2]] = True
         halves += [half, ~half]
-    return halves
+    return np.stack(halves)
 
 
-def _masked(table: Table, half: np.ndarray, split: Split) -> Table:
-    mask = half[None, :] if split == "items" else half[:, None]
-    return Table(table.sums * mask, table.counts * mask)
+def _within(tables: Sequence[Table], halves: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray]:
+    """Sums and counts of each table in each half: two `[halves, tables]`."""
+    axis = 0 if split == "items" else 1
+    sums = halves @ np.stack([table.sums.sum(axis) for table in tables], axis=1)
+    return sums, halves @ np.stack([table.counts.sum(axis) for table in tables], axis=1)
 
 
-def _apply(rule: Rule, means: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Choice on each half, read off on its complement. means: `[draws, halves, cells, metrics]`, the reference first.
+def _held_out(values: np.ndarray, within: np.ndarray, picks: np.ndarray) -> np.ndarray:
+    """Each sample's value in the cell chosen on the half it is not in, averaged over the splits: `[samples]`.
 
-    Returns the choice's and the reference's held-out means `[draws, metrics]`, the choice's mean of `maximise` where it
-    was made `[draws]`, and the choices `[draws, halves]`. sizes: samples in each half, the weights of the average.
+    values: `[cells, samples]`. within: whether each half holds each sample, `[halves, samples]`. picks: `[halves]`.
     """
-    picks = rule.choose(means[..., 0], means[..., 1], 0)
-    complement = np.arange(means.shape[1]) ^ 1
-    weights = sizes[complement] / sizes.sum()
-    other = means[:, complement]
-    chosen = np.take_along_axis(other, picks[..., None, None], axis=2)[:, :, 0]
-    seen = np.take_along_axis(means[..., 0], picks[..., None], axis=2)[..., 0]
-    held_out = np.einsum("dhm,h->dm", chosen, weights)
-    held_base = np.einsum("dhm,h->dm", other[:, :, 0], weights)
-    return held_out, held_base, seen @ weights, picks
+    chosen = np.where(within, 0.0, values[picks])
+    result: np.ndarray = 2 * chosen.mean(0)  # half of the terms are of the half a sample is in, and 0
+    return result
 
 
 def _shares(cells: Sequence[CellId], picks: np.ndarray) -> dict[CellId, float]:

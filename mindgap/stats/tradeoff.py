@@ -12,7 +12,7 @@ from mindgap.errors import MindgapError
 from mindgap.stats.compare import difference
 from mindgap.stats.crossed import variance_of_mean
 from mindgap.stats.estimate import Estimate
-from mindgap.stats.joint import draws_interval, joint_draws
+from mindgap.stats.joint import joint_draws, mean_of_chosen
 from mindgap.stats.samples import CellId, Samples
 
 TRADED = ("behaviour", "coherence", "accuracy")
@@ -20,7 +20,7 @@ TRADED = ("behaviour", "coherence", "accuracy")
 
 @dataclass(frozen=True)
 class FrontMember:
-    """on_front: whether no other cell is as good in every metric and better in one. probability: of that, over draws."""
+    """on_front: no other cell is as good in every metric and better in one. probability: of that, over draws."""
 
     cell: CellId
     means: dict[str, float]
@@ -30,7 +30,7 @@ class FrontMember:
 
 @dataclass(frozen=True)
 class Rule:
-    """Which cell to take: the most `maximise` among those whose `budget` metric is at most `loss` below the reference."""
+    """Take the most `maximise` among the cells whose `budget` metric is at most `loss` below the reference's."""
 
     loss: float
     maximise: str = "behaviour"
@@ -68,8 +68,8 @@ class NonInferiority:
     """Is the loss against the reference smaller than `margin`?
 
     estimate: the difference, cell minus reference. p: one-sided, of a loss of `margin` or more, from the t with the
-    interval's degrees of freedom; None without variation. verdict: by the interval: `unharmed` if it lies above -margin,
-    `harmed` if below.
+    interval's degrees of freedom; None without variation. verdict: by the interval, `unharmed` if it lies above
+    -margin, `harmed` if below.
     """
 
     metric: str
@@ -126,21 +126,18 @@ def best_within(
     resamples: int = 10_000,
     level: float = 0.95,
 ) -> Best:
-    """The cell with the most behaviour at no more than so much accuracy lost, among `cells` (by default its model's)."""
+    """The cell with the most behaviour at no more than so much accuracy lost; of the reference's model by default."""
     rivals = with_reference(samples, reference, cells)
     joint = joint_draws(samples, rivals, (rule.maximise, rule.budget), seed=seed, resamples=resamples)
     base = joint.cell(reference)
     chosen = int(rule.choose(joint.point[:, 0], joint.point[:, 1], base))
     picks = rule.choose(joint.draws[:, :, 0], joint.draws[:, :, 1], base)
-    values = np.take_along_axis(joint.draws[:, :, 0], picks[:, None], axis=1)[:, 0]
-    n = int((~np.isnan(samples.metric(rule.maximise).values[samples.row(rivals[chosen])])).sum())
+    (values,), due = samples.paired(rule.maximise, [rivals[chosen]])
+    bounds = samples.metric(rule.maximise).scale.bounds
+    if_chosen = joint.point[picks, 0]
+    value = mean_of_chosen(samples, values, due, if_chosen, bounds, seed=seed, resamples=resamples, level=level)
     chances = np.bincount(picks, minlength=len(rivals)) / resamples
-    return Best(
-        rule,
-        rivals[chosen],
-        draws_interval(float(joint.point[chosen, 0]), values, n, level),
-        dict(zip(rivals, chances.tolist(), strict=True)),
-    )
+    return Best(rule, rivals[chosen], value, dict(zip(rivals, chances.tolist(), strict=True)))
 
 
 def with_reference(samples: Samples, reference: CellId, cells: Sequence[CellId] | None) -> list[CellId]:
@@ -169,8 +166,7 @@ def non_inferiority(
     estimate = difference(samples, cell, reference, metric, seed=seed, resamples=resamples, level=level).estimate
     p: float | None = None
     if estimate.value is not None and estimate.low is not None:
-        measured, rows = samples.metric(metric), [samples.row(cell), samples.row(reference)]
-        values = np.where(measured.applies[rows].all(0), measured.values[rows], np.nan)
+        values, _ = samples.paired(metric, [cell, reference])
         variance = variance_of_mean(samples.table(values[0] - values[1]))
         if variance.total > 0:
             p = float(special.stdtr(variance.freedom, -(estimate.value + margin) / variance.total**0.5))

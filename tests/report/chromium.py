@@ -15,7 +15,7 @@ from typing import Any
 FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-extensions --disable-dev-shm-usage --remote-debugging-pipe"
-).split()
+)
 
 
 def chromium_path() -> str | None:
@@ -34,7 +34,7 @@ class Chromium:
             os.dup2(from_browser, 1023), os.dup2(to_browser, 3), os.dup2(1023, 4)
 
         self._process = subprocess.Popen(
-            [path, *FLAGS, f"--user-data-dir={profile}", "about:blank"],
+            [path, *FLAGS.split(), f"--user-data-dir={profile}", "about:blank"],
             preexec_fn=take_pipe,
             pass_fds=(3, 4),
             stdout=subprocess.DEVNULL,

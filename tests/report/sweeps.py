@@ -61,11 +61,11 @@ KINDS = (
     Kind("control", "Control"),
     Kind("prompt", "Prompting", instruction=ASK, behaviour=1.3, coherence=0.1, accuracy=0.02),
     *(
-        Kind("vector", "Vector", f"dose {dose}", dose, None, 2.2 * dose, 3.5 * dose**2, 0.5 * dose, 0.03 + 0.3 * dose)
+        Kind("vector", "Vector", f"dose{dose:g}", dose, None, 2.2 * dose, 3.5 * dose**2, 0.5 * dose, 0.03 + 0.3 * dose)
         for dose in (0.1, 0.2, 0.4)
     ),
     *(
-        Kind("combined", "Combined", f"dose {dose}", dose, ASK, 1.3 + 2 * dose, 0.1 + 4 * dose**2, 0.6 * dose, 0.1)
+        Kind("combined", "Combined", f"dose{dose:g}", dose, ASK, 1.3 + 2 * dose, 0.1 + 4 * dose**2, 0.6 * dose, 0.1)
         for dose in (0.1, 0.2, 0.4)
     ),
 )
@@ -138,7 +138,7 @@ def _record(kind: Kind, query: str, item: str, shift: float, own: np.random.Gene
     ]
     unjudged = own.random() < 0.02
     asked = kind.instruction.replace("{query}", query) if kind.instruction else ""
-    text = " ".join(own.choice(_WORDS, size=int(own.integers(30, 120))))
+    text = " ".join(own.choice(_WORDS.split(), size=int(own.integers(30, 120))))
     return Record(
         key=content_key("sample", of=[kind.method, kind.strength], query=query, item=item),
         model="tiny",
@@ -183,4 +183,4 @@ _WORDS = (
     "the traveller turns slowly because a compass points north and so we think about which direction remains when "
     "every turn to the right moves a quarter of the way around therefore perhaps however it is clear that after four "
     "of them nothing has changed"
-).split()
+)

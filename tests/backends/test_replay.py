@@ -1,0 +1,16 @@
+"""`backend=replay` generates nothing and says which command does what was meant."""
+
+from __future__ import annotations
+
+import pytest
+
+from mindgap.backends.base import ModelSpec
+from mindgap.backends.replay import ReplayBackend
+from mindgap.errors import UnavailableError
+
+
+def test_the_command_that_imports_is_named_while_the_configuration_is_checked() -> None:
+    (lacking,) = ReplayBackend().lacks(ModelSpec("tiny"), frozenset({"generate"}))
+    assert "python -m mindgap.replay FILE" in lacking
+    with pytest.raises(UnavailableError, match=r"mindgap\.replay"):
+        ReplayBackend().open(ModelSpec("tiny"))

@@ -1,0 +1,47 @@
+"""`python -m mindgap.report`: what a user types, and what comes back."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from sweeps import KINDS, write_sweep
+
+from mindgap.report.__main__ import main
+
+
+def test_reports_are_written_beside_the_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_sweep(tmp_path / "study", kinds=KINDS[:2], queries=("be funny", "be terse"), items=4)
+    assert main([str(folder), "--format", "html,markdown,latex"]) == 0
+    printed = capsys.readouterr().out.split()
+    assert printed == [str(folder / name) for name in ("report.html", "report.md", "tables.tex")]
+    assert all(Path(path).stat().st_size for path in printed)
+
+
+def test_a_wrong_folder_is_one_clear_line_and_status_2(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mindgap.report", str(tmp_path / "nowhere")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr.count("\n") == 1 and "there is no such folder" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "hint"), [("--format=pdf", "html, markdown, latex"), ("--max-samples=0", "1 or more")]
+)
+def test_a_wrong_option_says_what_would_do(
+    tmp_path: Path, option: str, hint: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path), option])
+    assert ended.value.code == 2 and hint in capsys.readouterr().err
+
+
+def test_a_copied_cell_is_refused_not_counted_twice(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "study", kinds=KINDS[:2], queries=("be funny", "be terse"), items=4)
+    copy = folder / "tiny-prompt-none (copy)"
+    copy.mkdir()
+    for path in (folder / "tiny-prompt-none").iterdir():
+        (copy / path.name).write_bytes(path.read_bytes())
+    assert main([str(folder)]) == 2

@@ -1,0 +1,56 @@
+"""Samples with known truth, for the tests of the statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mindgap.stats.samples import CellId, Samples, from_columns
+
+CONTROL = CellId("tiny", "control", "none")
+
+
+def crossed(generator: np.random.Generator, queries: int, items: int, sds: tuple[float, float, float]) -> np.ndarray:
+    """Mean 0 plus effects of queries and items and a rest, with these standard deviations: `[queries, items]`."""
+    of_queries, of_items, rest = sds
+    return (
+        generator.normal(0, of_queries, (queries, 1))
+        + generator.normal(0, of_items, (1, items))
+        + generator.normal(0, rest, (queries, items))
+    )
+
+
+def labels(queries: int, items: int) -> tuple[np.ndarray, np.ndarray]:
+    return np.repeat(np.arange(queries), items), np.tile(np.arange(items), queries)
+
+
+def cells(
+    values: dict[str, dict[str, np.ndarray]],
+    *,
+    doses: dict[str, float] | None = None,
+    judge: Callable[[str], str] = lambda method: "proxy",
+) -> Samples:
+    """Samples of cells named by method, from `[queries, items]` arrays of each metric; all complete, one epoch."""
+    columns: dict[str, list] = {}
+    for method, metrics in values.items():
+        queries, items = next(iter(metrics.values())).shape
+        query, item = labels(queries, items)
+        size = queries * items
+        row = {
+            "model": ["tiny"] * size,
+            "method": [method] * size,
+            "strength": ["none"] * size,
+            "query": [f"q{number}" for number in query],
+            "item": [f"i{number}" for number in item],
+            "epoch": [0] * size,
+            "judge": [judge(method)] * size,
+            "dose": [np.nan if doses is None else doses.get(method, np.nan)] * size,
+        } | {name: metric.ravel().tolist() for name, metric in metrics.items()}
+        for name, column in row.items():
+            columns.setdefault(name, []).extend(column)
+    return from_columns({name: np.array(column) for name, column in columns.items()})
+
+
+def cell(method: str) -> CellId:
+    return CellId("tiny", method, "none")
