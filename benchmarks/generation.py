@@ -1,12 +1,12 @@
 """Tokens per second of the local backend against plain transformers, on one mixed workload.
 
-    python benchmarks/generation.py [--items 24] [--rows 64] [--threads 2]
+    python benchmarks/generation.py [--items 24] [--rows 64] [--threads 2] [--rounds 2]
 
-The workload is 4 methods × 3 queries × `--items` items on the embedded model, with real stopping: unsteered, prompted,
-steered by a vector, and both. Plain transformers does what a user would write: one `generate` call per batch that
-shares a steering, with a forward hook that adds the vector. Both answer the same requests in this process, one after
-the other, in two rounds; the better round of each is compared. The third line runs the engine on the same messages
-without steering, so the difference to the first is what steering costs.
+The workload is 4 methods × 3 queries × `--items` starter questions on the embedded model, answered freely and with real
+stopping: unsteered, prompted, steered by a vector, and both. Plain transformers does what a user would write: one
+`generate` call per batch that shares a steering, with a forward hook that adds the vector. Both answer the same
+requests in this process, one after the other, in rounds; the better round of each is compared. The third line runs the
+engine on the same messages without steering, so the difference to the first is what steering costs.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ from mindgap.backends.local import LocalBackend, LocalEndpoint, chat
 from mindgap.records import Decoding, Message, Request
 from mindgap.steering.edits import AddVector
 from mindgap.steering.vectors import contrast_prompts
+from mindgap.tasks.questions import ChoiceQuestions
 
+SYSTEM = "Answer the question in two or three sentences."
 QUERIES = ("be funny", "be emotional and empathetic", "be motivational and inspiring")
-ROUNDS = 2
 
 
 def workload(endpoint: LocalEndpoint, items: int, max_tokens: int) -> list[Request]:
@@ -39,12 +40,12 @@ def workload(endpoint: LocalEndpoint, items: int, max_tokens: int) -> list[Reque
         for number, query in enumerate(QUERIES):
             direction = np.random.default_rng(number).standard_normal(endpoint.d_model)
             vector = AddVector(layer, direction * (0.1 * norm / np.linalg.norm(direction)))
-            system = "You are a helpful assistant."
+            system = SYSTEM
             if method in ("prompt", "combined"):
                 system += f"\n\nWhen answering, please {query}."
             edits = (vector,) if method in ("vector", "combined") else ()
-            for item, prompt in enumerate(contrast_prompts(items)):
-                messages = (Message("system", system), Message("user", prompt))
+            for item, question in enumerate(ChoiceQuestions("starter", SYSTEM, max_tokens, limit=items).load()):
+                messages = (Message("system", system), Message("user", question.question))
                 decoding = Decoding(max_tokens=max_tokens, temperature=0.6, top_p=0.9)
                 requests.append(Request(endpoint.identity, messages, decoding, item, edits))
     return requests
@@ -102,8 +103,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=24)
     parser.add_argument("--rows", type=int, default=64)
-    parser.add_argument("--max-tokens", type=int, default=64)
+    parser.add_argument("--max-tokens", type=int, default=128)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=2)
     arguments = parser.parse_args()
     import torch
 
@@ -117,13 +119,13 @@ def main() -> None:
         "mindgap, same messages unsteered": lambda: ours(endpoint, unsteered),
     }
     best: dict[str, tuple[int, float]] = {}
-    for _ in range(ROUNDS):
+    for _ in range(arguments.rounds):
         for name, run in runs.items():
             tokens, seconds = measure(run)
             if name not in best or tokens / seconds > best[name][0] / best[name][1]:
                 best[name] = (tokens, seconds)
     first = next(iter(best.values()))
-    print(f"{len(requests)} requests, {arguments.threads} threads, best of {ROUNDS} rounds")
+    print(f"{len(requests)} requests, {arguments.threads} threads, best of {arguments.rounds} rounds")
     print(f"{'':45}{'tokens':>8}{'seconds':>9}{'tokens/s':>10}{'ratio':>7}")
     for name, (tokens, seconds) in best.items():
         ratio = (first[0] / first[1]) / (tokens / seconds)

@@ -56,7 +56,7 @@ def sweep(seed: int = 0) -> dict[str, np.ndarray]:
             moved = float(np.broadcast_to(pull, QUERIES)[query])
             prefers = generator.random(ITEMS) < 1 / (1 + np.exp(hard - 1 + 1.5 * steering))
             answered = generator.random(ITEMS) < 0.97 - 0.3 * steering
-            cell = {
+            cell: dict[str, Any] = {
                 "model": "made-up",
                 "method": method,
                 "strength": f"dose {dose}" if dose else "none",

@@ -27,7 +27,8 @@ def config_folder() -> Path:
 
 def arranged(arguments: list[str]) -> list[str]:
     """Flags before overrides, each kind in its order: Hydra's parser gives up where they alternate."""
-    flags, overrides = [], []
+    flags: list[str] = []
+    overrides: list[str] = []
     waiting = iter(arguments)
     for argument in waiting:
         if argument in WITH_VALUE:

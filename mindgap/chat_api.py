@@ -191,3 +191,11 @@ def _reason(error: Exception, key: str, calls: int) -> str:
         text = text.replace(key, "***")
     text = text if len(text) <= 300 else text[:300] + "…"
     return f"{text} (after {calls} calls)" if calls > 1 else text
+
+
+def prices(model: str) -> tuple[float, float] | None:
+    """US dollars per token read and per token written, as litellm's own list has them; None for an unknown model."""
+    known = import_litellm().model_cost.get(model)
+    if not known or "input_cost_per_token" not in known:
+        return None
+    return float(known["input_cost_per_token"]), float(known.get("output_cost_per_token", 0.0))

@@ -26,7 +26,7 @@ from mindgap.steering.strength import Strength
 from mindgap.tasks import Task
 from mindgap.tracking.base import Tracker
 
-BESIDE_CELLS = ("tracker", "outputs", "sweep", "store", "hydra")
+BESIDE_CELLS = ("tracker", "outputs", "sweep", "store", "plan", "hydra")
 """Settings that say where results go and not what they are: they do not make a cell another cell."""
 
 
@@ -36,7 +36,7 @@ class Experiment:
 
     seed: fixes items, option shuffles, sampling, random directions and bootstrap draws. epochs: generations per
     (query, item). resamples: bootstrap resamples per interval. outputs, store: folder and file that are written to.
-    sweep: name of the sweep, its folder's name in `outputs` and its group in W&B.
+    sweep: name of the sweep, its folder's name in `outputs` and its group in W&B. plan: say what would run, and stop.
     """
 
     model: ModelSpec
@@ -54,6 +54,7 @@ class Experiment:
     seed: int = 0
     epochs: int = 1
     resamples: int = 10_000
+    plan: bool = False
 
     def __post_init__(self) -> None:
         if self.epochs < 1:

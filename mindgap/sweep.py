@@ -60,13 +60,21 @@ class SweepCallback(Callback):
         folder = experiments[0].outputs / experiments[0].sweep
         for claim in folder.glob(f"*/{CLAIM}"):
             claim.unlink()
-        terminal.print_plan(console, jobs[0], experiments, len({cell_name(job) for job in jobs}), folder)
+        cells = {cell_name(job): experiment for job, experiment in zip(jobs, experiments, strict=True)}
+        terminal.print_plan(console, jobs[0], experiments, len(cells), folder)
+        if experiments[0].plan:
+            from mindgap.dry_run import forecast
+
+            terminal.print_forecast(console, list(cells.values()), [forecast(one) for one in cells.values()])
+            sys.exit(0)
 
     def _end(self, config: DictConfig) -> None:
         """Sum up from the files, which is where cells of any launcher leave their results."""
         folder = Path(config.outputs) / config.sweep
         results = [read_cell(path.parent) for path in sorted(folder.glob("*/metrics.json"), key=os.path.getmtime)]
         write_summary(folder, results)
+        if any(result.status == "finished" for result in results):
+            _report(folder)
         terminal.print_summary(_console(), folder, results)
         if any(result.status == "failed" for result in results):
             sys.exit(1)
@@ -76,6 +84,16 @@ def _console(quiet: bool = False) -> Console:
     """Where a person reads; lines are not folded at 80 columns when nobody's terminal says so."""
     console = Console(highlight=False, quiet=quiet)
     return console if console.is_terminal else Console(highlight=False, quiet=quiet, width=140)
+
+
+def _report(folder: Path) -> None:
+    """Write report.html and comparison.json. Samples that allow no comparison are no reason to fail the sweep."""
+    from mindgap.report.write import write_report
+
+    try:
+        write_report(folder)
+    except MindgapError as error:
+        _console().print(f"no report: {error}", markup=False, soft_wrap=True)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -41,6 +41,11 @@ class AutoJudge:
     def identity(self) -> str:
         return self.choose().identity
 
+    @property
+    def api_model(self) -> str | None:
+        """The model that is paid for; None for the proxy."""
+        return getattr(self.choose(), "api_model", None)
+
     def lacks(self) -> list[str]:
         return self.choose().lacks()
 

@@ -52,6 +52,11 @@ class LLMJudge:
         form = "schema" if self.structured else "text"
         return f"llm/{self._api.identity}/{PROMPT_HASH}/t{self.temperature:g}/{self.max_tokens}/{form}"
 
+    @property
+    def api_model(self) -> str:
+        """What litellm's price list calls the model."""
+        return self.model
+
     def lacks(self) -> list[str]:
         """What is missing here to judge, one thing a sentence; spends nothing."""
         return self._api.lacks("judge")

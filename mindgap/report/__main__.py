@@ -9,10 +9,13 @@ from pathlib import Path
 
 from mindgap.errors import MindgapError
 
+WIDE = 200
+"""Columns for tables where nobody's terminal says how many there are."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the reports and say where they are. Returns the exit code: 0 done, 2 not a sweep."""
-    from mindgap.report.write import MAX_SAMPLES, write_report
+    """Write the reports and say where they are. Returns the exit code: 0 done, 2 not a sweep, or no W&B Report."""
+    from mindgap.report.write import MAX_SAMPLES
 
     parser = argparse.ArgumentParser(
         prog="python -m mindgap.report",
@@ -33,15 +36,56 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="N",
         help=f"how many samples the page holds to look at; numbers always rest on all. Default: {MAX_SAMPLES}",
     )
+    parser.add_argument(
+        "--against",
+        metavar="paper|FILE",
+        help="put the cells beside published figures: paper, or a file laid out like mindgap/data/paper_table.json",
+    )
+    parser.add_argument(
+        "--tracker",
+        choices=("wandb",),
+        help="write a W&B Report too; cells that have no run at W&B get theirs. Needs the extra wandb-report and a key",
+    )
+    parser.add_argument("--project", metavar="NAME", help="W&B project. Default: the one the cells were tracked in")
+    parser.add_argument("--entity", metavar="NAME", help="W&B user or team. Default: the one the cells were tracked in")
     options = parser.parse_args(arguments)
+    if options.tracker is None and (options.project or options.entity):
+        parser.error("--project and --entity say where a W&B Report goes: add --tracker wandb")
     try:
-        written = write_report(options.folder, formats=options.format, max_samples=options.max_samples)
+        _write(options)
     except MindgapError as error:
         sys.stderr.write(f"mindgap: {error}\n")
         return 2
-    for path in written:
-        sys.stdout.write(f"{path}\n")
     return 0
+
+
+def _write(options: argparse.Namespace) -> None:
+    from mindgap.report.write import write_report
+
+    against = None
+    if options.against:
+        from mindgap.report.against import against_paper, published
+        from mindgap.report.data import read_sweep
+
+        against = against_paper(read_sweep(options.folder).cells, published(options.against))
+    for path in write_report(options.folder, formats=options.format, max_samples=options.max_samples, against=against):
+        _say(str(path))
+    if against is not None:
+        from rich.console import Console
+
+        from mindgap.report.against_tables import print_against
+
+        console = Console(highlight=False)
+        print_against(console if console.is_terminal else Console(highlight=False, width=WIDE), against)
+    if options.tracker:
+        from mindgap.report.wandb_report import publish
+
+        _say(f"W&B Report: {publish(options.folder, project=options.project, entity=options.entity, say=_say)}")
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def _formats(text: str) -> tuple[str, ...]:

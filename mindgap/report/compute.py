@@ -106,9 +106,13 @@ class _Study:
         """Differences of every cell from the reference, by cell and metric."""
         tested: dict[CellId, dict[str, Tested]] = {}
         names = tuple(self.samples.metrics)
+        measured = _measured_on(self.group.reference)
+        same = {self.id(cell) for cell in self.group.finished[1:] if _measured_on(cell) == measured}
         for family in ([n for n in names if n in PRIMARY], [n for n in names if n not in PRIMARY]):
             found = compare_samples(self.samples, self.reference, metrics=family, **self.draws).differences
             for one in _adjusted(found):
+                if one.difference.cell in same:
+                    one = _no_difference(one)
                 tested.setdefault(one.difference.cell, {})[one.metric] = one
         return {cell: {name: found[name] for name in names if name in found} for cell, found in tested.items()}
 
@@ -222,6 +226,18 @@ def combinations(cells: Sequence[CellResult]) -> list[tuple[CellResult, CellResu
         if len(asked) == len(steered) == 1:
             found.append((cell, asked[0], steered[0]))
     return found
+
+
+def _measured_on(cell: CellResult) -> dict[tuple[str, str, int], tuple[object, ...]]:
+    """What was generated and measured, by sample: two cells that agree in all of it are one and the same."""
+    return {(r.query, r.item, r.epoch): (r.response, r.option_logprobs, r.behaviour, r.coherence) for r in cell.records}
+
+
+def _no_difference(tested: Tested) -> Tested:
+    """No uncertainty is left where every reply and score is identical: it is the same model, steered by nothing."""
+    known = tested.difference.estimate
+    certain = Estimate(0.0, 0.0, 0.0, known.n, known.missing, "every reply and score is that of the reference")
+    return replace(tested, difference=replace(tested.difference, estimate=certain))
 
 
 def _adjusted(differences: Iterable[Difference]) -> list[Tested]:

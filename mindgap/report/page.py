@@ -6,11 +6,15 @@ import base64
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mindgap.replay.cells import read_findings
+from mindgap.replay.findings import Finding
+from mindgap.report.against import Against
+from mindgap.report.against_tables import against_tables
 from mindgap.report.browser import packed, payload
 from mindgap.report.comparison import GroupComparison
 from mindgap.report.data import Sweep
@@ -30,8 +34,13 @@ class Section:
     parts: tuple[Part, ...]
 
 
-def render(sweep: Sweep, comparisons: Sequence[GroupComparison], *, max_samples: int) -> str:
-    """The page. Scripts run only if their hash is in the page's own policy, and nothing may be fetched."""
+def render(
+    sweep: Sweep, comparisons: Sequence[GroupComparison], *, max_samples: int, against: Against | None = None
+) -> str:
+    """The page. Scripts run only if their hash is in the page's own policy, and nothing may be fetched.
+
+    against: the cells beside published figures, which come last before the samples.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -40,6 +49,9 @@ def render(sweep: Sweep, comparisons: Sequence[GroupComparison], *, max_samples:
         Section(number, group.group.title, headline(group), parts(group, prefix=f"g{number}-"))
         for number, group in enumerate(comparisons, 1)
     ]
+    if against is not None and (tables := against_tables(against)):
+        beside = Part("against", "Published figures", tables=tables)
+        sections[-1] = replace(sections[-1], parts=(*sections[-1].parts, beside))
     samples = payload(sweep, max_samples=max_samples)
     plotly, script = _plotly(), _own("page.js")
     return environment.get_template("page.html").render(
@@ -109,7 +121,13 @@ def _warnings(sweep: Sweep) -> list[str]:
             "The cells differ in more than method and strength, so they form "
             f"{len(sweep.groups)} groups, and nothing is compared across groups."
         )
-    return warnings
+    return warnings + [_found(finding) for finding in read_findings(sweep.folder)]
+
+
+def _found(finding: Finding) -> str:
+    """What an import noticed, as one line."""
+    of = f" of {finding.of:,}" if finding.of else ""
+    return f"{finding.severity.capitalize()}, {finding.method or 'all methods'} ({finding.count:,}{of}): {finding.says}"
 
 
 def _left_out(samples: dict[str, Any]) -> str:

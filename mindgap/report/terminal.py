@@ -14,6 +14,7 @@ from rich.tree import Tree
 
 from mindgap.cell import CellResult
 from mindgap.config import Experiment
+from mindgap.dry_run import Forecast
 from mindgap.metrics import METRICS
 from mindgap.stats.estimate import Estimate
 from mindgap.tracking.files import mask_secrets
@@ -36,6 +37,46 @@ def print_plan(
     why = getattr(first.judge, "why", "")
     judge = f"judge: {first.judge.name}{f' ({why})' if why else ''}"
     console.print(f"{cells} {'cell' if cells == 1 else 'cells'}{note}, {samples} samples each; {judge}", markup=False)
+
+
+def print_forecast(console: Console, experiments: Sequence[Experiment], forecasts: Sequence[Forecast]) -> None:
+    """What `plan=true` says: a row per cell, the totals, and the smallest differences the design can detect."""
+    from mindgap.stats.power import ASSUMED, detectable
+
+    table = Table(title="plan: nothing is run", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    for column in ("method", "strength"):
+        table.add_column(column, no_wrap=True)
+    for column in ("samples", "replies", "known", "judged", "tokens in", "tokens out", "time", "USD"):
+        table.add_column(column, justify="right")
+    for one in forecasts:
+        numbers = [one.samples, one.requests, one.known, one.judged, f"~{one.prompt_tokens}", f"<{one.reply_tokens}"]
+        table.add_row(one.method, one.strength, *map(str, numbers), _duration(one.seconds), _money(one.usd))
+    console.print(table)
+    if any(one.vectors_missing for one in forecasts):
+        console.print("Steering vectors that are not there yet are made first; what their cells know is not counted.")
+    if any(one.seconds is None for one in forecasts):
+        console.print("No time is given: no cell of this model has run into this outputs folder yet.")
+    first = experiments[0]
+    queries, items = len(first.query_set.queries), len(first.task.load())
+    tests = max(1, len(forecasts) - 1)
+    found = [detectable(metric, queries, items, epochs=first.epochs, tests=tests) for metric in ASSUMED]
+    differences = ", ".join(f"{one.metric} {one.difference:.2g}" for one in found)
+    console.print(
+        f"Smallest difference from the reference found with 80 % power, corrected for {tests} comparisons, under "
+        f"assumed variances (docs/statistics.md): {differences}",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "?"
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _money(usd: float | None) -> str:
+    return "?" if usd is None else f"{usd:.2f}"
 
 
 def _grow(tree: Tree, node: Any) -> None:
@@ -77,7 +118,12 @@ def print_summary(console: Console, folder: Path, results: Sequence[CellResult])
         for result in mine:
             for line in _gaps(result):
                 console.print(line, markup=False, soft_wrap=True)
+        few = sorted({e.note for result in mine for e in result.metrics.values() if "few clusters" in e.note})
+        if few:  # the first stands for all: they differ in decimals
+            console.print(f"The intervals are wide for a reason: {few[0]}", markup=False, soft_wrap=True)
     lines = {"summary": f"{folder}/summary.csv", "samples": f"{folder}/*/samples.parquet"}
+    if (folder / "report.html").is_file():
+        lines["report"] = f"{folder}/report.html"
     if list(folder.glob("wandb/offline-run-*")):
         lines["W&B"] = f"kept offline; to upload: wandb sync {folder}/wandb/offline-run-*"
     for what, line in lines.items():

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, get_args
 
+from mindgap.report.against import Against
 from mindgap.report.compute import compare
 from mindgap.report.data import read_sweep
 from mindgap.report.schema import comparison_json
@@ -18,11 +19,16 @@ MAX_SAMPLES = 50_000
 
 
 def write_report(
-    folder: Path, *, formats: Iterable[Format] = ("html",), max_samples: int = MAX_SAMPLES
+    folder: Path,
+    *,
+    formats: Iterable[Format] = ("html",),
+    max_samples: int = MAX_SAMPLES,
+    against: Against | None = None,
 ) -> tuple[Path, ...]:
     """Write `comparison.json` and the reports of `formats` to a sweep's folder; returns the reports' paths.
 
-    Raises NoSweepError where the folder holds no sweep.
+    against: the sweep's cells beside published figures, for the page. Raises NoSweepError where the folder holds no
+    sweep.
     """
     sweep = read_sweep(folder)
     comparisons = [compare(group) for group in sweep.groups]
@@ -32,7 +38,10 @@ def write_report(
         if name == "html":
             from mindgap.report.page import render
 
-            path, text = sweep.folder / "report.html", render(sweep, comparisons, max_samples=max_samples)
+            path, text = (
+                sweep.folder / "report.html",
+                render(sweep, comparisons, max_samples=max_samples, against=against),
+            )
         elif name == "markdown":
             from mindgap.report.paper import markdown_report
 

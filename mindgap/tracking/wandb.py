@@ -1,4 +1,4 @@
-"""Weights & Biases: a copy of each cell as one run, online or offline, never at the cost of the cell."""
+"""Weights & Biases: a copy of each cell as one run and of the sweep as another, never at the cost of the files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mindgap.cell import CellResult
-from mindgap.errors import ConfigError
+from mindgap.errors import ConfigError, MindgapError
 from mindgap.tracking.files import replacing
 from mindgap.tracking.masking import mask_text, without_secrets
 from mindgap.tracking.probe import unreachable
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 MODES = ("auto", "online", "offline", "disabled")
 RUN_ID = "wandb_run_id"
-"""File in a cell's folder with the id of its run: a cell that is logged again replaces its run, and no other."""
+"""File in a cell's or sweep's folder with the id of its run: what is logged again replaces its run, and no other."""
 
 PROBE_S = 3.0
 """Most seconds to wait for a sign of life from the server; W&B's own client would try for 100."""
@@ -38,7 +38,7 @@ class WandbTracker:
 
     project, entity: where runs go; entity None is the account's default. mode: `auto` is online with a key and a
     reachable server and offline otherwise; `online` never writes offline. timeout_s: to connect. upload_timeout_s:
-    to upload one cell. tags: of every run. max_table_rows: most samples in a run's table.
+    to upload one cell, or the sweep's summary. tags: of every run. max_table_rows: most samples in a run's table.
     """
 
     project: str = "mindgap"
@@ -68,35 +68,67 @@ class WandbTracker:
         if self._wanted_mode() == "disabled":
             return None
         content = run_content(without_secrets(result), self.tags, self.max_table_rows)
+        return self._log_or_say_why(content, result.folder, result.folder.parent)
+
+    def log_sweep(self, folder: Path) -> str | None:
+        """See `Tracker.log_sweep`. The run's job type is `summary`, its group that of the cells."""
+        if self._wanted_mode() == "disabled":
+            return None
+        from mindgap.report.compute import compare
+        from mindgap.report.data import read_sweep
+        from mindgap.tracking.wandb_sweep import sweep_content
+
         try:
-            with _environment(result.folder.parent / "wandb"):
-                return self._log(content, result.folder)
+            sweep = read_sweep(folder)
+            content = sweep_content(sweep, [compare(group) for group in sweep.groups], self.tags)
+        except MindgapError as error:
+            return f"no summary in W&B: {mask_text(str(error))}"
+        return self._log_or_say_why(content, sweep.folder, sweep.folder)
+
+    def why_offline(self) -> str | None:
+        """What stands against logging online; None if nothing does. Asks the server for a sign of life."""
+        import wandb
+        from wandb.sdk.lib import wbauth
+
+        if self._wanted_mode() == "offline":
+            return "as set by tracker.mode" if self.mode == "offline" else "as set by WANDB_MODE"
+        settings = wandb.setup().settings
+        known = settings.api_key or settings.identity_token_file or wbauth.read_netrc_auth(host=settings.base_url)
+        if not known:
+            return "no API key: set WANDB_API_KEY or run `wandb login`"
+        return unreachable(settings.base_url, min(PROBE_S, self.timeout_s))
+
+    def _log_or_say_why(self, content: RunContent, folder: Path, sweep: Path) -> str:
+        """Log the run whose id is kept in `folder`; `sweep` is where W&B's own files go."""
+        try:
+            with quiet_client(sweep / "wandb"):
+                return self._log(content, folder, sweep)
         except Exception as error:  # noqa: BLE001 - the seam to a client, a service and a server that are not ours
-            reason = _reason(error)
-            log.warning("cell %s is not in W&B: %s", result.name, reason)
-            return f"not in W&B ({reason}); all of it is in {result.folder}"
+            reason = one_line(error)
+            log.warning("%s is not in W&B: %s", content.name, reason)
+            return f"not in W&B ({reason}); all of it is in {folder}"
 
     def _wanted_mode(self) -> str:
         """The mode set here; `auto` leaves it to W&B's own switch, WANDB_MODE, where that says offline or disabled."""
         switch = {"dryrun": "offline", "offline": "offline", "disabled": "disabled"}
         return switch.get(os.environ.get("WANDB_MODE", ""), "auto") if self.mode == "auto" else self.mode
 
-    def _log(self, content: RunContent, folder: Path) -> str:
+    def _log(self, content: RunContent, folder: Path, sweep: Path) -> str:
         import wandb
 
-        why_offline = self._why_offline()
+        why_offline = self.why_offline()
         run = None
         if why_offline is None:
             try:
-                run = self._start(content, folder, "online")
+                run = self._start(content, folder, sweep, "online")
             except wandb.Error as error:
-                why_offline = _reason(error)
+                why_offline = one_line(error)
                 (folder / RUN_ID).unlink(missing_ok=True)  # refused, or still held by the client's service
         if run is None:
             assert why_offline is not None
             if self._wanted_mode() == "online":
                 raise wandb.Error(why_offline)
-            run = self._start(content, folder, "offline")
+            run = self._start(content, folder, sweep, "offline")
         directory = Path(run.dir).parent
         try:
             _fill(run, content)
@@ -114,20 +146,7 @@ class WandbTracker:
         log.info("W&B offline (%s): %s", why_offline, command)
         return f"W&B offline ({why_offline}); to upload: {command}"
 
-    def _why_offline(self) -> str | None:
-        """What stands against logging online; None if nothing does."""
-        import wandb
-        from wandb.sdk.lib import wbauth
-
-        if self._wanted_mode() == "offline":
-            return "as set by tracker.mode" if self.mode == "offline" else "as set by WANDB_MODE"
-        settings = wandb.setup().settings
-        known = settings.api_key or settings.identity_token_file or wbauth.read_netrc_auth(host=settings.base_url)
-        if not known:
-            return "no API key: set WANDB_API_KEY or run `wandb login`"
-        return unreachable(settings.base_url, min(PROBE_S, self.timeout_s))
-
-    def _start(self, content: RunContent, folder: Path, mode: str) -> wandb.Run:
+    def _start(self, content: RunContent, folder: Path, sweep: Path, mode: str) -> wandb.Run:
         """Open the run. It sees of this machine no code, git state, host name, hardware or list of packages."""
         import wandb
 
@@ -150,12 +169,13 @@ class WandbTracker:
         return wandb.init(
             project=self.project,
             entity=self.entity,
-            dir=folder.parent,
+            dir=sweep,
             id=_run_id(folder),
             name=content.name,
             group=content.group,
             job_type=content.job_type,
             tags=content.tags,
+            notes=content.notes or None,
             config=content.config,
             mode="online" if mode == "online" else "offline",
             reinit="create_new",  # no global run that one cell could leave to the next
@@ -164,7 +184,7 @@ class WandbTracker:
 
 
 def _fill(run: wandb.Run, content: RunContent) -> None:
-    """All of the cell in one step; numbers thereby are in the run's summary as well."""
+    """Everything in one step; numbers thereby are in the run's summary as well."""
     import wandb
 
     media: dict[str, object] = {
@@ -172,12 +192,20 @@ def _fill(run: wandb.Run, content: RunContent) -> None:
     }
     if content.rows:
         media["samples"] = wandb.Table(columns=list(TABLE_COLUMNS), data=content.rows)
+    for name, table in content.tables.items():
+        media[name] = wandb.Table(columns=list(table.columns), data=[list(row) for row in table.rows])
+    for name, spec in content.figures.items():
+        import plotly.graph_objects as go
+
+        media[name] = wandb.Plotly(go.Figure(spec))
     run.log({**content.numbers, **media})
+    for path in content.files:
+        run.save(path, base_path=path.parent, policy="now")
     run.summary.update(content.texts)
 
 
 def _run_id(folder: Path) -> str:
-    """The id of the cell's run, made up on first use and kept in the cell's folder."""
+    """The id of the run of a cell or sweep, made up on first use and kept in its folder."""
     path = folder / RUN_ID
     if path.is_file():
         return path.read_text(encoding="utf-8").strip()
@@ -188,7 +216,7 @@ def _run_id(folder: Path) -> str:
 
 
 @contextmanager
-def _environment(folder: Path) -> Iterator[None]:
+def quiet_client(folder: Path) -> Iterator[None]:
     """While the block runs, W&B keeps quiet, reports no crashes to its maker, and stages files in `folder`.
 
     A variable that the user has set stays as it is. Without the folders, tables of offline runs would wait for their
@@ -209,7 +237,7 @@ def _environment(folder: Path) -> Iterator[None]:
             os.environ.pop(name, None)
 
 
-def _reason(error: BaseException) -> str:
+def one_line(error: BaseException) -> str:
     """One line of what went wrong, without secrets."""
     text = " ".join(str(error).split()) or type(error).__name__
     text = mask_text(text)

@@ -1,9 +1,10 @@
-"""What one cell looks like as a W&B run: plain data, no W&B yet."""
+"""What a W&B run is made of, and what one cell looks like as a run: plain data, no W&B yet."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -49,10 +50,19 @@ SCORE_BINS = np.linspace(1, 5, 17)
 
 
 @dataclass(frozen=True)
-class RunContent:
-    """numbers: metrics with intervals, dose, counts. texts: status and reasons. rows: the table, one list a sample.
+class TableContent:
+    """rows: as many values each as there are columns; of one type in a column, None where there is none."""
 
-    histograms: by name, `[16]` counts within `SCORE_BINS`; absent where a cell has no such score.
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Any, ...], ...]
+
+
+@dataclass(frozen=True)
+class RunContent:
+    """numbers: metrics with intervals, dose, counts. texts: status and reasons. rows: of the table of samples.
+
+    histograms: by name, `[16]` counts within `SCORE_BINS`; absent where a cell has no such score. tables: others than
+    that of samples. figures: by name, Plotly's JSON. files: copied to the run. notes: shown above the run.
     """
 
     name: str
@@ -65,6 +75,10 @@ class RunContent:
     rows: list[list[Any]]
     histograms: dict[str, np.ndarray]
     failed: bool
+    tables: Mapping[str, TableContent] = field(default_factory=dict)
+    figures: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
+    notes: str = ""
 
 
 def run_content(result: CellResult, tags: Sequence[str], max_rows: int) -> RunContent:

@@ -85,6 +85,27 @@ def test_the_same_samples_give_the_same_document() -> None:
     assert document(cells) == document(cells[::-1])
 
 
+def test_a_cell_whose_every_reply_is_that_of_the_reference_differs_by_nothing() -> None:
+    control = make_cell(Path("study"), KINDS[0], queries=("be funny", "be terse"), items=4)
+    steered_by_nothing = replace(
+        control,
+        name="tiny-vector-dose0",
+        method="vector",
+        label="Vector",
+        strength="dose0",
+        records=tuple(replace(record, method="vector", strength="dose0") for record in control.records),
+    )
+    compared = compare(groups([control, steered_by_nothing])[0])
+    (other,) = compared.others
+    for tested in other.differences.values():
+        estimate = tested.difference.estimate
+        assert (estimate.value, estimate.low, estimate.high) == (0, 0, 0)
+    changed = replace(control.records[0], coherence=1.0, behaviour=1.0)
+    nearly = replace(steered_by_nothing, records=(changed, *steered_by_nothing.records[1:]))
+    (other,) = compare(groups([control, nearly])[0]).others
+    assert other.differences["answered"].difference.estimate.high > 0  # some sample differs: nothing is certain
+
+
 @pytest.mark.parametrize("lost", ["behaviour", "coherence", "error", "gold"])
 def test_a_study_that_lacks_something_altogether_still_gives_a_document(lost: str) -> None:
     def without(cell: CellResult) -> CellResult:

@@ -45,3 +45,29 @@ def test_a_copied_cell_is_refused_not_counted_twice(tmp_path: Path) -> None:
     for path in (folder / "tiny-prompt-none").iterdir():
         (copy / path.name).write_bytes(path.read_bytes())
     assert main([str(folder)]) == 2
+
+
+def test_published_figures_stand_beside_ours_in_the_terminal_and_on_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = write_sweep(tmp_path / "study", kinds=KINDS[:2], queries=("be funny",), items=4)
+    assert main([str(folder)]) == 0
+    assert 'id="g1-comparison"' in (folder / "report.html").read_text(encoding="utf-8")
+    assert "published figures" not in (folder / "report.html").read_text(encoding="utf-8")
+    capsys.readouterr()
+    assert main([str(folder), "--against", "paper"]) == 0
+    assert "Beside the published figures of" in capsys.readouterr().out
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert 'id="against"' in page and "Beside the published figures of" in page
+
+
+def test_figures_that_are_not_there_end_with_status_2(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_sweep(tmp_path / "study", kinds=KINDS[:2], queries=("be funny",), items=4)
+    assert main([str(folder), "--against", "papr"]) == 2
+    assert "against=papr" in capsys.readouterr().err
+
+
+def test_a_place_at_w_and_b_without_w_and_b_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main([str(tmp_path), "--project", "steering"])
+    assert ended.value.code == 2 and "--tracker wandb" in capsys.readouterr().err

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import base64
+import csv
 import hashlib
+import html
 import re
 from dataclasses import replace
 from pathlib import Path
 
 from sweeps import HOSTILE, KINDS, make_cell, write_sweep
 
+from mindgap.replay.__main__ import main as import_recording
+from mindgap.replay.cells import read_findings
 from mindgap.report.compute import compare
 from mindgap.report.data import groups
 from mindgap.report.parts import parts
@@ -67,3 +71,29 @@ def test_the_same_files_give_the_same_page(sweep: Path, report: Path) -> None:
     before = report.read_bytes()
     (again,) = write_report(sweep, formats=("html",))
     assert again.read_bytes() == before
+
+
+def test_what_an_import_noticed_is_said_at_the_top(tmp_path: Path) -> None:
+    recording, folder = tmp_path / "recording.csv", tmp_path / "study"
+    scores = {"Nothing": (2, 3), "Steered": (4, 0)}  # no score is 0
+    with recording.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("wish", "arm", "user", "reply", "shown"))
+        writer.writerows(
+            ("be funny", arm, f"Question {row}?", "A reply.", score)
+            for arm, two in scores.items()
+            for row, score in enumerate(two)
+        )
+    own_map = tmp_path / "own.yaml"
+    own_map.write_text(
+        "{source: a test, model: small, judge: somebody,"
+        " columns: {query: wish, method: arm, prompt: user, response: reply, behaviour: shown}}",
+        encoding="utf-8",
+    )
+    assert import_recording([str(recording), str(folder), f"map={own_map}", "resamples=100"]) == 0
+    (page,) = write_report(folder)
+    top = html.unescape(page.read_text(encoding="utf-8").partition("<nav")[0])
+    problem, *others = read_findings(folder)
+    assert (problem.kind, problem.method, problem.count) == ("score_out_of_range", "Steered", 1)
+    for finding in (problem, *others):
+        assert f"{finding.method} ({finding.count} of {finding.of}): {finding.says}" in top

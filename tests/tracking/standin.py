@@ -1,4 +1,4 @@
-"""A server on loopback that answers the real W&B client as far as it asks when runs with tables are logged."""
+"""A server on loopback that answers the real W&B clients as far as they ask to log runs and to save reports."""
 
 from __future__ import annotations
 
@@ -14,19 +14,22 @@ from typing import Any
 TEAM = "loopback"
 REFUSED = "refused"
 """Runs in a project of this name are turned down."""
+WHEN = "2025-01-01T00:00:00Z"
 
 
 @dataclass
 class Standin:
     """What has arrived. upserts: variables of each request to make or change a run. streams: bodies by run id.
 
-    uploads: files that were sent, by name. everything: raw request bodies.
+    uploads: files that were sent, by name. views: reports by id, as last saved, with `spec`
+    read. everything: raw request bodies.
     """
 
     url: str = ""
     upserts: list[dict[str, Any]] = field(default_factory=list)
     streams: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
+    views: dict[str, dict[str, Any]] = field(default_factory=dict)
     everything: list[bytes] = field(default_factory=list)
 
     def run_id(self, name: str) -> str:
@@ -49,12 +52,51 @@ class Standin:
 
     def answer(self, query: str, variables: dict[str, Any]) -> dict[str, Any]:
         """The `data` of one GraphQL reply; the first field known here that the query asks for decides."""
-        for name, reply in _REPLIES.items():
+        if (reply := self.of_report(query, variables)) is not None:
+            return reply
+        for name, make in _REPLIES.items():
             if name in query:
                 if name == "upsertBucket":
                     self.upserts.append(variables)
-                return reply(self.url, variables)
+                return make(self.url, variables)
         return {}
+
+    def of_report(self, query: str, asked: dict[str, Any]) -> dict[str, Any] | None:
+        """The `data` of a reply that rests on what has arrived; None if the question is another one."""
+        if "query Runs(" in query:
+            wanted = json.loads(asked["filters"])["name"]["$in"]
+            known = dict.fromkeys(one["name"] for one in self.upserts if one["name"] in wanted)
+            runs = {"edges": [{"node": _known_run(name), "cursor": name} for name in known], **_ALL}
+            return {"project": {"internalId": "internal", "runCount": len(known), "readOnly": False, "runs": runs}}
+        if "query ProjectInternalId" in query:
+            return {"project": {"id": "project", "internalId": "internal"}}
+        if "query GetProjects" in query:
+            names = dict.fromkeys(one["project"] for one in self.upserts)
+            more = {"entityName": TEAM, "createdAt": WHEN, "isBenchmark": False, "user": None}
+            nodes = [{"node": {"id": name, "name": name, **more}, "cursor": name} for name in names]
+            return {"models": {"edges": nodes, **_ALL}}
+        if "upsertView" in query:
+            identity = asked["id"] or f"view{len(self.views)}"
+            self.views[identity] = {**asked, "spec": json.loads(asked["spec"])}
+            project = {"id": "project", "name": asked["projectName"], "entityName": asked["entityName"]}
+            view = {name: asked[name] for name in ("name", "displayName", "description", "type", "spec")}
+            return {"upsertView": {"view": {**view, "id": identity, "project": project}, "inserted": not asked["id"]}}
+        return None
+
+
+_ALL = {"pageInfo": {"endCursor": None, "hasNextPage": False}}
+"""There is no further page."""
+
+
+def _known_run(name: str) -> dict[str, Any]:
+    unknown = ("sweepName", "state", "group", "jobType", "commit", "heartbeatAt", "description", "notes")
+    user = {"name": TEAM, "username": TEAM}
+    return {"id": name, "name": name, "projectId": "1", "createdAt": WHEN, "user": user, "tags": []} | {
+        **dict.fromkeys(unknown),
+        "displayName": name,
+        "readOnly": False,
+        "historyLineCount": 1,
+    }
 
 
 def _user(url: str, asked: dict[str, Any]) -> dict[str, Any]:

@@ -5,69 +5,25 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import socket
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-import tracked_cells
 import yaml
+from processes import KEY, closed_port, start
 from standin import REFUSED, TEAM, serving
 from tracked_cells import bare, cell, full
 from wandb_log import Run, read_runs
 
-import mindgap
 from mindgap.errors import ConfigError
 from mindgap.tracking import NoTracker, WandbTracker
 from mindgap.tracking.wandb_run import evenly, run_content
 
-KEY = "0123456789abcdef0123456789abcdef01234567"
 CONF = Path(__file__).resolve().parents[2] / "conf" / "tracker"
-
-
-@dataclass(frozen=True)
-class Logging:
-    """A process that logs cells. `steps` waits for its end and returns what it said of each."""
-
-    process: subprocess.Popen[str]
-
-    def steps(self) -> list[dict[str, Any]]:
-        out, err = self.process.communicate(timeout=120)
-        assert self.process.returncode == 0, err
-        assert err == "", "the client is not quiet"
-        return [json.loads(line) for line in out.splitlines()]
-
-
-def start(sweep: Path, steps: list[dict[str, Any]], environment: Mapping[str, str]) -> Logging:
-    """Log cells in a process of their own, with a home of its own and only these W&B settings."""
-    sweep.mkdir(parents=True, exist_ok=True)
-    elsewhere = sweep.parent / "elsewhere"
-    elsewhere.mkdir(exist_ok=True)
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    inherited = {name: value for name, value in inherited.items() if not name.lower().endswith("_proxy")}
-    inherited["PYTHONPATH"] = str(Path(mindgap.__file__).parents[1])
-    own = {"HOME": str(sweep.parent / "home"), "NETRC": str(sweep.parent / "no-netrc")}
-    command = [sys.executable, tracked_cells.__file__, str(sweep), json.dumps(steps)]
-    return Logging(
-        subprocess.Popen(
-            command,
-            env={**inherited, **own, **environment},
-            cwd=elsewhere,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    )
-
-
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
 
 
 def by_name(runs: list[Run]) -> dict[str, Run]:

@@ -2,7 +2,8 @@
 
     python tracked_cells.py SWEEP_FOLDER STEPS
 
-STEPS is JSON: a list of `{"cell": {...}, "tracker": {...}}`, the keyword arguments of `cell` and of `WandbTracker`.
+STEPS is JSON: a list of `{"cell": {...}, "tracker": {...}}`, the keyword arguments of `cell` and of `WandbTracker`;
+a step without a cell logs the sweep that is in the folder.
 Prints one JSON line a step: the tracker's message and the seconds it took.
 """
 
@@ -126,10 +127,12 @@ def main() -> None:
     logging.getLogger().addHandler(logging.NullHandler())  # our own warnings; the client's would still be seen
     sweep, steps = Path(sys.argv[1]), json.loads(sys.argv[2])
     for step in steps:
-        described = dict(step["cell"])
         tracker = WandbTracker(**step.get("tracker", {}))
         began = time.monotonic()
-        message = tracker.log(cell(sweep / described.pop("name"), **described))
+        if described := dict(step.get("cell", {})):
+            message = tracker.log(cell(sweep / described.pop("name"), **described))
+        else:
+            message = tracker.log_sweep(sweep)
         sys.stdout.write(json.dumps({"message": message, "seconds": time.monotonic() - began}) + "\n")
 
 
