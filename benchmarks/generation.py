@@ -12,6 +12,7 @@ engine on the same messages without steering, so the difference to the first is 
 from __future__ import annotations
 
 import argparse
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -122,6 +123,7 @@ def main() -> None:
     for _ in range(arguments.rounds):
         for name, run in runs.items():
             tokens, seconds = measure(run)
+            print(f"{name}: {tokens} tokens in {seconds:.1f} s", file=sys.stderr, flush=True)
             if name not in best or tokens / seconds > best[name][0] / best[name][1]:
                 best[name] = (tokens, seconds)
     first = next(iter(best.values()))

@@ -21,7 +21,7 @@ from rich.logging import RichHandler
 
 from mindgap.cell import CellResult
 from mindgap.check import check
-from mindgap.config import BESIDE_CELLS, Experiment, build_experiment
+from mindgap.config import BESIDE_CELLS, Experiment, build, build_experiment
 from mindgap.errors import ConfigError, MindgapError
 from mindgap.records import content_key
 from mindgap.report import terminal
@@ -73,9 +73,13 @@ class SweepCallback(Callback):
         folder = Path(config.outputs) / config.sweep
         results = [read_cell(path.parent) for path in sorted(folder.glob("*/metrics.json"), key=os.path.getmtime)]
         write_summary(folder, results)
+        where = None
         if any(result.status == "finished" for result in results):
             _report(folder)
+            where = build(plain(config)["tracker"], "tracker").log_sweep(folder)
         terminal.print_summary(_console(), folder, results)
+        if where and not where.startswith("W&B offline"):  # the summary says how to upload those
+            _console().print(where, markup=False, soft_wrap=True)
         if any(result.status == "failed" for result in results):
             sys.exit(1)
 

@@ -58,7 +58,7 @@ def render(
         sweep=sweep,
         about=_about(sweep),
         groups=sections,
-        warnings=_warnings(sweep),
+        warnings=warnings_of(sweep),
         left_out=_left_out(samples),
         footer=_footer(),
         policy=_policy(plotly, script),
@@ -111,7 +111,8 @@ def _about(sweep: Sweep) -> str:
     return f"{cells} {'cell' if cells == 1 else 'cells'}, {samples:,} samples · model {models} · judged by {judges}"
 
 
-def _warnings(sweep: Sweep) -> list[str]:
+def warnings_of(sweep: Sweep) -> list[str]:
+    """What a reader must know before any number: what failed or is not there, and what an import noticed."""
     failed = [cell for cell in sweep.cells if cell.status == "failed"]
     warnings = [f"Failed: {cell.name}: {cell.reason}" for cell in failed]
     if sweep.unfinished:

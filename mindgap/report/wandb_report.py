@@ -13,12 +13,12 @@ from mindgap.cell import CellResult
 from mindgap.config import build
 from mindgap.errors import MindgapError
 from mindgap.metrics import METRICS
-from mindgap.replay.cells import read_findings
 from mindgap.report.comparison import GroupComparison
 from mindgap.report.compute import compare
 from mindgap.report.data import Group, Sweep, read_sweep
 from mindgap.report.group_tables import all_tables, differences_table, means_table
 from mindgap.report.headline import headline
+from mindgap.report.page import warnings_of
 from mindgap.report.tables import markdown
 from mindgap.tracking.files import replacing
 from mindgap.tracking.wandb import RUN_ID, WandbTracker, one_line, quiet_client
@@ -94,7 +94,7 @@ def build_report(sweep: Sweep, comparisons: Sequence[GroupComparison], place: Pl
     several = len(comparisons) > 1
     for group in comparisons:
         blocks.append(wr.CalloutBlock(text=f"{group.group.title}: {headline(group)}" if several else headline(group)))
-    if warnings := _warnings(sweep):
+    if warnings := warnings_of(sweep):
         blocks.append(wr.UnorderedList(items=[wr.UnorderedListItem(text=text) for text in warnings]))
     for group in comparisons:
         if several:
@@ -228,11 +228,6 @@ def _runset(name: str, place: Place, runs: Sequence[str], groupby: Sequence[str]
 def _measured(group: Group, names: Sequence[str]) -> dict[str, str]:
     """Labels of those of the metrics that a cell of the group has, by name."""
     return {m.name: m.label for m in METRICS if m.name in names and any(m.name in c.metrics for c in group.cells)}
-
-
-def _warnings(sweep: Sweep) -> list[str]:
-    failed = [f"Failed: {cell.name}: {cell.reason}" for cell in sweep.cells if cell.status == "failed"]
-    return failed + [finding.says for finding in read_findings(sweep.folder) if finding.severity == "problem"]
 
 
 def _run_ids(folders: Sequence[Path]) -> list[str]:

@@ -82,7 +82,8 @@ def looks_secret(name: str) -> bool:
 
 def _environment_secrets() -> tuple[str, ...]:
     """Values of the secret environment variables, longest first so that one inside another does not hide it."""
-    values = {value for name, value in os.environ.items() if looks_secret(name) and len(value) >= _SHORTEST}
+    named = {name: value for name, value in os.environ.items() if looks_secret(name) and name != "PWD"}  # a folder
+    values = {value for value in named.values() if len(value) >= _SHORTEST}
     return tuple(sorted(values, key=len, reverse=True))
 
 

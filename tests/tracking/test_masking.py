@@ -103,3 +103,8 @@ def test_masking_leaves_the_original_alone_and_masks_no_mask() -> None:
     once = mask_secrets(config)
     assert config["judge"] == {"api_key": "abc"}
     assert mask_secrets(once) == once
+
+
+def test_the_working_directory_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PWD", "/home/somebody/studies")
+    assert mask_text("written to /home/somebody/studies/outputs") == "written to /home/somebody/studies/outputs"
