@@ -160,7 +160,8 @@ def run_job(config: DictConfig) -> None:
         write_cell(result)
         terminal.print_cell(console, result)
         if (where := experiment.tracker.log(result)) and len(list(folder.parent.glob("*/metrics.json"))) == 1:
-            console.print(f"        {where}", markup=False, soft_wrap=True)  # the first cell speaks for all
+            first = where.partition("; to upload")[0]  # it speaks for all; the summary says how to upload them
+            console.print(f"        {first}", markup=False, soft_wrap=True)
 
 
 def _run(experiment: Experiment, name: str, folder: Path, settings: dict[str, Any], console: Console) -> CellResult:
