@@ -38,25 +38,24 @@ class SweepCallback(Callback):
     """Hydra's hooks around a run or a multirun, in the process that the user started."""
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
-        self._begin(config, [plain(config)])
+        with _never_swallowed():
+            self._begin([plain(config)])
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
-        self._begin(config, [plain(one) for one in compose_jobs(config)])
+        with _never_swallowed():
+            self._begin([plain(one) for one in compose_jobs(config)])
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
-        self._end(config)
+        with _never_swallowed():
+            self._end(config)
 
     on_multirun_end = on_run_end
 
-    def _begin(self, config: DictConfig, jobs: Sequence[Mapping[str, Any]]) -> None:
-        """Check every job and say what will run. Ends the program with status 2 if one of them cannot."""
+    def _begin(self, jobs: Sequence[Mapping[str, Any]]) -> None:
+        """Check every job and say what will run. Raises ConfigError or UnavailableError if one of them cannot."""
         console = _console()
-        try:
-            experiments = [build_experiment(job) for job in jobs]
-            check(experiments)
-        except MindgapError as error:
-            Console(stderr=True, highlight=False, soft_wrap=True).print(f"mindgap: {error}", markup=False)
-            sys.exit(2)
+        experiments = [build_experiment(job) for job in jobs]
+        check(experiments)
         folder = experiments[0].outputs / experiments[0].sweep
         for claim in folder.glob(f"*/{CLAIM}"):
             claim.unlink()
@@ -82,6 +81,25 @@ class SweepCallback(Callback):
             _console().print(where, markup=False, soft_wrap=True)
         if any(result.status == "failed" for result in results):
             sys.exit(1)
+
+
+@contextmanager
+def _never_swallowed() -> Iterator[None]:
+    """End the program where Hydra would turn an exception in a callback into a warning and go on.
+
+    Exit code 2 with one message for a user's mistake, 1 with a traceback for anything else.
+    """
+    from mindgap.__main__ import config_folder
+    from mindgap.explain import UserMistake, explain
+
+    try:
+        yield
+    except UserMistake as mistake:
+        print(f"mindgap: {explain(mistake, config_folder())}", file=sys.stderr)
+        sys.exit(2)
+    except Exception:  # noqa: BLE001  # re-raised as an exit, which Hydra lets through
+        traceback.print_exc()
+        sys.exit(1)
 
 
 def _console(quiet: bool = False) -> Console:
