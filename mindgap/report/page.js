@@ -349,10 +349,13 @@ function browse(data) {
   function answers(row) {
     if (samples.gold[row] === null && samples.answer[row] === null && samples.unparsed[row] === null) return [];
     const verdict = samples.correct[row] === null ? "" : samples.correct[row] ? " ✓" : " ✗";
-    const given = samples.answer[row] === null
-      ? make("em", { class: "gap" }, `unread: ${text(samples.unparsed[row]) || "no answer"}`)
-      : make("span", { class: samples.correct[row] ? "good" : "bad" }, text(samples.answer[row]) + verdict);
-    const found = [entry("Answer", given)];
+    const found = [];
+    if (samples.answer[row] !== null) {
+      const looks = samples.correct[row] ? "good" : "bad";
+      found.push(entry("Answer", make("span", { class: looks }, text(samples.answer[row]) + verdict)));
+    } else if (samples.unparsed[row] !== null) {
+      found.push(entry("Answer", make("em", { class: "gap" }, `unread: ${text(samples.unparsed[row])}`)));
+    } // else no option was asked for, or the request failed
     if (samples.gold[row] !== null && !samples.correct[row]) found.push(entry("Right", text(samples.gold[row])));
     if (samples.loglik_answer[row] !== null) {
       const sign = samples.loglik_correct[row] === null ? "" : samples.loglik_correct[row] ? " ✓" : " ✗";
