@@ -26,9 +26,14 @@ class Counting:
 
     def __getattr__(self, name: str):  # type: ignore[no-untyped-def]
         value = getattr(self._endpoint, name)
-        if name in ("generate", "residuals", "residual_norms"):
+        if name not in ("generate", "residuals", "residual_norms"):
+            return value
+
+        def counted(*arguments):  # type: ignore[no-untyped-def]
             self.calls += 1
-        return value
+            return value(*arguments)
+
+        return counted
 
 
 @pytest.fixture
