@@ -1,6 +1,6 @@
 """Tokens per second of the local backend against plain transformers, on one mixed workload.
 
-    python benchmarks/generation.py [--items 24] [--rows 64] [--threads 2] [--rounds 2]
+    python benchmarks/generation.py [--items 24] [--rows 64] [--threads 2] [--rounds 1]
 
 The workload is 4 methods × 3 queries × `--items` starter questions on the embedded model, answered freely and with real
 stopping: unsteered, prompted, steered by a vector, and both. Plain transformers does what a user would write: one
@@ -104,9 +104,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--items", type=int, default=24)
     parser.add_argument("--rows", type=int, default=64)
-    parser.add_argument("--max-tokens", type=int, default=128)
+    parser.add_argument("--max-tokens", type=int, default=64)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=1)
     arguments = parser.parse_args()
     import torch
 
