@@ -204,7 +204,7 @@ def _run(experiment: Experiment, name: str, folder: Path, settings: dict[str, An
     log.info("cell %s of sweep %s", name, experiment.sweep)
     store = Store(experiment.store)
     try:
-        progress = Progress(console, f"{experiment.method.label} {result.strength}")
+        progress = Progress(console, terminal.head_of(result))
         records = run_cell(experiment, store, progress)
         metrics = measure(records, seed=experiment.seed, resamples=experiment.resamples)
     except Exception as error:  # noqa: BLE001  # the seam between cells: whatever broke this one must not lose the others

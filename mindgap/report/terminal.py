@@ -93,7 +93,7 @@ def _grow(tree: Tree, node: Any) -> None:
 
 def print_cell(console: Console, result: CellResult) -> None:
     """One line for a finished or failed cell."""
-    head = _head(result)
+    head = head_of(result)
     if result.status == "failed":
         console.print(
             f"failed  {head}: {result.reason} (see {result.folder / 'run.log'})", markup=False, soft_wrap=True
@@ -153,11 +153,11 @@ def _table(results: Sequence[CellResult], judge: str) -> Table:
 
 def _gaps(result: CellResult) -> list[str]:
     """What a reader must know about a cell before believing its numbers."""
-    head = _head(result)
+    head = head_of(result)
     if result.status == "failed":
         return [f"{head} failed: {result.reason}"]
     named = {
-        "errors": "generations failed",
+        "errors": "samples without a reply",
         "behaviour_missing": "behaviour scores missing",
         "coherence_missing": "coherence scores missing",
     }
@@ -165,7 +165,8 @@ def _gaps(result: CellResult) -> list[str]:
     return [f"{head}: {', '.join(gaps)} of {result.counts['samples']}"] if gaps else []
 
 
-def _head(result: CellResult) -> str:
+def head_of(result: CellResult) -> str:
+    """A cell's label and strength, for one line."""
     return f"{result.label} {result.strength}" if result.strength != "none" else result.label
 
 
