@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
 
 from mindgap.backends.base import Backend, Capability, ModelSpec
 from mindgap.config import Experiment
 from mindgap.errors import ConfigError, UnavailableError
+
+Setting = TypeVar("Setting")
 
 
 def check(experiments: Sequence[Experiment]) -> None:
@@ -15,12 +18,12 @@ def check(experiments: Sequence[Experiment]) -> None:
         if experiment.task.instruction_mode not in ("add", "replace"):
             raise ConfigError(f"task.instruction_mode={experiment.task.instruction_mode!r}: choose add or replace")
     _check_backends(experiments)
-    for task in dict.fromkeys(experiment.task for experiment in experiments):
+    for task in _distinct(experiment.task for experiment in experiments):
         task.check()
-    for judge in dict.fromkeys(experiment.judge for experiment in experiments):
+    for judge in _distinct(experiment.judge for experiment in experiments):
         if missing := judge.lacks():
             raise UnavailableError(
-                f"judge={judge.name} cannot run here: it lacks {'; '.join(missing)}. judge=proxy needs nothing"
+                f"judge={judge.name} cannot run here: it lacks {'; '.join(missing)}. judge=proxy needs no key"
             )
 
 
@@ -43,6 +46,15 @@ def _check_backends(experiments: Sequence[Experiment]) -> None:
     if messages:
         messages.append("model=tiny works here now: python -m mindgap method=vector,prompt model=tiny -m")
         raise UnavailableError("\n".join(messages))
+
+
+def _distinct(settings: Iterable[Setting]) -> list[Setting]:
+    """Each once, by equality: a user's own class need not be hashable."""
+    distinct: list[Setting] = []
+    for one in settings:
+        if one not in distinct:
+            distinct.append(one)
+    return distinct
 
 
 def _could(backend: Backend, model: ModelSpec, needs: frozenset[Capability]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -149,8 +150,6 @@ def measure_perplexity(
 
 def perplexity(mean_logprob: float) -> float:
     """Perplexity from the mean log-likelihood per token, in nats."""
-    import math
-
     return math.exp(-mean_logprob)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 
 import numpy as np
@@ -53,7 +53,8 @@ class SteeringBench:
         )
         return float(norm[0])
 
-    def _kept(self, kind: str, texts: Sequence[Text], layer: int, measure) -> np.ndarray:  # type: ignore[no-untyped-def]
+    def _kept(self, kind: str, texts: Sequence[Text], layer: int, measure: Callable[[], np.ndarray]) -> np.ndarray:
+        """What `measure` gives, from the store where it has been measured on these texts before."""
         plain = [([asdict(message) for message in messages], reply) for messages, reply in texts]
         key = content_key(kind, source=self.endpoint.identity, texts=plain, layer=layer)
         if (known := self.store.array(key)) is None:
