@@ -49,22 +49,14 @@ def distinct_2(tokens: Sequence[str]) -> float:
     return 1.0 - _repeated_share(tokens, 2)
 
 
-def detect(text: str, perplexity: float | None = None, perplexity_missing: str | None = None) -> Detectors:
-    """All detectors of `text`. The word count leaves punctuation out.
-
-    perplexity: of the text under the unsteered model, where somebody has measured it; `perplexity_missing` says why
-    not, where not.
-    """
-    if perplexity is None and perplexity_missing is None:
-        perplexity_missing = "not measured"
+def detect(text: str) -> Detectors:
+    """All detectors of `text`. The word count leaves punctuation out."""
     tokens = words(text)
     pieces = [piece for token in tokens for piece in ([token] if len(token) <= LONGEST_WORD else token)]
     return Detectors(
         words=sum(token[0].isalnum() for token in tokens),
         repetition=repetition(pieces),
         distinct_2=distinct_2(pieces),
-        perplexity=perplexity,
-        perplexity_missing=perplexity_missing,
     )
 
 

@@ -201,13 +201,11 @@ class Query:
 
 @dataclass(frozen=True)
 class Detectors:
-    """Cheap signs of collapse, computed without a judge. `perplexity` is None where `perplexity_missing` says why."""
+    """Cheap signs of collapse, computed from the text alone."""
 
     words: int
     repetition: float
     distinct_2: float
-    perplexity: float | None = None
-    perplexity_missing: str | None = None
 
 
 @dataclass(frozen=True)

@@ -76,13 +76,6 @@ def test_scripts_without_spaces_count_characters_and_combining_signs_stay_with_t
     assert words("cafe\u0301 noir") == ["cafe\u0301", "noir"]
 
 
-def test_perplexity_is_passed_on_or_missing_with_a_reason() -> None:
-    assert detect("x", perplexity=3.5).perplexity == 3.5
-    assert detect("x", perplexity=3.5).perplexity_missing is None
-    assert detect("x").perplexity_missing == "not measured"
-    assert detect("x", perplexity_missing="no log-likelihoods").perplexity_missing == "no log-likelihoods"
-
-
 @given(st.text(max_size=300))
 def test_figures_are_in_range_for_any_text(text: str) -> None:
     signs = detect(text)

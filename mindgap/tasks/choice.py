@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import string
+from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
@@ -16,7 +17,7 @@ LETTER_SYSTEM = "Answer the multiple-choice question with the letter of the righ
 
 
 @dataclass(frozen=True)
-class MultipleChoice(TaskSettings):
+class MultipleChoice(TaskSettings, ABC):
     """A task whose items have options. Subclasses say where the items come from.
 
     shuffle_options: put each item's options in an order drawn from `seed` and the item's id.
@@ -32,9 +33,9 @@ class MultipleChoice(TaskSettings):
         if self.ask not in ("letter", "open"):
             raise ConfigError(f"task.ask={self.ask!r}: choose letter or open")
 
+    @abstractmethod
     def items(self) -> Iterable[Item]:
         """All items there are, in any order that is the same each time."""
-        raise NotImplementedError
 
     def check(self) -> None:
         """Nothing can be missing, unless a subclass says so."""
