@@ -59,7 +59,7 @@ class SweepCallback(Callback):
         folder = experiments[0].outputs / experiments[0].sweep
         for claim in folder.glob(f"*/{CLAIM}"):
             claim.unlink()
-        cells = {cell_name(job): experiment for job, experiment in zip(jobs, experiments, strict=True)}
+        cells = {cell_name(one, job): one for one, job in zip(experiments, jobs, strict=True)}
         terminal.print_plan(console, jobs[0], experiments, len(cells), folder)
         if experiments[0].plan:
             from mindgap.dry_run import forecast
@@ -146,12 +146,12 @@ def compose_jobs(config: DictConfig) -> list[DictConfig]:
     return [compose(config.hydra.job.config_name, overrides=list(job)) for job in batch]
 
 
-def cell_name(config: Mapping[str, Any]) -> str:
+def cell_name(experiment: Experiment, config: Mapping[str, Any]) -> str:
     """Readable and unique: model, method, strength, and a hash of every setting that can change the result.
 
     Jobs that differ only where it has no effect (a strength on a method that does not steer) get the same name.
+    config: what `experiment` was built from.
     """
-    experiment = build_experiment(config)
     steers = experiment.method.steers
     counted = {key: value for key, value in config.items() if key not in BESIDE_CELLS and (steers or key != "strength")}
     parts = [experiment.model.name, experiment.method.name]
@@ -167,7 +167,7 @@ def run_job(config: DictConfig) -> None:
     """
     settings = plain(config)
     experiment = build_experiment(settings)
-    name = cell_name(settings)
+    name = cell_name(experiment, settings)
     folder = (experiment.outputs / experiment.sweep / name).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     if not _claim(folder):

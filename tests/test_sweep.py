@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from mindgap.config import build_experiment
 from mindgap.errors import ConfigError
 from mindgap.sweep import _claim, _never_swallowed, cell_name, plain
 
@@ -20,19 +21,23 @@ def composed(*overrides: str) -> dict[str, Any]:
         return plain(compose("config", overrides=["sweep=s", "judge=proxy", *overrides]))
 
 
+def name_of(config: dict[str, Any]) -> str:
+    return cell_name(build_experiment(config), config)
+
+
 def test_a_cell_is_named_after_what_can_change_its_result() -> None:
-    base = cell_name(composed("method=vector", "strength=dose"))
+    base = name_of(composed("method=vector", "strength=dose"))
     assert base.startswith("tiny-vector-dose0.2-")
     same = [composed("method=vector", "strength=dose", change) for change in ("tracker=none", "sweep=t", "store=x.db")]
-    assert {cell_name(config) for config in same} == {base}
+    assert {name_of(config) for config in same} == {base}
     changes = ("seed=1", "strength.dose=0.3", "task.limit=3", "query_set=paper", "decoding.temperature=0", "epochs=2")
-    other = {cell_name(composed("method=vector", "strength=dose", change)) for change in changes}
+    other = {name_of(composed("method=vector", "strength=dose", change)) for change in changes}
     assert len(other - {base}) == len(changes)
 
 
 def test_a_strength_names_no_cell_of_a_method_that_does_not_steer() -> None:
-    names = {cell_name(composed("method=prompt", "strength=dose", f"strength.dose={dose}")) for dose in (0.1, 0.3)}
-    assert len(names | {cell_name(composed("method=prompt"))}) == 1
+    names = {name_of(composed("method=prompt", "strength=dose", f"strength.dose={dose}")) for dose in (0.1, 0.3)}
+    assert len(names | {name_of(composed("method=prompt"))}) == 1
 
 
 def test_a_cell_is_claimed_once(tmp_path: Path) -> None:
