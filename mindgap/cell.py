@@ -17,6 +17,8 @@ class CellResult:
     name: unique within the sweep, readable, also the folder's name. sweep: the sweep's name = W&B group.
     judge: name of the judge whose scores the metrics rest on. dose: largest relative dose over the queries, None
     where the method steers nothing. config: resolved, secrets masked. metrics: by name, in display order.
+    source: who answered (`Endpoint.identity`): backend, model, revision or weights, whatever the model is called here.
+    judge_usd: what the cell's judgements cost in US dollars, whenever they were made; None where unknown.
     counts: generated, cached, errors, unparsed, behaviour_missing, coherence_missing … reason: why it failed.
     """
 
@@ -32,6 +34,8 @@ class CellResult:
     reason: str | None = None
     dose: float | None = None
     seconds: float = 0.0
+    judge_usd: float | None = None
+    source: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
     metrics: dict[str, Estimate] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)

@@ -1,4 +1,4 @@
-"""One chat completion from any provider that litellm knows: retries, errors as values, cost, and no secrets kept.
+"""One chat completion from any provider that litellm knows: pace, retries, errors as values, cost, no secrets kept.
 
 litellm's own retries differ by provider (only some honour Retry-After, some do not wait at all), so they are switched
 off and done here, alike for all. Its cache is never used: its key ignores `api_base` and `extra_body`.
@@ -7,32 +7,37 @@ off and done here, alike for all. Its cache is never used: its key ignores `api_
 from __future__ import annotations
 
 import asyncio
+import importlib.util
 import itertools
+import json
 import logging
 import os
-import random
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import cache, cached_property
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from mindgap import pace
+from mindgap.chat_http import Trouble, complete, pause, reason
 from mindgap.errors import ConfigError
 from mindgap.records import Message
 
-FIRST_WAIT = 0.5
-"""Seconds before the first retry; doubled for each further one."""
+DIRECT = ("openai/", "hosted_vllm/")
+"""Prefixes of litellm's names for OpenAI-compatible servers; with an address, these are asked without litellm."""
 
-LONGEST_WAIT = 60.0
-"""Seconds. No retry waits longer, and a server that asks for more than this is given up on."""
-
-RETRIED = frozenset({408, 409, 425, 429})
-"""Client-error statuses that may pass. All from 500 on are retried too; a refused connection reaches us as a 500."""
+BYTES_PER_TOKEN = 3
+"""For estimates that should rather be too high: English text has about 4, Chinese about 3."""
 
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model said. `refusal`: its own words where it declined. Tokens and cost are None where unknown."""
+    """What the model said. `refusal`: its own words where it declined. Tokens and cost are None where unknown.
+
+    logprobs: a mapping per token of `text` with `token`, `bytes`, `logprob` and `top_logprobs`, as OpenAI's protocol
+    has them; empty where the provider gives none.
+    """
 
     text: str
     finish_reason: str
@@ -40,6 +45,7 @@ class Reply:
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     cost_usd: float | None = None
+    logprobs: Sequence[dict[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -56,7 +62,9 @@ class ChatApi:
 
     model: litellm's name for it. api_base: address of an OpenAI-compatible server; None = the provider's own.
     key_env: *name* of the environment variable with the key, read at each call and never kept; None = no key needed.
-    timeout: seconds per call. max_retries: calls after the first one that failed.
+    timeout: seconds per call. max_retries: calls after the first one that failed. requests_per_minute,
+    tokens_per_minute: most of each; None = no limit. usd_per_million: price of tokens read and written; None = as in
+    litellm's list.
     """
 
     model: str
@@ -64,6 +72,9 @@ class ChatApi:
     key_env: str | None = None
     timeout: float = 60.0
     max_retries: int = 5
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
+    usd_per_million: tuple[float, float] | None = None
 
     @property
     def base(self) -> str | None:
@@ -71,6 +82,11 @@ class ChatApi:
         if self.api_base is None and ("/" not in self.model or self.model.startswith("openai/")):
             return os.environ.get("OPENAI_BASE_URL") or os.environ.get("OPENAI_API_BASE")
         return self.api_base
+
+    @property
+    def direct(self) -> bool:
+        """Whether the server is asked without litellm between: see `chat_http`."""
+        return bool(self.base) and self.model.startswith(DIRECT)
 
     @property
     def identity(self) -> str:
@@ -81,43 +97,124 @@ class ChatApi:
         port = f":{parts.port}" if parts.port else ""
         return f"{self.model}@{parts.hostname}{port}{parts.path.rstrip('/')}"
 
+    @cached_property
+    def price(self) -> tuple[float, float] | None:
+        """US dollars per token read and per token written; None where unknown."""
+        if self.usd_per_million is not None:
+            return self.usd_per_million[0] / 1e6, self.usd_per_million[1] / 1e6
+        return prices(self.model) or (prices(self.model.partition("/")[2]) if self.direct else None)
+
     def lacks(self, group: str) -> list[str]:
         """What is missing here, as `Backend.lacks` says it. group: the configuration group, for the message."""
         if self.key_env is None or os.environ.get(self.key_env):
             return []
         return [f"a key (set {self.key_env}, or {group}.key_env to the variable that holds it, null if none is needed)"]
 
+    def prepare(self) -> None:
+        """Import and read what calls need, which takes seconds: before the event loop, which that would hold up."""
+        if self.direct:
+            import aiohttp  # noqa: F401
+
+            _ = self.price
+        else:
+            import_litellm()
+
     async def ask(self, messages: Sequence[Message], **settings: Any) -> Reply | Failure:
         """The model's reply to `messages`. Failures of the API are returned, after `max_retries` further calls.
 
         settings: passed to the API as they are; None leaves one out, and what the provider does not know is dropped.
         """
+        key = os.environ.get(self.key_env, "") if self.key_env else ""
+        body = {
+            "messages": [asdict(message) for message in messages],
+            **{name: value for name, value in settings.items() if value is not None},
+        }
+        limits = pace.Pace(self.identity, self.requests_per_minute, self.tokens_per_minute)
+        tokens = estimated_tokens(messages) + (settings.get("max_tokens") or 0)
+        for attempt in itertools.count():
+            if (wait := limits.wait(tokens)) > 0:
+                await asyncio.sleep(wait)
+            try:
+                reply = await (self._directly(body, key) if self.direct else self._through_litellm(body, key))
+            except Trouble as trouble:
+                again_in = pause(trouble, attempt, self.max_retries)
+                if again_in is None:
+                    return Failure(reason(trouble, key, attempt + 1), not trouble.at_fault)
+                await asyncio.sleep(again_in)
+                continue
+            if isinstance(reply, Reply) and reply.prompt_tokens is not None:
+                limits.used(tokens, reply.prompt_tokens + (reply.completion_tokens or 0))
+            return reply
+        raise AssertionError("unreachable")
+
+    async def _directly(self, body: dict[str, Any], key: str) -> Reply | Failure:
+        model = self.model.partition("/")[2]
+        found = await complete(self.base or "", key or "none", {"model": model, **body}, self.timeout)
+        if not found.get("choices"):
+            return Failure("the server's reply holds no choice")
+        choice, usage = found["choices"][0], found.get("usage") or {}
+        message = choice.get("message") or {}
+        read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        cost = None
+        if self.price and read is not None and written is not None:
+            cost = read * self.price[0] + written * self.price[1]
+        return Reply(
+            text=message.get("content") or "",
+            finish_reason=str(choice.get("finish_reason")),
+            refusal=message.get("refusal") or None,
+            prompt_tokens=read,
+            completion_tokens=written,
+            cost_usd=cost,
+            logprobs=(choice.get("logprobs") or {}).get("content") or (),
+        )
+
+    async def _through_litellm(self, body: dict[str, Any], key: str) -> Reply | Failure:
         import openai  # litellm's errors are subclasses of openai's
 
         litellm = import_litellm()
-        key = os.environ.get(self.key_env, "") if self.key_env else ""
         if not key and self.base:
             key = "none"  # openai's client insists on some key, also where the server wants none
-        arguments = {
-            "model": self.model,
-            "messages": [asdict(message) for message in messages],
-            "api_base": self.base,
-            "api_key": key or None,
-            "timeout": self.timeout,
-            "max_retries": 0,
-            "num_retries": 0,
-            "drop_params": True,
-            **{name: value for name, value in settings.items() if value is not None},
-        }
-        for attempt in itertools.count():
-            try:
-                return _reply(await litellm.acompletion(**arguments))
-            except openai.APIError as error:
-                wait = _wait(error, attempt)
-                if attempt >= self.max_retries or wait is None:
-                    return Failure(_reason(error, key, attempt + 1), not _at_fault(error))
-            await asyncio.sleep(wait)
-        raise AssertionError("unreachable")
+        try:
+            response = await litellm.acompletion(
+                model=self.model,
+                api_base=self.base,
+                api_key=key or None,
+                timeout=self.timeout,
+                max_retries=0,
+                num_retries=0,
+                drop_params=True,
+                **body,
+            )
+        except openai.APIError as error:
+            raise Trouble(
+                str(error).removeprefix("litellm."),
+                getattr(error, "status_code", None),
+                pace.asked_to_wait(getattr(error, "litellm_response_headers", None) or {}),
+                isinstance(error, litellm.ContextWindowExceededError | litellm.ContentPolicyViolationError),
+            ) from error
+        if not response.choices:
+            return Failure("the server's reply holds no choice")
+        choice, usage = response.choices[0], getattr(response, "usage", None)
+        refusal = (choice.message.provider_specific_fields or {}).get("refusal")
+        read, written = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
+        cost = response._hidden_params.get("response_cost")
+        if self.usd_per_million is not None and self.price and read is not None and written is not None:
+            cost = read * self.price[0] + written * self.price[1]
+        logprobs = getattr(choice, "logprobs", None)
+        return Reply(
+            text=choice.message.content or "",
+            finish_reason=str(choice.finish_reason),
+            refusal=refusal or None,
+            prompt_tokens=read,
+            completion_tokens=written,
+            cost_usd=cost,
+            logprobs=(logprobs.model_dump().get("content") if logprobs else None) or (),
+        )
+
+
+def estimated_tokens(messages: Sequence[Message]) -> int:
+    """Tokens of `messages`, rather too many than too few."""
+    return sum(len(message.content.encode()) for message in messages) // BYTES_PER_TOKEN
 
 
 def check_settings(group: str, api_base: str | None, concurrency: int, timeout: float, max_retries: int) -> None:
@@ -151,51 +248,19 @@ def import_litellm() -> Any:
     return litellm
 
 
-def _reply(response: Any) -> Reply | Failure:
-    if not response.choices:
-        return Failure("the server's reply holds no choice")
-    choice, usage = response.choices[0], getattr(response, "usage", None)
-    refusal = (choice.message.provider_specific_fields or {}).get("refusal")
-    return Reply(
-        text=choice.message.content or "",
-        finish_reason=str(choice.finish_reason),
-        refusal=refusal or None,
-        prompt_tokens=getattr(usage, "prompt_tokens", None),
-        completion_tokens=getattr(usage, "completion_tokens", None),
-        cost_usd=response._hidden_params.get("response_cost"),
-    )
-
-
-def _wait(error: Exception, attempt: int) -> float | None:
-    """Seconds until the next attempt; None if there is no point in one."""
-    status = getattr(error, "status_code", None)
-    if status is not None and status < 500 and status not in RETRIED:
-        return None
-    asked: str = (getattr(error, "litellm_response_headers", None) or {}).get("retry-after", "")
-    if asked.replace(".", "", 1).isdigit():
-        return float(asked) if float(asked) <= LONGEST_WAIT else None
-    wait = min(LONGEST_WAIT, FIRST_WAIT * 2.0**attempt)
-    return wait * random.uniform(0.5, 1.0)  # jitter: calls that failed together come back spread out
-
-
-def _at_fault(error: Exception) -> bool:
-    """Whether the request as such cannot be answered, today or tomorrow."""
-    litellm = import_litellm()
-    return isinstance(error, litellm.ContextWindowExceededError | litellm.ContentPolicyViolationError)
-
-
-def _reason(error: Exception, key: str, calls: int) -> str:
-    """One line: kind, status, what the server said, without the key (some servers repeat it)."""
-    text = " ".join(str(error).split()).removeprefix("litellm.")
-    if key:
-        text = text.replace(key, "***")
-    text = text if len(text) <= 300 else text[:300] + "…"
-    return f"{text} (after {calls} calls)" if calls > 1 else text
-
-
 def prices(model: str) -> tuple[float, float] | None:
     """US dollars per token read and per token written, as litellm's own list has them; None for an unknown model."""
-    known = import_litellm().model_cost.get(model)
+    known = _price_list().get(model)
     if not known or "input_cost_per_token" not in known:
         return None
     return float(known["input_cost_per_token"]), float(known.get("output_cost_per_token", 0.0))
+
+
+@cache
+def _price_list() -> dict[str, Any]:
+    """litellm's packaged prices, read from its folder: importing it would take seconds."""
+    spec = importlib.util.find_spec("litellm")
+    assert spec is not None and spec.origin is not None
+    text = (Path(spec.origin).parent / "model_prices_and_context_window_backup.json").read_text(encoding="utf-8")
+    found: dict[str, Any] = json.loads(text)
+    return found

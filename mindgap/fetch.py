@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
 from mindgap.backends.base import Endpoint
-from mindgap.judges.base import Judge
+from mindgap.judges.base import Budgeted, Judge
 from mindgap.records import Completion, Judgement, JudgeRequest, OptionScores, OptionsRequest, Request, content_key
 from mindgap.store import Store
 
@@ -60,9 +60,18 @@ def judgements(
 ) -> dict[str, Judgement]:
     """A judgement for every request, by `judgement_key`. One that failed on the way is asked for again next time."""
     asked = [_Judged(judgement_key(judge, request), request) for request in requests]
+
+    def known(keys: Iterable[str]) -> dict[str, Judgement]:
+        found = store.judgements(keys)
+        if isinstance(judge, Budgeted):
+            for one in asked:
+                if one.key in found and (cost := found[one.key].cost_usd):
+                    judge.already_paid(one.request, cost)
+        return found
+
     return _fetch(
         asked,
-        known=store.judgements,
+        known=known,
         make=lambda missing: judge.judge([one.request for one in missing]),
         keep=lambda key, judgement: None if judgement.transient else store.put_judgement(key, judgement),
         on_done=on_done,

@@ -8,14 +8,12 @@ those behind, with warnings and leaked sockets.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import itertools
 import os
 import queue
 import threading
-import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from functools import cache
+from functools import cache, partial
 from typing import Any, TypeVar
 
 Asked = TypeVar("Asked")
@@ -46,39 +44,65 @@ def run_each(
 ) -> Iterator[tuple[int, Made]]:
     """Await `make(argument)` for every argument, and yield `(index of the argument, result)` as each one ends.
 
-    At most `concurrency` results are under way or waiting to be taken at any moment, so a slow consumer is never
-    flooded. The first coroutine that raises ends the iteration with its exception. However it ends (exhausted, closed
-    early, an exception, Ctrl-C), coroutines under way are cancelled and have stopped before control returns.
+    At most `concurrency` are under way at any moment. An eighth as many may have ended and wait to be taken; while
+    that many wait no more are begun, so a slow consumer is never flooded. The first coroutine that raises ends the
+    iteration with its exception. However it ends (exhausted, closed early, an exception, Ctrl-C), coroutines under way
+    are cancelled and have stopped before control returns.
     """
     if concurrency < 1:
         raise ValueError(f"concurrency must be at least 1, not {concurrency}")
     loop = event_loop()
     ended: queue.SimpleQueue[tuple[int, asyncio.Task[Made]]] = queue.SimpleQueue()
+    waiting = enumerate(arguments)
     tasks: dict[int, asyncio.Task[Made]] = {}  # touched in the loop's thread only
-    unfinished: set[int] = set()
-    waiting = iter(enumerate(arguments))
+    begun = taken = 0
+    held_up = False  # whether something is not begun because too many results wait to be taken
+    room = concurrency  # for calls under way; none once the iteration is over
 
-    def start(index: int, argument: Asked) -> None:
-        tasks[index] = loop.create_task(make(argument))
-        tasks[index].add_done_callback(lambda task: ended.put((index, tasks.pop(index))))
+    def begin() -> None:
+        """Start what may be started. Here and not by the consumer: a call should not wait for another thread's turn."""
+        nonlocal begun, held_up
+        held_up = True  # before `taken` is read: the consumer then looks at this after it has taken, and wakes the loop
+        free = min(room - len(tasks), taken + concurrency + max(1, concurrency // 8) - begun)
+        for index, argument in itertools.islice(waiting, max(0, free)):
+            begun += 1
+            tasks[index] = loop.create_task(make(argument))
+            tasks[index].add_done_callback(partial(end, index))
+        held_up = len(tasks) < room and begun < len(arguments)
 
-    def start_next(count: int) -> None:
-        for index, argument in itertools.islice(waiting, count):
-            unfinished.add(index)
-            loop.call_soon_threadsafe(start, index, argument)
+    def end(index: int, task: asyncio.Task[Made]) -> None:
+        del tasks[index]
+        ended.put((index, task))
+        if not task.cancelled() and task.exception() is None:
+            begin()
 
+    def stop() -> None:
+        nonlocal room
+        room = 0
+        under_way = list(tasks.values())
+        for task in under_way:
+            task.cancel()
+        loop.create_task(_all_ended(under_way, stopped))
+
+    stopped = threading.Event()
+    left = len(arguments)
     try:
-        start_next(concurrency)
-        while unfinished:
+        loop.call_soon_threadsafe(begin)
+        while left:
             index, task = ended.get()
-            unfinished.discard(index)
+            left -= 1
             result = task.result()
-            start_next(1)
+            taken += 1
+            if held_up:
+                loop.call_soon_threadsafe(begin)
             yield index, result
     finally:
-        if unfinished:
-            loop.call_soon_threadsafe(lambda: [task.cancel() for task in tasks.values()])
-            deadline = time.monotonic() + CLOSING_SECONDS
-            with contextlib.suppress(queue.Empty):  # whoever ignores its cancellation for so long is left to the loop
-                while unfinished and (left := deadline - time.monotonic()) > 0:
-                    unfinished.discard(ended.get(timeout=left)[0])
+        if left:
+            loop.call_soon_threadsafe(stop)
+            stopped.wait(CLOSING_SECONDS)  # whoever ignores its cancellation for so long is left to the loop
+
+
+async def _all_ended(tasks: Sequence[asyncio.Task[Any]], told: threading.Event) -> None:
+    if tasks:
+        await asyncio.wait(tasks)
+    told.set()

@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 
 
 class Done(Protocol):
-    """Reports one finished thing: whether the store knew it, and how many tokens it took to make."""
+    """Reports one finished thing: whether the store knew it, how many tokens it took to make, and what it cost."""
 
-    def __call__(self, known: bool, tokens: int = 0) -> None: ...
+    def __call__(self, known: bool, tokens: int = 0, usd: float | None = None) -> None: ...
 
 
 class Progress:
@@ -27,6 +27,10 @@ class Progress:
     def __init__(self, console: Console, name: str) -> None:
         self._console, self._name = console, name
         self.counts: dict[str, int] = {}
+        self.source: str | None = None
+        """Who answers, as soon as that is known."""
+        self.usd: float | None = None
+        """What all that was reported has cost, when it was made; None where no cost is known."""
 
     @contextmanager
     def stage(self, what: str) -> Iterator[None]:
@@ -43,12 +47,14 @@ class Progress:
         log.info("%s: %d", what, total)
         with self._bar(f"{self._name}  {what}", total) as advance:
 
-            def done(known: bool, tokens: int = 0) -> None:
+            def done(known: bool, tokens: int = 0, usd: float | None = None) -> None:
                 nonlocal made_tokens, cached
                 cached += known
                 made_tokens += 0 if known else tokens
                 kind = "cached" if known else "made"
                 self.counts[kind] = self.counts.get(kind, 0) + 1
+                if usd is not None:
+                    self.usd = (self.usd or 0.0) + usd
                 speed = f"{made_tokens / max(time.monotonic() - began, 1e-9):.0f} tokens/s" if made_tokens else ""
                 advance("  ".join(part for part in (speed, f"{cached} cached" if cached else "") if part))
 

@@ -221,6 +221,8 @@ def _run(experiment: Experiment, name: str, folder: Path, settings: dict[str, An
         records=tuple(records),
         metrics=metrics,
         counts=counts,
+        judge_usd=progress.usd,
+        source=progress.source,
         dose=max(doses, default=None),
         seconds=time.monotonic() - began,
     )

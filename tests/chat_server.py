@@ -15,7 +15,10 @@ import pytest
 
 @dataclass(frozen=True)
 class Reply:
-    """What the server says. `body` replaces the whole well-formed answer by something else."""
+    """What the server says. `body` replaces the whole well-formed answer by something else.
+
+    usage: tokens read and written.
+    """
 
     content: str | None = "Hello."
     status: int = 200
@@ -24,6 +27,8 @@ class Reply:
     headers: dict[str, str] = field(default_factory=dict)
     body: str | None = None
     delay: float = 0.0
+    logprobs: list[dict[str, Any]] | None = None
+    usage: tuple[int, int] = (7, 3)
 
 
 class ChatServer:
@@ -61,7 +66,7 @@ class ChatServer:
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
                 with server._lock:
-                    server.asked.append((body, dict(self.headers)))
+                    server.asked.append((body, {name.lower(): value for name, value in self.headers.items()}))
                     server._now += 1
                     server.most_at_once = max(server.most_at_once, server._now)
                     reply = server.answer(body)
@@ -97,13 +102,15 @@ class ChatServer:
 
 def _completion(reply: Reply, body: dict[str, Any]) -> dict[str, Any]:
     message = {"role": "assistant", "content": reply.content, "refusal": reply.refusal}
+    logprobs = None if reply.logprobs is None else {"content": reply.logprobs}
+    read, written = reply.usage
     return {
         "id": "x",
         "object": "chat.completion",
         "created": 1,
         "model": body["model"],
-        "choices": [{"index": 0, "finish_reason": reply.finish_reason, "message": message, "logprobs": None}],
-        "usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10},
+        "choices": [{"index": 0, "finish_reason": reply.finish_reason, "message": message, "logprobs": logprobs}],
+        "usage": {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written},
     }
 
 

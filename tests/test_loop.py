@@ -37,7 +37,7 @@ def test_no_more_than_concurrency_are_under_way_or_waiting_to_be_taken() -> None
     for taken in range(1, 21):
         next(results)
         time.sleep(0.005)  # a slow consumer
-        assert started <= taken + 4
+        assert started <= taken + 4 + 1, "concurrency, and an eighth of it, but at least one"
     results.close()  # type: ignore[attr-defined]
 
 

@@ -46,8 +46,18 @@ class AutoJudge:
         """The model that is paid for; None for the proxy."""
         return getattr(self.choose(), "api_model", None)
 
+    @property
+    def api_calls(self) -> int:
+        """Most requests that one judgement takes."""
+        return self.llm.api_calls
+
     def lacks(self) -> list[str]:
         return self.choose().lacks()
+
+    def already_paid(self, request: JudgeRequest, usd: float) -> None:
+        """See `Budgeted.already_paid`."""
+        if not self.llm.lacks():
+            self.llm.already_paid(request, usd)
 
     def judge(self, requests: Sequence[JudgeRequest]) -> Iterator[tuple[int, Judgement]]:
         return self.choose().judge(requests)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from mindgap.records import Judgement, JudgeRequest
 
@@ -24,3 +24,11 @@ class Judge(Protocol):
 
     def judge(self, requests: Sequence[JudgeRequest]) -> Iterator[tuple[int, Judgement]]:
         """Yield `(index, judgement)` as each is done, in any order. A failure is a missing score with its reason."""
+
+
+@runtime_checkable
+class Budgeted(Protocol):
+    """A judge with a spending limit."""
+
+    def already_paid(self, request: JudgeRequest, usd: float) -> None:
+        """Count what a judgement cost that was made earlier and is not made again. To be told before `judge`."""

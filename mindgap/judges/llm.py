@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 
-from mindgap.chat_api import ChatApi, Failure, Reply, check_settings, import_litellm
+from mindgap.chat_api import ChatApi, Failure, Reply, check_settings, estimated_tokens
 from mindgap.errors import ConfigError
+from mindgap.judges.budget import Budget, budget_of
 from mindgap.judges.empty import EMPTY_RESPONSE
-from mindgap.judges.prompts import PROMPT_HASH, RESPONSE_FORMAT, messages
+from mindgap.judges.expectation import expected
+from mindgap.judges.prompts import PROMPT_HASH, Scale, messages, response_format
 from mindgap.judges.reading import read_scores
+from mindgap.judges.votes import joined, voted
 from mindgap.loop import run_each
+from mindgap.pace import Breaker
 from mindgap.records import Judgement, JudgeRequest, Score
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class LLMJudge:
-    """`judge=llm`: any model litellm knows rates behaviour and coherence in one call, analysis first.
+    """`judge=llm`: any model litellm knows rates behaviour and coherence, analysis first.
 
     Fields: see conf/judge/llm.yaml. The key itself is never a field: `key_env` names the environment variable.
     """
@@ -28,17 +35,36 @@ class LLMJudge:
     temperature: float = 0.0
     max_tokens: int = 500
     structured: bool = True
+    one_request: bool = True
+    top_logprobs: int = 20
+    most_outside: float = 0.1
+    votes: int = 1
     concurrency: int = 16
+    requests_per_minute: float | None = None
+    tokens_per_minute: float | None = None
     timeout: float = 60.0
     max_retries: int = 5
+    stop_after: int = 10
+    budget_usd: float | None = None
+    usd_per_million: tuple[float, float] | None = None
 
     def __post_init__(self) -> None:
         if not self.model:
             raise ConfigError("judge.model is empty: name a model as litellm does, for example gpt-4o-mini")
-        if self.temperature < 0:
-            raise ConfigError(f"judge.temperature must be at least 0, not {self.temperature}")
-        if self.max_tokens < 1:
-            raise ConfigError(f"judge.max_tokens must be at least 1, not {self.max_tokens}")
+        for name, least in (("temperature", 0), ("max_tokens", 1), ("votes", 1), ("stop_after", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"judge.{name} must be at least {least}, not {getattr(self, name)}")
+        if not (self.top_logprobs == 0 or 5 <= self.top_logprobs <= 20):
+            raise ConfigError(f"judge.top_logprobs must be 0, or 5 to 20: 5 scores compete, not {self.top_logprobs}")
+        if not 0 <= self.most_outside < 1:
+            raise ConfigError(f"judge.most_outside must be at least 0 and below 1, not {self.most_outside}")
+        if self.votes > 1 and self.temperature == 0:
+            raise ConfigError(f"judge.votes={self.votes} are all alike at judge.temperature=0: set that to 1, say")
+        for name in ("requests_per_minute", "tokens_per_minute", "budget_usd"):
+            if (value := getattr(self, name)) is not None and not value > 0:
+                raise ConfigError(f"judge.{name} must be above 0, or null for no limit, not {value}")
+        if self.usd_per_million is not None and min(self.usd_per_million) < 0:
+            raise ConfigError(f"judge.usd_per_million must be two prices of at least 0, not {self.usd_per_million}")
         check_settings("judge", self.api_base, self.concurrency, self.timeout, self.max_retries)
 
     @property
@@ -48,58 +74,154 @@ class LLMJudge:
 
     @property
     def identity(self) -> str:
-        """See `Judge.identity`: model, server, prompt and decoding settings."""
+        """See `Judge.identity`: model, server, prompt, decoding and how a score is made of a reply."""
         form = "schema" if self.structured else "text"
-        return f"llm/{self._api.identity}/{PROMPT_HASH}/t{self.temperature:g}/{self.max_tokens}/{form}"
+        scales = "+".join(self._scales)
+        expectation = f"top{self.top_logprobs}-{self.most_outside:g}" if self.top_logprobs else "whole"
+        how = f"t{self.temperature:g}/{self.max_tokens}/{form}/{scales}/{expectation}/v{self.votes}"
+        return f"llm/{self._api.identity}/{PROMPT_HASH}/{how}"
 
     @property
     def api_model(self) -> str:
         """What litellm's price list calls the model."""
         return self.model
 
+    @property
+    def api_calls(self) -> int:
+        """Most requests that one judgement takes."""
+        return len(self._scales) * self.votes
+
     def lacks(self) -> list[str]:
         """What is missing here to judge, one thing a sentence; spends nothing."""
-        return self._api.lacks("judge")
+        missing = self._api.lacks("judge")
+        if self.budget_usd is not None and self._api.price is None:
+            missing.append(f"a price of {self.model} to hold judge.budget_usd to (set judge.usd_per_million)")
+        return missing
+
+    def already_paid(self, request: JudgeRequest, usd: float) -> None:
+        """See `Budgeted.already_paid`."""
+        if self._budget:
+            self._budget.paid(request, usd)
 
     def judge(self, requests: Sequence[JudgeRequest]) -> Iterator[tuple[int, Judgement]]:
-        """See `Judge.judge`. Empty responses are not sent."""
+        """See `Judge.judge`. Empty responses are not sent; nor is anything once the budget or the provider fails."""
         asked = [index for index, request in enumerate(requests) if request.response.strip()]
         for index in sorted(set(range(len(requests))) - set(asked)):
             yield index, EMPTY_RESPONSE
         if not asked:
             return
-        import_litellm()  # here and not in the event loop, which it would hold up for seconds
-        for place, judgement in run_each(self._judge, [requests[index] for index in asked], self.concurrency):
+        self._api.prepare()
+        judge = partial(self._judge, Breaker(self.stop_after))
+        over = False
+        for place, judgement in run_each(judge, [requests[index] for index in asked], self.concurrency):
+            if not over and judgement.transient and (judgement.behaviour.missing or "").startswith("budget"):
+                over = True
+                log.warning(
+                    "judge=%s: %s; run again with more to judge the rest", self.name, judgement.behaviour.missing
+                )
             yield asked[place], judgement
 
     @cached_property
     def _api(self) -> ChatApi:
-        return ChatApi(self.model, self.api_base, self.key_env, self.timeout, self.max_retries)
-
-    async def _judge(self, request: JudgeRequest) -> Judgement:
-        reply = await self._api.ask(
-            messages(request),
-            temperature=self.temperature,
-            max_tokens=self.max_tokens,
-            response_format=RESPONSE_FORMAT if self.structured else None,
+        return ChatApi(
+            self.model,
+            self.api_base,
+            self.key_env,
+            self.timeout,
+            self.max_retries,
+            self.requests_per_minute,
+            self.tokens_per_minute,
+            self.usd_per_million,
         )
-        return judgement_of(reply)
+
+    @property
+    def _scales(self) -> tuple[Scale, ...]:
+        return ("both",) if self.one_request else ("behaviour", "coherence")
+
+    @property
+    def _budget(self) -> Budget | None:
+        return None if self.budget_usd is None else budget_of(self.identity, self.budget_usd)
+
+    async def _judge(self, breaker: Breaker, request: JudgeRequest) -> Judgement:
+        if breaker.why:
+            return missing(f"no judgement: {breaker.why}", transient=True)
+        budget = self._budget
+        if budget is None:
+            return await self._asked(breaker, request)
+        dearest = self._dearest(request)
+        if not await budget.set_aside(dearest):
+            left = f"${budget.spent:.4f} of judge.budget_usd={self.budget_usd:g} is spent"
+            return missing(f"budget: {left}, and a judgement may take ${dearest:.4f}", transient=True)
+        cost: float | None = 0.0
+        try:
+            judgement = await self._asked(breaker, request)
+            cost = judgement.cost_usd
+            unknown = 0.0 if judgement.transient else dearest  # a reply that does not say what it cost
+            cost = unknown if cost is None else cost
+        finally:
+            await budget.settle(dearest, request, cost or 0.0)
+        return judgement
+
+    async def _asked(self, breaker: Breaker, request: JudgeRequest) -> Judgement:
+        parts = []
+        for scale in self._scales:
+            parts.append(await self._rated(breaker, request, scale))
+            if parts[-1].transient:
+                return joined(parts[-1:] * len(self._scales), sum((p.cost_usd or 0.0) for p in parts) or None)
+        return joined(parts)
+
+    async def _rated(self, breaker: Breaker, request: JudgeRequest, scale: Scale) -> Judgement:
+        """One scale, or both in one: a reply with log-probabilities decides alone, others by vote."""
+        votes = []
+        for number in range(self.votes):
+            reply = await self._api.ask(
+                messages(request, scale),
+                temperature=self.temperature,
+                max_tokens=self.max_tokens,
+                response_format=response_format(scale) if self.structured else None,
+                logprobs=True if self.top_logprobs else None,
+                top_logprobs=self.top_logprobs or None,
+                seed=number if self.votes > 1 else None,
+            )
+            if isinstance(reply, Reply):
+                breaker.worked()
+            elif reply.transient and breaker.failed(reply.reason):
+                log.warning("judge=%s: %s", self.name, breaker.why)
+            votes.append(judgement_of(reply, self.most_outside))
+            if votes[-1].transient or (isinstance(reply, Reply) and reply.logprobs):
+                break
+        if votes[-1].transient and (spent := sum(vote.cost_usd or 0.0 for vote in votes)):
+            return replace(votes[-1], cost_usd=spent)
+        return votes[-1] if len(votes) == 1 or votes[-1].transient else voted(votes)
+
+    def _dearest(self, request: JudgeRequest) -> float:
+        """Most that a judgement can cost, in US dollars."""
+        read, written = self._api.price or (0.0, 0.0)
+        each = [estimated_tokens(messages(request, s)) * read + self.max_tokens * written for s in self._scales]
+        return self.votes * sum(each)
 
 
-def judgement_of(reply: Reply | Failure) -> Judgement:
+def judgement_of(reply: Reply | Failure, most_outside: float = 0.1) -> Judgement:
     """The judgement that a reply, or the lack of one, amounts to."""
     if isinstance(reply, Failure):
-        return _missing(f"no judgement: {reply.reason}", transient=reply.transient)
+        return missing(f"no judgement: {reply.reason}", transient=reply.transient)
     if reply.refusal is not None:
-        return _missing(f"the judge refused: {reply.refusal}", cost_usd=reply.cost_usd)
+        return missing(f"the judge refused: {reply.refusal}", cost_usd=reply.cost_usd)
     if reply.finish_reason == "content_filter":
-        return _missing("the judge's reply was stopped by a content filter", cost_usd=reply.cost_usd)
+        return missing("the judge's reply was stopped by a content filter", cost_usd=reply.cost_usd)
     behaviour, coherence, analysis = read_scores(reply.text)
     if reply.finish_reason == "length" and behaviour.value is None and coherence.value is None:
-        return _missing("the judge's reply was cut off: raise judge.max_tokens", cost_usd=reply.cost_usd)
-    return Judgement(behaviour, coherence, analysis or reply.text, reply.cost_usd)
+        return missing("the judge's reply was cut off: raise judge.max_tokens", cost_usd=reply.cost_usd)
+    analysis = analysis or reply.text
+    if reply.logprobs:
+        whole = {"behaviour": behaviour, "coherence": coherence}
+        behaviour, coherence = (expected(name, score, reply.logprobs, most_outside) for name, score in whole.items())
+        said = ", ".join(f"{name} {score.value:g}" for name, score in whole.items() if score.value is not None)
+        analysis += f" [whole numbers: {said}]" if said else ""
+    return Judgement(behaviour, coherence, analysis, reply.cost_usd)
 
 
-def _missing(reason: str, *, cost_usd: float | None = None, transient: bool = False) -> Judgement:
+def missing(reason: str, *, cost_usd: float | None = None, transient: bool = False) -> Judgement:
+    """No score, and why."""
     score = Score(None, reason)
     return Judgement(score, score, cost_usd=cost_usd, transient=transient)

@@ -140,6 +140,9 @@ def _table(results: Sequence[CellResult], judge: str) -> Table:
         table.add_column(column, no_wrap=True)
     for metric in present:
         table.add_column(metric.name.replace("_", "\n"), justify="right")
+    priced = any(result.judge_usd is not None for result in results)
+    if priced:
+        table.add_column("judge\nUSD", justify="right")
     for result in results:
         row = [result.model] if len(models) > 1 else []
         row += [result.label, result.strength]
@@ -147,6 +150,8 @@ def _table(results: Sequence[CellResult], judge: str) -> Table:
             row += ["failed", *[""] * (len(present) - 1)]
         else:
             row += [_number(result.metrics.get(metric.name), metric.digits) for metric in present]
+            if priced:
+                row.append("?" if result.judge_usd is None else f"{result.judge_usd:.4f}")
         table.add_row(*(Text(cell) for cell in row))
     return table
 

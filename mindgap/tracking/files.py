@@ -72,6 +72,9 @@ COLUMNS: dict[str, tuple[str, str]] = {
 IDENTITY = ("name", "sweep", "model", "method", "label", "strength", "dose", "judge", "status", "reason", "seconds")
 """What `metrics.json` and `summary.csv` say of a cell beside its metrics and counts."""
 
+OPTIONAL = ("judge_usd", "source")
+"""Further such fields, which files of earlier versions lack."""
+
 
 def write_cell(result: CellResult) -> None:
     """Write `samples.parquet`, `config.yaml` and `metrics.json` to the cell's folder, secrets masked.
@@ -101,6 +104,7 @@ def read_cell(folder: Path) -> CellResult:
     table = pq.read_table(folder / SAMPLES, columns=list(COLUMNS))
     return CellResult(
         **{name: metrics[name] for name in IDENTITY},
+        **{name: metrics.get(name) for name in OPTIONAL},
         folder=folder,
         config=yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")),
         metrics={name: Estimate(**estimate) for name, estimate in metrics["metrics"].items()},
@@ -115,7 +119,7 @@ def write_summary(folder: Path, results: Sequence[CellResult]) -> None:
     A metric `x` has the columns `x`, `x_low`, `x_high` (95 % interval), `x_n` and `x_missing`; a count has `count_x`.
     """
     rows = [_summary_row(without_secrets(result)) for result in results]
-    columns = list(dict.fromkeys([*IDENTITY, *(name for row in rows for name in row)]))
+    columns = list(dict.fromkeys([*IDENTITY, *OPTIONAL, *(name for row in rows for name in row)]))
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / SUMMARY) as path, path.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
@@ -180,7 +184,7 @@ def _metrics(result: CellResult) -> dict[str, Any]:
 
 
 def _identity(result: CellResult) -> dict[str, Any]:
-    known = {name: getattr(result, name) for name in IDENTITY}
+    known = {name: getattr(result, name) for name in (*IDENTITY, *OPTIONAL)}
     return {**known, "dose": finite(result.dose), "seconds": finite(result.seconds)}
 
 

@@ -121,7 +121,7 @@ def evenly(records: Sequence[Record], most: int) -> list[Record]:
 
 def _numbers(result: CellResult) -> dict[str, float | int]:
     """Metric `x` as `x`, `x_low`, `x_high`, `x_n` and `x_missing`; a value that cannot be had is left out."""
-    numbers: dict[str, float | None] = {"dose": result.dose, "seconds": result.seconds}
+    numbers: dict[str, float | None] = {"dose": result.dose, "seconds": result.seconds, "judge_usd": result.judge_usd}
     for name, estimate in result.metrics.items():
         numbers |= {name: estimate.value, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
         numbers |= {f"{name}_n": estimate.n, f"{name}_missing": estimate.missing}

@@ -20,7 +20,7 @@ GENERATE: frozenset[Capability] = frozenset({"generate"})
 
 @pytest.fixture
 def endpoint(chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> Endpoint:
-    monkeypatch.setattr("mindgap.chat_api.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("mindgap.pace.FIRST_WAIT", 0.01)
     return LiteLLMBackend(api_base=chat_server.url, key_env=None, concurrency=5, max_retries=1).open(MODEL)
 
 

@@ -1,0 +1,56 @@
+"""A score finer than whole numbers: the expected one, over the probabilities that the judge gave each score's token.
+
+As in G-Eval (Liu et al. 2023, arXiv 2303.16634, section 2), which weights each score by the probability of its token.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mindgap.records import Score
+
+WHOLE = frozenset("12345")
+
+
+def expected(name: str, score: Score, tokens: Sequence[Mapping[str, Any]], most_outside: float) -> Score:
+    """The expected score, in place of the whole number `score` that was read from the same reply.
+
+    With p(k) = the probability of all tokens that say k where the score stands: sum of k p(k) / sum of p(k), over 1 to
+    5. Where more than `most_outside` of the probability is on anything else, the score is missing. Returned as it came:
+    a score that is missing already, and one whose token is not among `tokens`.
+
+    name: the score's key in the reply. tokens: as in `chat_api.Reply.logprobs`, with at least the five likeliest.
+    """
+    if score.value is None or (place := _place(name, int(score.value), tokens)) is None:
+        return score
+    chances = [0.0] * 5
+    for alternative in tokens[place].get("top_logprobs") or [tokens[place]]:
+        said = str(alternative["token"]).strip(' \t\n":,}')
+        if said in WHOLE:
+            chances[int(said) - 1] += math.exp(alternative["logprob"])
+    inside = sum(chances)
+    if 1 - inside > most_outside:
+        return Score(None, f"the judge was unsure of {name}: {1 - inside:.0%} of the probability is outside 1 to 5")
+    mean = sum(k * chance for k, chance in enumerate(chances, 1)) / inside
+    return Score(min(5.0, max(1.0, mean)))
+
+
+def _place(name: str, value: int, tokens: Sequence[Mapping[str, Any]]) -> int | None:
+    """Index of the token with the digit `value` of the key `name`; None if there is none.
+
+    Quotation marks inside a JSON string are escaped, so no key that the analysis quotes is taken for the real one.
+    """
+    pieces = [bytes(token["bytes"]) if token.get("bytes") else str(token["token"]).encode() for token in tokens]
+    spelling = name.replace("our", "ou?r").encode()
+    found = list(re.finditer(rb'(?<!\\)"' + spelling + rb'"\s*:\s*"?(%d)(?!\d)' % value, b"".join(pieces)))
+    if not found:
+        return None
+    left = found[-1].start(1)
+    for place, piece in enumerate(pieces):
+        left -= len(piece)
+        if left < 0:
+            return place
+    return None
