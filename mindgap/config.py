@@ -127,6 +127,8 @@ def _value(value: Any, hint: Any, path: str) -> Any:
         return build(value, path, hint)
     if isinstance(value, list) and any(isinstance(one, Mapping) and "_target_" in one for one in value):
         return tuple(_value(one, Any, f"{path}.{number}") for number, one in enumerate(value))
+    if isinstance(value, Mapping) and any(isinstance(one, Mapping) and "_target_" in one for one in value.values()):
+        return {str(key): _value(one, Any, _join(path, str(key))) for key, one in value.items()}
     if _is_protocol(hint):
         if value is None or not isinstance(value, Mapping):
             raise ConfigError(f"{path}={value!r}: choose one of the group's options, or give a mapping with `_target_`")

@@ -7,15 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, cast
+from typing import Any, NoReturn, cast
 
-import numpy as np
-
-from mindgap.backends.base import Capability, Endpoint, SteerableEndpoint
+from mindgap.backends.base import Endpoint
 from mindgap.config import Experiment
 from mindgap.experiment import Sample, judge_request, plan, steer
 from mindgap.fetch import judgement_key
-from mindgap.records import Completion, Message, OptionScores, OptionsRequest, Request
+from mindgap.records import Completion
 from mindgap.store import Store
 
 CHARACTERS_PER_TOKEN = 4
@@ -29,39 +27,34 @@ class _WouldSpend(Exception):
     """Raised where the real run would generate."""
 
 
-@dataclass(frozen=True)
+SPENDING = frozenset(
+    [
+        "generate",
+        "loglikelihood",
+        "residuals",
+        "residual_norms",
+        "feature_means",
+        "feature_maxima",
+        "likelihood_gradients",
+        "auto_edits",
+    ]
+)
+"""What an endpoint does that costs time or money; everything else only tells what is there."""
+
+
 class _Frozen:
     """An endpoint that tells what it is and refuses to make anything."""
 
-    endpoint: SteerableEndpoint
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
 
-    @property
-    def identity(self) -> str:
-        return self.endpoint.identity
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._endpoint, name)
+        return _refuse if name in SPENDING else value
 
-    @property
-    def can(self) -> frozenset[Capability]:
-        return self.endpoint.can
 
-    @property
-    def layers(self) -> int:
-        return self.endpoint.layers
-
-    @property
-    def d_model(self) -> int:
-        return self.endpoint.d_model
-
-    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        raise _WouldSpend
-
-    def loglikelihood(self, requests: Sequence[OptionsRequest]) -> Iterator[tuple[int, OptionScores]]:
-        raise _WouldSpend
-
-    def residuals(self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int) -> np.ndarray:
-        raise _WouldSpend
-
-    def residual_norms(self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int) -> np.ndarray:
-        raise _WouldSpend
+def _refuse(*arguments: object) -> NoReturn:
+    raise _WouldSpend
 
 
 @dataclass(frozen=True)
@@ -94,7 +87,7 @@ def forecast(experiment: Experiment) -> Forecast:
     endpoint = experiment.backend.open(experiment.model)
     store = Store(experiment.store)
     try:
-        frozen = cast(Endpoint, _Frozen(cast(SteerableEndpoint, endpoint)))
+        frozen = cast(Endpoint, _Frozen(endpoint))
         try:
             steering = steer(experiment, frozen, store)
             missing = False
@@ -165,12 +158,14 @@ def _usd(
         if (price := prices(experiment.model.litellm_id or "")) is None:
             return None
         total += prompt_tokens * price[0] + reply_tokens * price[1]
-    if (judge_model := getattr(experiment.judge, "api_model", None)) is not None:
-        if (price := prices(judge_model)) is None:
-            return None
-        questions = _tokens(sample.item.question for sample in samples) / max(1, len(samples))
-        read = JUDGE_TOKENS[0] + questions + experiment.decoding.max_tokens
-        total += judgements * (read * price[0] + JUDGE_TOKENS[1] * price[1])
+    for judge in getattr(experiment.judge, "judges", (experiment.judge,)):  # a panel's members
+        if (judge_model := getattr(judge, "api_model", None)) is not None:
+            if (price := prices(judge_model)) is None:
+                return None
+            questions = _tokens(sample.item.question for sample in samples) / max(1, len(samples))
+            read = JUDGE_TOKENS[0] + questions + experiment.decoding.max_tokens
+            calls = getattr(judge, "api_calls", 1)
+            total += judgements * calls * (read * price[0] + JUDGE_TOKENS[1] * price[1])
     return total
 
 

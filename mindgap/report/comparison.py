@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from mindgap.cell import CellResult
 from mindgap.report.data import Group
 from mindgap.stats.account import AccuracyAccount, Interaction
+from mindgap.stats.agreement import Agreement
 from mindgap.stats.compare import Difference
 from mindgap.stats.dose import DoseResponse
 from mindgap.stats.estimate import Estimate
@@ -73,12 +74,64 @@ class CellComparison:
 
 
 @dataclass(frozen=True)
+class Ordering:
+    """Rank correlation of cells' means under two judges; None where fewer than 2 cells or no differences."""
+
+    kendall: float | None
+    spearman: float | None
+    cells: int
+
+
+@dataclass(frozen=True)
+class JudgeView:
+    """A group as one judge sees it.
+
+    scored, of: samples with a score of its, and all. means: by cell's folder and metric. headline: as it would read.
+    The rest compares it with the sweep's own judge, by metric, and is empty for that one itself; by_query: by metric
+    and query.
+    """
+
+    judge: str
+    scored: int
+    of: int
+    means: Mapping[str, Mapping[str, Estimate]]
+    headline: str
+    orders: Mapping[str, Ordering] = field(default_factory=dict)
+    agreement: Mapping[str, Agreement] = field(default_factory=dict)
+    by_query: Mapping[str, Mapping[str, Agreement]] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Reversal:
+    """Two cells that two judges put in opposite order: paired differences, `cell` - `other_cell`, that leave out 0."""
+
+    metric: str
+    cell: str
+    other_cell: str
+    judge: str
+    difference: Estimate
+    other: str
+    other_difference: Estimate
+
+
+@dataclass(frozen=True)
+class JudgesCompared:
+    """own: the judge that the sweep ran with; its view is the first. alpha: Krippendorff's, of all judges together."""
+
+    own: str
+    views: tuple[JudgeView, ...]
+    alpha: Mapping[str, Estimate] = field(default_factory=dict)
+    reversals: tuple[Reversal, ...] = ()
+
+
+@dataclass(frozen=True)
 class GroupComparison:
     """All that is said of a group of cells. notes: what could not be computed, and why.
 
     dose_responses: one a method label and metric. interactions: one a metric and cell that is both asked for in words
     and steered, each of which another cell is alone. best, cross_fit: most behaviour at no more than `MARGIN` of
-    accuracy lost, chosen on all data, and chosen on one half and reported on the other.
+    accuracy lost, chosen on all data, and chosen on one half and reported on the other. judges: what each judge of the
+    group's samples says, where the cells' folders were read for it.
     """
 
     group: Group
@@ -88,6 +141,7 @@ class GroupComparison:
     best: Best | None = None
     cross_fit: CrossFit | None = None
     notes: tuple[str, ...] = ()
+    judges: JudgesCompared | None = None
 
     @property
     def reference(self) -> CellComparison:

@@ -41,6 +41,22 @@ def compare(group: Group) -> GroupComparison:
     return _Study(group).result()
 
 
+def compare_scores(group: Group) -> GroupComparison:
+    """What a headline is made of, and no more: differences in the primary metrics, and how large ones would be seen."""
+    if group.reference not in group.finished:
+        return compare(group)
+    study = _Study(group)
+    others = group.finished[1:]
+    tested = study.tested(primary_only=True) if others else {}
+    cells = []
+    for cell in group.cells:
+        one = CellComparison(cell, group.name(cell), differences=tested.get(study.id(cell), {}))
+        if cell in others:
+            one = replace(one, detectable=study.detectable(cell, tests=len(others) * len(study.measured)))
+        cells.append(one)
+    return GroupComparison(group, tuple(cells))
+
+
 class _Study:
     """A group's samples, and what could not be computed from them, with the reason."""
 
@@ -102,13 +118,14 @@ class _Study:
             self.notes.append(f"{what}: {error}")
             return None
 
-    def tested(self) -> dict[CellId, dict[str, Tested]]:
+    def tested(self, *, primary_only: bool = False) -> dict[CellId, dict[str, Tested]]:
         """Differences of every cell from the reference, by cell and metric."""
         tested: dict[CellId, dict[str, Tested]] = {}
         names = tuple(self.samples.metrics)
         measured = _measured_on(self.group.reference)
         same = {self.id(cell) for cell in self.group.finished[1:] if _measured_on(cell) == measured}
-        for family in ([n for n in names if n in PRIMARY], [n for n in names if n not in PRIMARY]):
+        families = [[n for n in names if n in PRIMARY], [n for n in names if n not in PRIMARY]]
+        for family in families[:1] if primary_only else families:
             found = compare_samples(self.samples, self.reference, metrics=family, **self.draws).differences
             for one in _adjusted(found):
                 if one.difference.cell in same:

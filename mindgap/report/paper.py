@@ -8,7 +8,8 @@ from mindgap.report.comparison import GroupComparison
 from mindgap.report.data import Sweep
 from mindgap.report.group_tables import all_tables
 from mindgap.report.headline import headline
-from mindgap.report.tables import latex, markdown
+from mindgap.report.judge_tables import judge_notices, judge_tables
+from mindgap.report.tables import latex, markdown, plain
 
 
 def markdown_report(sweep: Sweep, comparisons: Sequence[GroupComparison]) -> str:
@@ -16,6 +17,9 @@ def markdown_report(sweep: Sweep, comparisons: Sequence[GroupComparison]) -> str
     parts = [f"# {sweep.name}"]
     for group in comparisons:
         parts += [f"## {group.group.title}", headline(group), *(markdown(table) for table in all_tables(group))]
+        if group.judges is not None:
+            parts += ["### Does the judge matter?", *map(plain, judge_notices(group))]
+            parts += [markdown(table) for table in judge_tables(group)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
@@ -24,5 +28,6 @@ def latex_report(sweep: Sweep, comparisons: Sequence[GroupComparison]) -> str:
     parts = ["% Needs \\usepackage{booktabs}. Made by mindgap from comparison.json of the same folder.\n"]
     for number, group in enumerate(comparisons, 1):
         suffix = f"-{number}" if len(comparisons) > 1 else ""
-        parts += [latex(table, label=table.key + suffix) for table in all_tables(group)]
+        tables = (*all_tables(group), *judge_tables(group)[:2])
+        parts += [latex(table, label=table.key + suffix) for table in tables]
     return "\n".join(parts)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 
+from mindgap.annotate.tables import TITLE as ANCHORED
+from mindgap.annotate.tables import anchored_tables
 from mindgap.report import figures
 from mindgap.report.comparison import GroupComparison
 from mindgap.report.figures import Figure
@@ -20,12 +22,16 @@ from mindgap.report.group_tables import (
     power_table,
     some_tables,
 )
+from mindgap.report.judge_tables import judge_notices, judge_tables
 from mindgap.report.tables import Table, number, percent
 
 
 @dataclass(frozen=True)
 class Part:
-    """A section: tables first, then figures, as tabs where they show the same thing of different metrics."""
+    """A section: tables first, then figures, as tabs where they show the same thing of different metrics.
+
+    notices: what must not be overlooked, in front of both.
+    """
 
     key: str
     title: str
@@ -33,6 +39,7 @@ class Part:
     tables: tuple[Table, ...] = ()
     figures: tuple[Figure, ...] = ()
     tabbed: bool = True
+    notices: tuple[str, ...] = ()
 
 
 def parts(group: GroupComparison, *, prefix: str) -> tuple[Part, ...]:
@@ -68,13 +75,15 @@ def parts(group: GroupComparison, *, prefix: str) -> tuple[Part, ...]:
             tables=some_tables(dose_table(group)),
             figures=_each(group, figures.dose_response, MAIN),
         ),
+        Part("judges", "Does the judge matter?", tables=judge_tables(group), notices=judge_notices(group)),
+        Part("people", ANCHORED, tables=anchored_tables(group.group)),
         Part("interaction", "Sum of parts", tables=some_tables(interaction_table(group))),
         Part("distributions", "Distributions", figures=_each(group, figures.distribution, ("behaviour", "coherence"))),
         Part("queries", "By query", figures=_each(group, figures.heat_map, MAIN)),
         Part("missing", "Missing", tables=(missing_table(group), *some_tables(bounds_table(group)))),
         Part("power", "Power", tables=some_tables(power_table(group))),
     )
-    shown = [part for part in everything if part.tables or part.figures]
+    shown = [part for part in everything if part.tables or part.figures or part.notices]
     return tuple(
         replace(
             part,

@@ -6,10 +6,21 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
-from mindgap.report.comparison import ALPHA, BROKEN, MARGIN, PRIMARY, CellComparison, GroupComparison, Tested
+from mindgap.report.comparison import (
+    ALPHA,
+    BROKEN,
+    MARGIN,
+    PRIMARY,
+    CellComparison,
+    GroupComparison,
+    JudgesCompared,
+    JudgeView,
+    Tested,
+)
 from mindgap.report.data import Sweep
 from mindgap.report.headline import headline
 from mindgap.stats.account import AccuracyAccount, Interaction
+from mindgap.stats.agreement import Agreement
 from mindgap.stats.dose import DoseResponse
 from mindgap.stats.estimate import Estimate
 from mindgap.tracking.files import finite
@@ -42,6 +53,7 @@ def _group(group: GroupComparison) -> dict[str, Any]:
         "dose_responses": [_dose_response(label, found) for label, found in group.dose_responses],
         "interactions": [_interaction(one, found) for one, found in group.interactions],
         "not_computed": list(group.notes),
+        "judges": group.judges and _judges(group.judges),
     }
 
 
@@ -56,6 +68,7 @@ def _cell(one: CellComparison) -> dict[str, Any]:
         "dose": finite(cell.dose),
         "status": cell.status,
         "reason": cell.reason,
+        "judge_usd": finite(cell.judge_usd),
         "counts": dict(cell.counts),
         "metrics": {name: estimate(found) for name, found in cell.metrics.items()},
         "harmonic": one.harmonic and estimate(one.harmonic),
@@ -138,6 +151,45 @@ def _interaction(one: CellComparison, found: Interaction) -> dict[str, Any]:
         "p": finite(found.p),
         "test": found.test,
     }
+
+
+def _judges(found: JudgesCompared) -> dict[str, Any]:
+    return {
+        "own": found.own,
+        "views": [_view(view) for view in found.views],
+        "alpha": {metric: estimate(one) for metric, one in found.alpha.items()},
+        "reversals": [
+            {
+                "metric": one.metric,
+                "cells": [one.cell, one.other_cell],
+                "judges": [one.judge, one.other],
+                "differences": [estimate(one.difference), estimate(one.other_difference)],
+            }
+            for one in found.reversals
+        ],
+    }
+
+
+def _view(view: JudgeView) -> dict[str, Any]:
+    return {
+        "judge": view.judge,
+        "scored": view.scored,
+        "of": view.of,
+        "headline": view.headline,
+        "means": {cell: {metric: estimate(one) for metric, one in means.items()} for cell, means in view.means.items()},
+        "orders": {
+            metric: {"kendall": finite(one.kendall), "spearman": finite(one.spearman), "cells": one.cells}
+            for metric, one in view.orders.items()
+        },
+        "agreement": {metric: _agreement(one) for metric, one in view.agreement.items()},
+        "by_query": {
+            metric: {query: _agreement(one) for query, one in found.items()} for metric, found in view.by_query.items()
+        },
+    }
+
+
+def _agreement(found: Agreement) -> dict[str, Any]:
+    return {name: estimate(getattr(found, name)) for name in ("spearman", "kappa", "alpha", "alpha_ordinal")}
 
 
 def _maybe(found: Estimate | None) -> dict[str, Any] | None:

@@ -76,6 +76,11 @@ def markdown(table: Table) -> str:
     return "\n".join([*lines, "", *(f"{_md(note)}\n" for note in table.notes)])
 
 
+def plain(text: str) -> str:
+    """`text` as Markdown that says just that."""
+    return _md(text)
+
+
 def latex(table: Table, *, label: str) -> str:
     """A `table` environment with booktabs rules; needs `\\usepackage{booktabs}`. label: ends its `tab:` label."""
     lines = [

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from mindgap.report.against import Against
 from mindgap.report.compute import compare
 from mindgap.report.data import read_sweep
+from mindgap.report.judges import judges_compared
 from mindgap.report.schema import comparison_json
 from mindgap.tracking.files import replacing
 
@@ -32,6 +34,7 @@ def write_report(
     """
     sweep = read_sweep(folder)
     comparisons = [compare(group) for group in sweep.groups]
+    comparisons = [replace(found, judges=judges_compared(found)) for found in comparisons]
     _write(sweep.folder / "comparison.json", comparison_json(sweep, comparisons))
     written = []
     for name in dict.fromkeys(formats):

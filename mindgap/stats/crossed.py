@@ -199,6 +199,15 @@ class Resampling:
             start = rows.stop
         return means
 
+    def weights(self, query: np.ndarray, item: np.ndarray) -> Iterator[np.ndarray]:
+        """How often each sample is drawn, `[block, samples]`, until `resamples` are through; for what is not a mean.
+
+        query, item: each sample's codes, `[samples]`.
+        """
+        size = max(1, _BLOCK // max(1, len(query)))
+        for of_queries, of_items in _all_blocks(self.queries, self.items, self.resamples, self.seed, size):
+            yield of_queries[:, query] * of_items[:, item]
+
     def _blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         """How often each query and each item is drawn: `[block, queries]` and `[block, items]`."""
         size = max(1, _BLOCK // max(self.queries, self.items))

@@ -52,8 +52,10 @@ class Chromium:
         self._process.wait(20)
         os.close(self._out), os.close(self._in)
 
-    def open(self, path: Path, *, width: int = 1280, height: int = 900, dark: bool = False, hash: str = "") -> Page:
-        """A fresh tab that has loaded the file."""
+    def open(
+        self, path: Path | str, *, width: int = 1280, height: int = 900, dark: bool = False, hash: str = ""
+    ) -> Page:
+        """A fresh tab that has loaded the file or address."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
         session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         page = Page(self, target, session)
@@ -69,7 +71,7 @@ class Chromium:
         )
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         page.call("Emulation.setEmulatedMedia", features=[scheme])
-        page.call("Page.navigate", url=path.resolve().as_uri() + hash)
+        page.call("Page.navigate", url=(path if isinstance(path, str) else path.resolve().as_uri()) + hash)
         page.wait("document.documentElement?.dataset.ready === 'true'")
         return page
 

@@ -1,0 +1,1 @@
+"""`python -m mindgap.judge`: recorded responses of a finished sweep before other judges."""

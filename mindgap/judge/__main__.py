@@ -1,0 +1,123 @@
+"""`python -m mindgap.judge outputs/<sweep> judge=NAME`: other judges for what a sweep has recorded."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mindgap.errors import ConfigError, MindgapError
+
+if TYPE_CHECKING:
+    from mindgap.judges.base import Judge
+
+HELP = """\
+mindgap.judge: have a finished sweep's responses judged again, by others, and see whether the judges agree
+
+usage: python -m mindgap.judge FOLDER [judge=NAME[,NAME…]] [setting=value ...]
+
+  FOLDER                   the sweep's folder, outputs/<sweep>; nothing in it is generated again or changed
+  judge=NAME               a judge: {judges};
+                           several with commas; none = only show what is there
+
+settings
+  judge.KEY=VALUE          change a key of the judge, for example judge.model=gpt-4.1; with one judge at a time
+  config_dir=DIR           look for YAML files of your own in DIR as well
+  store=FILE               where judgements are kept; default: store.sqlite beside FOLDER, that of the sweep
+
+writes FOLDER/<cell>/judgements/<judge>.parquet and FOLDER/disagreements.csv; reports show all judges that are there
+
+example
+  python -m mindgap.judge outputs/study judge=llm,proxy
+  python -m mindgap.report outputs/study"""
+
+SETTINGS = ("judge", "config_dir", "store")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit codes: 0 done, 1 some judgements could not be had and are asked for again next time, 2 cannot run,
+    130 interrupted.
+    """
+    from mindgap.__main__ import config_folder
+
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    conf = config_folder()
+    if not given or any(argument in ("-h", "--help") for argument in given):
+        judges = ", ".join(sorted(path.stem for path in (conf / "judge").glob("*.yaml")))
+        sys.stdout.write(HELP.replace("{judges}", judges) + "\n")
+        return 0 if given else 2
+    try:
+        return _run(given, conf)
+    except MindgapError as error:
+        sys.stderr.write(f"mindgap: {error}\n")
+        return 2
+    except KeyboardInterrupt:
+        sys.stderr.write("\nmindgap: stopped. What is judged is kept: the same command goes on from here.\n")
+        return 130
+
+
+def _run(arguments: Sequence[str], conf: Path) -> int:
+    folder, settings = _read(arguments)
+    os.environ.setdefault("MINDGAP_SWEEP", "judge")
+
+    from rich.console import Console
+
+    from mindgap.judge.again import judge_again
+    from mindgap.judge.summary import print_summary
+    from mindgap.report.data import read_sweep
+    from mindgap.store import Store
+
+    sweep = read_sweep(folder)
+    judges = _judges(settings, conf)
+    console = Console(highlight=False)
+    console = console if console.is_terminal else Console(highlight=False, width=140)
+    left = 0
+    if judges:
+        store = Store(Path(settings.get("store", folder.resolve().parent / "store.sqlite")))
+        try:
+            left = sum(judge_again(sweep, judge, store, console) for judge in judges)
+        finally:
+            store.close()
+    print_summary(console, sweep)
+    return 1 if left else 0
+
+
+def _read(arguments: Sequence[str]) -> tuple[Path, dict[str, str]]:
+    paths = [argument for argument in arguments if "=" not in argument]
+    settings = {key: value for key, _, value in (one.partition("=") for one in arguments if "=" in one)}
+    for key in settings:
+        head, dot, _ = key.partition(".")
+        if head not in SETTINGS or (dot and head != "judge"):
+            near = difflib.get_close_matches(head, SETTINGS, n=1)
+            raise ConfigError(
+                f"{key}: there is no such setting. "
+                + (f"Did you mean {near[0]}?" if near else f"There are: {', '.join(SETTINGS)}")
+            )
+    if len(paths) != 1:
+        raise ConfigError(
+            f"give one folder of a sweep, not {' '.join(paths) or 'nothing'}; see python -m mindgap.judge --help"
+        )
+    return Path(paths[0]), settings
+
+
+def _judges(settings: dict[str, str], conf: Path) -> list[Judge]:
+    """Every judge asked for, built and found fit to judge, before the first of them spends anything."""
+    from mindgap.replay.rejudge import judge_from
+
+    names = [name.strip() for name in settings.get("judge", "").split(",") if name.strip()]
+    changes = [f"{key}={value}" for key, value in settings.items() if key.startswith("judge.")]
+    if changes and len(names) != 1:
+        raise ConfigError(f"{changes[0]} is a setting of one judge: ask one judge at a time, judge=NAME {changes[0]}")
+    search = []
+    if own := settings.get("config_dir"):
+        if not Path(own).is_dir():
+            raise ConfigError(f"config_dir={own}: there is no such folder")
+        search = [f"hydra.searchpath=['file://{Path(own).resolve()}']"]
+    return [judge_from([f"judge={name}", *changes, *search], conf) for name in dict.fromkeys(names)]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
