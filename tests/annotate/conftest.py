@@ -1,0 +1,55 @@
+"""A sweep to rate, its page served on loopback, and a browser to rate it in."""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "report"))
+
+from chromium import Chromium, chromium_path
+from sweeps import KINDS, QUERIES, write_sweep
+
+from mindgap.annotate.cards import cards_of
+from mindgap.annotate.plan import planned
+from mindgap.annotate.server import AnnotationServer
+from mindgap.report.data import read_sweep
+
+Serve = Callable[..., AnnotationServer]
+
+
+@pytest.fixture
+def sweep(tmp_path: Path) -> Path:
+    """Folder of a sweep of 3 cells, 3 queries and 4 items, whose responses try to break the page."""
+    return write_sweep(tmp_path / "study", kinds=KINDS[:3], queries=QUERIES[:3], items=4, hostile=True)
+
+
+@pytest.fixture
+def serve() -> Iterator[Serve]:
+    """Starts servers as the command does; they end with the test."""
+    with ExitStack() as running:
+
+        def start(folder: Path, rater: str = "anna", samples: int = 12) -> AnnotationServer:
+            cards = cards_of(read_sweep(folder))
+            plan = planned(folder, rater, cards, samples=samples)
+            server = running.enter_context(AnnotationServer(folder, rater, plan.deck(rater, cards), cards.samples))
+            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+            running.callback(server.shutdown)
+            return server
+
+        yield start
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """A headless Chromium; tests that need it skip where none is installed."""
+    path = chromium_path()
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    with Chromium(path, tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser
