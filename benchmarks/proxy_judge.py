@@ -1,87 +1,126 @@
-"""Agreement of the proxy judge with scores that were recorded elsewhere.
+"""How far the proxy judge agrees with recorded scores that it has not seen.
 
-    python benchmarks/proxy_judge.py RECORDING.csv.gz [RECORDING.csv.gz ...] [--each 40]
+    python benchmarks/proxy_judge.py FILE=MAP [FILE=MAP ...] [--resamples 300] [--without-embeddings]
 
-A recording has the columns query, user_prompt, response, behavior and coherence (1-5; others are left out). From each,
-`--each` responses are drawn with a fixed seed and judged by the embedded model. Printed is Spearman's rank correlation
-with the recorded scores: over all, and within queries, that is after each query's mean rank is taken away, which is
-what comparing methods needs. The proxy's constants were set by eye on responses of the same recordings, so this is not
-a held-out figure.
+Recordings and column maps as in `python -m mindgap.judges.calibrate`. Everything that sees scores is refitted for
+every fold, so no response is scored by a calibration that saw its score. Splits: `queries` = every query (and its
+rewordings) left out in turn; `questions` = every fifth of the questions left out, queries known; `methods` = every
+method left out in turn; `files` = trained on the files of another release, judged on this one (the release is the
+file's name up to its second `_`). Printed per split and file: Spearman's rank correlation with its 95 % interval
+(queries and items resampled), the same within queries, that is after each query's mean rank is taken away, and
+quadratic-weighted kappa. Then rank correlation by method, and the mean score of each method as recorded and as
+judged.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import gzip
-import random
-from collections import defaultdict
-from pathlib import Path
+import time
 
 import numpy as np
 
-from mindgap.backends.base import ModelSpec
-from mindgap.judges.proxy import ProxyJudge
-from mindgap.queries import QuerySet
-from mindgap.records import JudgeRequest
+from mindgap.detectors import words
+from mindgap.embedding import embedder, embedder_lacks
+from mindgap.judges.calibrate import read
+from mindgap.judges.proxy_design import normal
+from mindgap.judges.proxy_fit import Fitting, Scored, family, question_folds
+from mindgap.stats.agreement import agreement, quadratic_kappa
 
-SCORES = ("behavior", "coherence")
-Row = dict[str, str]
-
-
-def rows(path: Path, count: int) -> list[Row]:
-    with gzip.open(path, "rt", encoding="utf-8", newline="") as file:
-        usable = [row for row in csv.DictReader(file) if all(_is_score(row[name]) for name in SCORES)]
-    return random.Random(0).sample(usable, min(count, len(usable)))
+TARGETS = ("coherence", "behaviour")
 
 
-def _is_score(text: str) -> bool:
-    return text.replace(".", "", 1).isdigit() and 1 <= float(text) <= 5
-
-
-def spearman(ours: np.ndarray, theirs: np.ndarray, queries: list[str] | None = None) -> float:
+def within_queries(ours: np.ndarray, theirs: np.ndarray, queries: np.ndarray) -> float:
+    """Rank correlation after each query's mean rank is taken away."""
     from scipy import stats
 
     a, b = stats.rankdata(ours), stats.rankdata(theirs)
-    if queries is not None:
-        places = defaultdict(list)
-        for place, query in enumerate(queries):
-            places[query].append(place)
-        for mine in places.values():
-            a[mine] -= a[mine].mean()
-            b[mine] -= b[mine].mean()
+    for query in np.unique(queries):
+        mine = queries == query
+        a[mine] -= a[mine].mean()
+        b[mine] -= b[mine].mean()
     return float(np.corrcoef(a, b)[0, 1])
+
+
+class Table:
+    """Agreement of one list of scores with the recorded ones, printed file by file."""
+
+    def __init__(self, scored: tuple[Scored, ...], resamples: int) -> None:
+        self.scored, self.resamples = scored, resamples
+        self.files = np.array([one.source for one in scored])
+        self.methods = np.array([one.method for one in scored])
+        self.queries = np.array([normal(one.request.query) for one in scored])
+        self.items = np.array([one.request.question for one in scored])
+
+    def rows(self, title: str, target: str, ours: np.ndarray) -> None:
+        theirs = np.array([getattr(one, target) for one in self.scored])
+        for file in dict.fromkeys(self.files):
+            kept = (self.files == file) & ~np.isnan(ours) & ~np.isnan(theirs)
+            a, b, queries = ours[kept], theirs[kept], self.queries[kept]
+            found = agreement(a, b, queries, self.items[kept], resamples=self.resamples)
+            rho, kappa = found.spearman, found.kappa
+            line = f"{target:10} {title:24} {file:30} {kept.sum():5} "
+            if rho.value is None or kappa.value is None or rho.low is None:
+                print(f"{line}{'-':>6} {'':14} {'-':>7} {quadratic_kappa(a, b):6.2f}")
+                continue
+            interval = f"[{rho.low:.2f}, {rho.high:.2f}]"
+            inside = within_queries(a, b, queries)
+            print(f"{line}{rho.value:6.2f} {interval:14} {inside:7.2f} {kappa.value:6.2f}", flush=True)
+
+    def by_method(self, target: str, ours: np.ndarray) -> None:
+        theirs = np.array([getattr(one, target) for one in self.scored])
+        for file in dict.fromkeys(self.files):
+            for method in dict.fromkeys(self.methods[self.files == file]):
+                kept = (self.files == file) & (self.methods == method) & ~np.isnan(theirs)
+                a, b = ours[kept], theirs[kept]
+                inside = within_queries(a, b, np.zeros(len(a)))
+                print(
+                    f"{target:10} {file:30} {method:12} {kept.sum():5} {inside:8.2f} {b.mean():10.2f} {a.mean():8.2f}",
+                    flush=True,
+                )
+
+
+def release(source: str) -> str:
+    return "_".join(source.split("_")[:2])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("recordings", nargs="+", type=Path)
-    parser.add_argument("--each", type=int, default=40)
+    parser.add_argument("recordings", nargs="+", metavar="FILE=MAP")
+    parser.add_argument("--resamples", type=int, default=300)
+    parser.add_argument("--without-embeddings", action="store_true")
     arguments = parser.parse_args()
-    judge = ProxyJudge(reader=ModelSpec(name="tiny", embedded=True))
-    drawn = {path.name: rows(path, arguments.each) for path in arguments.recordings}
-    everything = [row for some in drawn.values() for row in some]
-    requests = []
-    for row in everything:
-        (query,) = QuerySet(name="one", queries=[row["query"]]).queries
-        requests.append(JudgeRequest(query.text, query.rubric, row["user_prompt"], row["response"]))
-    judged = dict(judge.judge(requests))
-    places = {"all": list(range(len(everything)))}
-    first = 0
-    for name, some in drawn.items():
-        places[name] = list(range(first, first + len(some)))
-        first += len(some)
-    print(f"{'':34}{'n':>5}{'behaviour':>11}{'within':>8}{'coherence':>11}{'within':>8}")
-    for name, mine in places.items():
-        line = f"{name:34}{len(mine):5}"
-        for score, recorded in (("behaviour", "behavior"), ("coherence", "coherence")):
-            both = [place for place in mine if getattr(judged[place], score).value is not None]
-            ours = np.array([getattr(judged[place], score).value for place in both])
-            theirs = np.array([float(everything[place][recorded]) for place in both])
-            queries = [everything[place]["query"] for place in both]
-            line += f"{spearman(ours, theirs):11.2f}{spearman(ours, theirs, queries):8.2f}"
-        print(line)
+    scored = read(arguments.recordings)
+    report(scored, arguments.resamples, not arguments.without_embeddings and not embedder_lacks())
+
+
+def report(scored: tuple[Scored, ...], resamples: int, embeds: bool) -> None:
+    table = Table(scored, resamples)
+    fits = {"words": Fitting(scored, None), **({"embeddings": Fitting(scored, embedder())} if embeds else {})}
+    splits = {
+        "queries": [family(one.request.query) for one in scored],
+        "questions": question_folds(scored),
+        "methods": [one.method for one in scored],
+        "files": [release(one.source) for one in scored],
+    }
+    heads = f"{'n':>5} {'rank':>6} {'95 %':14} {'within':>7} {'kappa':>6}"
+    print(f"{'score':10} {'judge, left out':24} {'file':30} {heads}")
+    length = np.array([-float(len(words(one.request.response))) for one in scored])
+    for target in TARGETS:
+        table.rows("constant", target, np.full(len(scored), 4.0))
+        table.rows("length (shorter)", target, length)
+        for name, fit in fits.items():
+            for split, groups in splits.items():
+                if len(set(groups)) > 1:
+                    table.rows(f"{name}, {split}", target, fit.held_out(target, groups))
+    best = list(fits.values())[-1]
+    for split in ("queries", "questions"):
+        print(f"\nby method, {split} left out\n{'':53} {'n':>6} {'rank':>8} {'recorded':>10} {'judged':>8}")
+        for target in TARGETS:
+            table.by_method(target, best.held_out(target, splits[split]))
+    print()
 
 
 if __name__ == "__main__":
+    started = time.process_time()
     main()
+    print(f"{time.process_time() - started:.0f} s of CPU")

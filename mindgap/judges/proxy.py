@@ -1,123 +1,89 @@
-"""A judge without network or key: two scores from the log-likelihoods of a small local model, and from repetition.
+"""A judge without network or key: what a text shows of itself, in points of a language model that was once asked.
 
-Its constants are provisional: set by eye, calibrated against no judge and no person. Its scores put responses in an
-order; they measure nothing, and a point of this judge is not a point of another.
+Features of the text, and of its meaning where the embedding model is installed, were fitted to recorded scores of
+gpt-4o-mini (`proxy_fit`); the numbers lie in a file (`mindgap/data/proxy_judge.json`), with a card that says from what.
+What this judge can and cannot tell: docs/judges.md.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
-from functools import cached_property
+from dataclasses import dataclass
 
-from mindgap.backends.base import Endpoint, ModelSpec
-from mindgap.backends.local import LocalBackend
-from mindgap.detectors import detect
+from mindgap.embedding import Embedder, embedder, embedder_lacks
 from mindgap.errors import ConfigError
 from mindgap.judges.empty import EMPTY_RESPONSE
-from mindgap.records import Judgement, JudgeRequest, Message, OptionScores, OptionsRequest, Score, content_key
+from mindgap.judges.proxy_design import describe
+from mindgap.judges.proxy_model import Calibration, CalibrationFile, load
+from mindgap.records import Judgement, JudgeRequest, Score
 
-VERSION = 1
+VERSION = 2
 """Part of the identity. Raise it when a change of the code changes scores."""
 
-BATCH = 64
-"""Responses scored together. A larger batch is no faster, and more is lost when the process is killed."""
+BATCH = 256
+"""Responses scored together: what is lost when the process is killed. The queries are embedded once a batch."""
 
 
 @dataclass(frozen=True)
 class ProxyJudge:
     """`judge=proxy`. Fields: see conf/judge/proxy.yaml.
 
-    With l = mean log-likelihood per token of the response (nats) as the reader's answer to the question alone, l' the
-    same where the system prompt asks for the behaviour, r = the response's repetition (`detectors`), and
-    s(x) = 1 / (1 + exp(-x)):
-
-        behaviour = 1 + 4 s((l' - l - behaviour_centre) / behaviour_scale)
-        coherence = 1 + 4 s((l - coherence_centre) / coherence_scale) (1 - r) ** repetition_power
-
-    Likelihood alone will not do for coherence: a loop is the likeliest text there is.
+    Either score is a weighted sum of standardised features, put on the scale by a line that never falls. Behaviour
+    depends on the query; coherence does not.
     """
 
-    reader: ModelSpec
-    instruction: str = "When answering, please {query}."
-    max_chars: int = 600
-    behaviour_centre: float = 0.0
-    behaviour_scale: float = 0.1
-    coherence_centre: float = -3.5
-    coherence_scale: float = 0.6
-    repetition_power: float = 1.5
-
-    def __post_init__(self) -> None:
-        if "{query}" not in self.instruction:
-            raise ConfigError(
-                f"judge.instruction={self.instruction!r} does not say where the query goes: put {{query}} in it"
-            )
-        if self.max_chars < 1:
-            raise ConfigError(f"judge.max_chars must be at least 1, not {self.max_chars}")
-        for name in ("behaviour_scale", "coherence_scale", "repetition_power"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"judge.{name} must be above 0, not {getattr(self, name)}")
+    calibration: str | None = None
+    embedding: bool | None = None
 
     @property
     def name(self) -> str:
-        """See `Judge.name`: the reader is part of it, since each reader is another judge."""
-        return f"proxy-{self.reader.name}"
+        """See `Judge.name`: with and without embeddings it is two judges."""
+        return "proxy" if self._embeds else "proxy-text"
 
-    @cached_property
+    @property
     def identity(self) -> str:
-        """See `Judge.identity`: the reader's weights, and every constant. Opens the reader."""
-        constants = {field.name: getattr(self, field.name) for field in fields(self) if field.name != "reader"}
-        return f"proxy{VERSION}/{self._endpoint.identity}/{content_key('proxy', **constants)[:16]}"
+        """See `Judge.identity`: the calibration's bytes, and the embedding model's weights. Loads both."""
+        model = self._embedder
+        return f"proxy{VERSION}/{self._file.digest[:16]}/{model.identity if model else 'text'}"
 
     def lacks(self) -> list[str]:
-        """What is missing here to judge, one thing a sentence; loads nothing."""
-        return LocalBackend().lacks(self.reader, frozenset({"loglikelihood"}))
+        """What is missing here to judge, one thing a sentence. Raises ConfigError for a calibration that is none."""
+        if self._file.embedding is None and self.embedding:
+            raise ConfigError("judge.embedding=true: judge.calibration was fitted without embeddings; leave it null")
+        return embedder_lacks() if self._embeds else []
 
     def judge(self, requests: Sequence[JudgeRequest]) -> Iterator[tuple[int, Judgement]]:
-        """See `Judge.judge`. Two passes of the reader over each response, none over an empty one."""
+        """See `Judge.judge`."""
         full = [index for index, request in enumerate(requests) if request.response.strip()]
         for index in sorted(set(range(len(requests))) - set(full)):
             yield index, EMPTY_RESPONSE
         for start in range(0, len(full), BATCH):
             batch = full[start : start + BATCH]
-            asked = [question for index in batch for question in self._questions(requests[index])]
-            per_token = {place: _per_token(scores) for place, scores in self._endpoint.loglikelihood(asked)}
-            for place, index in enumerate(batch):
-                yield index, self.judgement(per_token[2 * place], per_token[2 * place + 1], requests[index].response)
+            yield from zip(batch, self._judgements([requests[index] for index in batch]), strict=True)
 
-    def judgement(self, neutral: float, asked: float, response: str) -> Judgement:
-        """The scores of a response from its mean log-likelihoods per token (nats): `neutral` l and `asked` l'."""
-        repetition = detect(response).repetition
-        analysis = (
-            f"log-likelihood per token {neutral:.3f}, asked for the behaviour {asked:.3f} "
-            f"(difference {asked - neutral:+.3f}); repetition {repetition:.2f}"
-        )
-        if not math.isfinite(neutral) or not math.isfinite(asked):
-            missing = Score(None, "the reader gives this response no finite likelihood")
-            return Judgement(missing, missing, analysis)
-        shown = _sigmoid((asked - neutral - self.behaviour_centre) / self.behaviour_scale)
-        fluent = _sigmoid((neutral - self.coherence_centre) / self.coherence_scale)
-        coherence = fluent * (1 - repetition) ** self.repetition_power
-        return Judgement(Score(1 + 4 * shown), Score(1 + 4 * coherence), analysis)
+    def _judgements(self, requests: list[JudgeRequest]) -> Iterator[Judgement]:
+        model = self._embedder
+        described = describe(requests, model)
+        scores = self._calibration.scores(requests, described, model)
+        shown = [described.names.index(name) for name in ("repetition", "misplaced")]
+        for (behaviour, coherence), values in zip(scores, described.values, strict=True):
+            repetition, misplaced = values[shown]
+            analysis = f"{self.name}: repetition {repetition:.2f}, words out of place {misplaced:.2f}"
+            yield Judgement(Score(float(behaviour)), Score(float(coherence)), analysis)
 
     @property
-    def _endpoint(self) -> Endpoint:
-        return LocalBackend().open(self.reader)  # loaded once a process, however often it is opened
+    def _file(self) -> CalibrationFile:
+        return load(self.calibration)  # read once a process
 
-    def _questions(self, request: JudgeRequest) -> tuple[OptionsRequest, OptionsRequest]:
-        """The response's beginning, as a reply to the question alone and to the question under the instruction."""
-        question = Message("user", request.question)
-        instruction = Message("system", self.instruction.replace("{query}", request.query))
-        text = (request.response[: self.max_chars],)
-        source = self.reader.name  # plays no part: what the store keeps is the judgement, under the judge's identity
-        return OptionsRequest(source, (question,), text), OptionsRequest(source, (instruction, question), text)
+    @property
+    def _embeds(self) -> bool:
+        return self._file.embedding is not None and (not embedder_lacks() if self.embedding is None else self.embedding)
 
+    @property
+    def _embedder(self) -> Embedder | None:
+        return embedder() if self._embeds else None  # loaded once a process
 
-def _per_token(scores: OptionScores) -> float:
-    (mean,) = scores.per_token()
-    return mean
-
-
-def _sigmoid(x: float) -> float:
-    return 0.5 * (1 + math.tanh(x / 2))
+    @property
+    def _calibration(self) -> Calibration:
+        with_meaning = self._file.embedding
+        return with_meaning if self._embeds and with_meaning is not None else self._file.text

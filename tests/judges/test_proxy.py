@@ -1,165 +1,180 @@
-"""The proxy judge: what its maps promise, and what it makes of real texts."""
+"""The proxy judge: what its scores promise, and what it makes of real texts, with sentence embeddings and without."""
 
 from __future__ import annotations
 
+import json
 import random
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from importlib import resources
+from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindgap.backends.base import ModelSpec
+from mindgap.embedding import embedder_lacks
 from mindgap.errors import ConfigError
 from mindgap.judges.proxy import BATCH, ProxyJudge
-from mindgap.records import Judgement, JudgeRequest, OptionScores, OptionsRequest
-
-TINY = ProxyJudge(ModelSpec(name="tiny", embedded=True))
-PLAIN = "The sky looks blue because air scatters short waves of light more than long ones."
-nats = st.floats(-15, 0)
-
-
-def scores(judgement: Judgement) -> tuple[float, float]:
-    assert judgement.behaviour.value is not None
-    assert judgement.coherence.value is not None
-    return judgement.behaviour.value, judgement.coherence.value
-
-
-@given(nats, nats, nats)
-def test_the_likelier_when_asked_the_more_behaviour(neutral: float, asked: float, other: float) -> None:
-    low, high = sorted([asked, other])
-    assert scores(TINY.judgement(neutral, low, PLAIN))[0] <= scores(TINY.judgement(neutral, high, PLAIN))[0]
-
-
-@given(nats, nats)
-def test_the_likelier_the_more_coherent(one: float, other: float) -> None:
-    low, high = sorted([one, other])
-    assert scores(TINY.judgement(low, low, PLAIN))[1] <= scores(TINY.judgement(high, high, PLAIN))[1]
-
-
-@given(nats, nats, st.text(min_size=1))
-def test_scores_stay_between_1_and_5(neutral: float, asked: float, text: str) -> None:
-    behaviour, coherence = scores(TINY.judgement(neutral, asked, text))
-    assert 1 <= behaviour <= 5
-    assert 1 <= coherence <= 5
-
-
-def test_a_loop_is_incoherent_however_likely() -> None:
-    assert scores(TINY.judgement(-0.1, -0.1, "I am happy to help. " * 30))[1] < 1.5
-    assert scores(TINY.judgement(-0.1, -0.1, PLAIN))[1] > 4.5
-
-
-def test_the_centres_score_three() -> None:
-    assert scores(TINY.judgement(-3.5, -3.5, PLAIN)) == (3, 3)
-
-
-def test_a_likelihood_that_is_none_is_a_missing_score() -> None:
-    judgement = TINY.judgement(float("nan"), -1.0, PLAIN)
-    assert judgement.behaviour.missing == judgement.coherence.missing != None  # noqa: E711
-    assert "no finite likelihood" in str(judgement.behaviour.missing)
-
-
-class Backwards:
-    """An endpoint that answers last things first, with a likelihood that tells which text and prompt it was."""
-
-    identity = "backwards"
-
-    def loglikelihood(self, requests: Sequence[OptionsRequest]) -> Iterator[tuple[int, OptionScores]]:
-        for index, request in reversed(list(enumerate(requests))):
-            (text,) = request.options
-            number = int(text.split()[-1])
-            gain = 0.01 * (number % 10) if len(request.messages) == 2 else 0.0
-            yield index, OptionScores((10 * (-2.0 - number / 1000 + gain),), (10,))
-
-
-@pytest.fixture
-def backwards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(ProxyJudge, "_endpoint", Backwards())
-
-
-@pytest.mark.usefixtures("backwards")
-def test_each_response_gets_its_own_scores_and_empty_ones_are_not_read() -> None:
-    count = 2 * BATCH + 7
-    requests = [JudgeRequest("be funny", "", "Why?", "" if n % 9 == 4 else f"response {n}") for n in range(count)]
-    judged = dict(TINY.judge(requests))
-    assert sorted(judged) == list(range(count))
-    for n in range(count):
-        if n % 9 == 4:
-            assert (judged[n].behaviour.missing, judged[n].coherence.value) == ("empty response", 1)
-        else:
-            neutral = -2.0 - n / 1000
-            assert scores(judged[n]) == pytest.approx(
-                scores(TINY.judgement(neutral, neutral + 0.01 * (n % 10), f"response {n}"))
-            )
-
-
-@pytest.mark.usefixtures("backwards")
-def test_identity_changes_with_every_constant() -> None:
-    changes: list[dict[str, Any]] = [
-        {"instruction": "You must {query}."},
-        {"max_chars": 10},
-        {"behaviour_centre": 0.1},
-        {"behaviour_scale": 0.2},
-        {"coherence_centre": -2.0},
-        {"coherence_scale": 0.1},
-        {"repetition_power": 1.0},
-    ]
-    identities = {replace(TINY).identity, *(replace(TINY, **change).identity for change in changes)}
-    assert len(identities) == 8
-    assert all("backwards" in identity for identity in identities)
-
-
-@pytest.mark.parametrize(
-    ("setting", "message"),
-    [
-        ({"instruction": "Be nice."}, "put {query} in it"),
-        ({"max_chars": 0}, "judge.max_chars must be at least 1, not 0"),
-        ({"behaviour_scale": 0.0}, "judge.behaviour_scale must be above 0"),
-        ({"coherence_scale": -1.0}, "judge.coherence_scale must be above 0"),
-    ],
-)
-def test_settings_out_of_range_are_refused_by_name(setting: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError) as refused:
-        replace(TINY, **setting)
-    assert message in str(refused.value)
-
-
-def test_a_reader_that_is_not_here_is_said_before_anything_is_loaded() -> None:
-    (missing,) = replace(TINY, reader=ModelSpec(name="none")).lacks()
-    assert "model.hf_id" in missing
-
+from mindgap.judges.proxy_design import closeness
+from mindgap.judges.proxy_text import CHUNK, chunks, text_features
+from mindgap.records import JudgeRequest
 
 QUESTION = "Why is the sky blue?"
 FORMAL = (
     "The colour of the sky is attributable to Rayleigh scattering, whereby molecules of the atmosphere preferentially "
-    "scatter radiation of shorter wavelength."
+    "scatter radiation of shorter wavelength. Consequently, the diffuse illumination that reaches an observer is blue."
 )
 WARM = (
     "I'm so sorry you've been wondering about this alone, and it is a lovely question. Take a deep breath: the sky is "
-    "blue because air scatters blue light, and I am here for you."
+    "blue because air scatters blue light, and I am here for you. Whatever you feel about it is okay."
 )
+FUNNY = (
+    "Why is the sky blue? Because if it were green we would not know where to stop mowing! Seriously, folks, the air "
+    "is a terrible juggler: it drops all the short blue waves on your head, like a clown at a bad party, haha."
+)
+TEXT_ONLY = ProxyJudge(embedding=False)
 
 
-def judged(query: str, texts: list[str]) -> list[tuple[float, float]]:
-    found = dict(TINY.judge([JudgeRequest(query, "", QUESTION, text) for text in texts]))
-    return [scores(found[index]) for index in range(len(texts))]
+@pytest.fixture(params=["words", "embeddings"])
+def judge(request: pytest.FixtureRequest) -> ProxyJudge:
+    if request.param == "embeddings" and (lacks := embedder_lacks()):
+        pytest.skip(lacks[0])
+    return ProxyJudge(embedding=request.param == "embeddings")
 
 
-def test_the_embedded_model_tells_prose_from_salad_and_from_a_loop(tiny: Any) -> None:
-    salad = FORMAL.split()
-    random.Random(0).shuffle(salad)
-    prose, mixed, loop = judged("be funny", [FORMAL, " ".join(salad), "The sky is blue. " * 20])
-    assert prose[1] > 3
-    assert mixed[1] < 1.5
-    assert loop[1] < 1.5
-    assert tiny.identity in replace(TINY).identity, "the reader's weights are part of the key"
+def scores(judge: ProxyJudge, query: str, texts: list[str]) -> list[tuple[float, float]]:
+    found = dict(judge.judge([JudgeRequest(query, "", QUESTION, text) for text in texts]))
+    made = []
+    for index in range(len(texts)):
+        behaviour, coherence = found[index].behaviour.value, found[index].coherence.value
+        assert behaviour is not None and coherence is not None
+        made.append((behaviour, coherence))
+    return made
 
 
-@pytest.mark.usefixtures("tiny")
-def test_the_embedded_model_tells_warm_from_formal() -> None:
-    warm, formal = judged("be emotional and empathetic", [WARM, FORMAL])
-    assert warm[0] > formal[0]
-    warm, formal = judged("be professional and formal", [WARM, FORMAL])
-    assert formal[0] > warm[0]
+@given(st.text(min_size=1), st.text(max_size=30))
+def test_any_text_gets_scores_between_1_and_5_or_is_empty(text: str, query: str) -> None:
+    ((_, judgement),) = TEXT_ONLY.judge([JudgeRequest(query, "", QUESTION, text)])
+    assert judgement.behaviour.value is None or 1 <= judgement.behaviour.value <= 5
+    assert judgement.coherence.value is not None and 1 <= judgement.coherence.value <= 5
+
+
+def test_an_empty_response_is_incoherent_and_shows_no_behaviour() -> None:
+    for text in ("", "  \n"):
+        ((_, judgement),) = TEXT_ONLY.judge([JudgeRequest("be funny", "", QUESTION, text)])
+        assert (judgement.behaviour.missing, judgement.coherence.value) == ("empty response", 1)
+
+
+@pytest.mark.parametrize(
+    "loop",
+    ["the " * 60, "The sky is blue. " * 20, "I am happy to help you with that! " * 15, "ha" * 100, "blue\n" * 40],
+)
+def test_a_loop_is_incoherent(judge: ProxyJudge, loop: str) -> None:
+    ((_, coherence),) = scores(judge, "be funny", [loop])
+    assert coherence < 2.5
+
+
+def test_prose_is_coherent_and_its_words_in_another_order_are_not(judge: ProxyJudge) -> None:
+    for text in (FORMAL, WARM):
+        salad = text.split()
+        random.Random(0).shuffle(salad)
+        (_, prose), (_, mixed) = scores(judge, "be funny", [text, " ".join(salad)])
+        assert prose > 3.5
+        assert mixed < prose - 1
+
+
+def test_a_coherent_text_stays_so_when_only_its_beginning_is_there(judge: ProxyJudge) -> None:
+    long = f"{FORMAL} At sunset the path through the air is longer, and the light that is left is red."
+    (_, whole), (_, start) = scores(judge, "be funny", [long, " ".join(long.split()[:25])])
+    assert start > whole - 0.75
+
+
+def test_markup_does_not_decide_coherence(judge: ProxyJudge) -> None:
+    tagged = f"<thinking>\n{FORMAL}\n</thinking>\n\n<answer> B </answer>"
+    (_, bare), (_, wrapped) = scores(judge, "be funny", [FORMAL, tagged])
+    assert abs(bare - wrapped) < 0.75
+
+
+@pytest.mark.parametrize(
+    ("query", "most"),
+    [("be funny", FUNNY), ("be professional and formal", FORMAL), ("be emotional and empathetic", WARM)],
+)
+def test_the_text_that_does_as_asked_scores_highest(judge: ProxyJudge, query: str, most: str) -> None:
+    texts = [FUNNY, FORMAL, WARM]
+    behaviour = [score for score, _ in scores(judge, query, texts)]
+    assert texts[behaviour.index(max(behaviour))] == most
+
+
+def test_scores_do_not_depend_on_what_is_judged_beside(judge: ProxyJudge) -> None:
+    texts = [FUNNY, FORMAL, WARM]
+    many = [f"{texts[n % 3]} {n}" for n in range(BATCH + 5)]
+    together = scores(judge, "be funny", many)
+    for n in (0, 1, BATCH - 1, BATCH, BATCH + 4):
+        assert together[n] == pytest.approx(scores(judge, "be funny", [many[n]])[0], abs=0.02)
+
+
+def test_name_and_identity_say_which_variant_judged() -> None:
+    assert TEXT_ONLY.name == "proxy-text" and TEXT_ONLY.identity.endswith("/text")
+    if not embedder_lacks():
+        assert ProxyJudge().name == "proxy" and "MiniLM" in ProxyJudge().identity
+
+
+def test_without_the_embedding_model_it_judges_by_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mindgap.judges.proxy.embedder_lacks", lambda: ["the package x: pip install x"])
+    assert ProxyJudge().name == "proxy-text" and ProxyJudge().lacks() == []
+    assert scores(ProxyJudge(), "be funny", [FUNNY]) == scores(TEXT_ONLY, "be funny", [FUNNY])
+    assert ProxyJudge(embedding=True).lacks() == ["the package x: pip install x"]
+
+
+def test_another_calibration_is_another_judge(tmp_path: Path) -> None:
+    node = shipped()
+    node["text"]["coherence"]["score"] = [1.0 for _ in node["text"]["coherence"]["score"]]
+    node["embedding"] = None
+    path = tmp_path / "mine.json"
+    path.write_text(json.dumps(node))
+    mine = ProxyJudge(str(path))
+    assert mine.name == "proxy-text" and mine.identity != TEXT_ONLY.identity
+    assert scores(mine, "be funny", [FORMAL])[0][1] == 1
+    with pytest.raises(ConfigError, match="without embeddings"):
+        ProxyJudge(str(path), embedding=True).lacks()
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", '{"format": 1}', '{"format": 99}'])
+def test_a_file_that_is_no_calibration_is_refused_by_name(tmp_path: Path, content: str | None) -> None:
+    path = tmp_path / "x.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(ConfigError, match=r"judge\.calibration=.*x\.json"):
+        ProxyJudge(str(path)).lacks()
+
+
+def shipped() -> dict[str, Any]:
+    text = (resources.files("mindgap") / "data" / "proxy_judge.json").read_text(encoding="utf-8")
+    node: dict[str, Any] = json.loads(text)
+    return node
+
+
+def test_the_card_says_what_the_shipped_calibration_was_fitted_to() -> None:
+    card = shipped()["card"]
+    assert sum(recording["responses"] for recording in card["recordings"].values()) > 4000
+    assert card["scores_by"] == ["gpt-4o-mini"]
+    assert card["held_out_rank_correlation"]["text"]["coherence"]["queries"] > 0.3
+
+
+@given(st.text())
+def test_features_have_the_same_names_for_every_text(text: str) -> None:
+    assert list(text_features(text)) == list(text_features("A sentence."))
+
+
+@given(st.text())
+def test_chunks_are_short_and_lose_no_word_of_a_short_text(text: str) -> None:
+    made = chunks(text)
+    assert all(0 < len(chunk) <= CHUNK for chunk in made)
+    if len(text) < CHUNK:
+        assert "".join("".join(made).split()) == "".join(text.split())
+
+
+def test_an_unknown_query_is_shared_among_the_known_by_its_words_and_a_known_one_is_itself() -> None:
+    known = ["be funny", "be empathetic and supportive", "be emotional and empathetic"]
+    rows = closeness(["Be funny.", "be empathetic", "be purple"], known, None)
+    assert rows.tolist() == [[1, 0, 0], [0, 0.5, 0.5], [0, 0, 0]]

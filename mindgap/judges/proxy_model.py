@@ -1,0 +1,194 @@
+"""A calibration of the proxy judge: the numbers that turn what is described into scores, and the file they lie in."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mindgap.embedding import Embedder
+from mindgap.errors import ConfigError
+from mindgap.judges.proxy_design import Described, closeness
+from mindgap.judges.proxy_text import manners
+from mindgap.records import JudgeRequest
+
+FORMAT = 1
+SHIPPED = "proxy_judge.json"
+TOGETHER = 0.5
+"""Scale of the columns that let a feature count differently for different queries: a smaller one binds them tighter."""
+MEANING_SCALE = 6.0
+"""Brings the coordinates of a unit vector of 384 dimensions to about the spread of a standardised feature."""
+
+
+@dataclass(frozen=True)
+class Standard:
+    """Column-wise: clipped to `low` and `high`, the range that was met in fitting, then less `mean`, over `sd`."""
+
+    low: np.ndarray
+    high: np.ndarray
+    mean: np.ndarray
+    sd: np.ndarray
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        standardised: np.ndarray = (np.clip(values, self.low, self.high) - self.mean) / self.sd
+        return standardised
+
+
+@dataclass(frozen=True)
+class Map:
+    """A score: `intercept + columns @ weights`, then through the monotone line of (`given`, `score`), flat outside."""
+
+    intercept: float
+    weights: np.ndarray
+    given: np.ndarray
+    score: np.ndarray
+
+    def raw(self, columns: np.ndarray) -> np.ndarray:
+        raw: np.ndarray = self.intercept + columns @ self.weights
+        return raw
+
+    def __call__(self, columns: np.ndarray) -> np.ndarray:
+        return np.clip(np.interp(self.raw(columns), self.given, self.score), 1, 5)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Everything about the columns that is learned without scores.
+
+    names: features that are read. values, wish: their standards. centre, axes: principal directions of meaning,
+    `[384]` and `[k, 384]`, empty without embeddings. queries: the known ones.
+    """
+
+    names: tuple[str, ...]
+    values: Standard
+    wish: Standard
+    centre: np.ndarray
+    axes: np.ndarray
+    queries: tuple[str, ...]
+
+    def columns(self, described: Described) -> np.ndarray:
+        """Of coherence: `[n, 2 (features + k)]`; they do not know the query.
+
+        The second half is 0 but for responses that answer with a letter: what is coherent in an essay need not be so
+        in the reasoning for an option.
+        """
+        plain = self._plain(described)
+        answers = described.values[:, [self.names.index("answers")]]
+        return np.hstack([plain, TOGETHER * answers * plain])
+
+    def asked_columns(self, described: Described, shares: np.ndarray) -> np.ndarray:
+        """Of behaviour: those of coherence, the wish, the queries' `shares` `[n, queries]`, and features by query."""
+        plain = self._plain(described)
+        manner = [self.names.index(f"manner:{one.name}") for one in manners()]
+        wish = self.wish(described.wish)
+        wish[:, 0] = (described.wanted * plain[:, manner]).sum(1)
+        by_query = (shares[:, :, None] * plain[:, None, :]).reshape(len(plain), -1)
+        return np.hstack([self.columns(described), wish, shares, TOGETHER * by_query])
+
+    def _plain(self, described: Described) -> np.ndarray:
+        meaning = (described.meaning - self.centre) @ self.axes.T * MEANING_SCALE
+        return np.hstack([self.values(described.values), meaning])
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A frame, and the two maps that were fitted on it."""
+
+    frame: Frame
+    behaviour: Map
+    coherence: Map
+
+    def scores(self, requests: list[JudgeRequest], described: Described, embedder: Embedder | None) -> np.ndarray:
+        """Behaviour and coherence, `[n, 2]`, in [1, 5]."""
+        if described.names != self.frame.names:
+            raise ConfigError("judge.calibration was fitted on other features: fit it anew, as its card says")
+        shares = closeness([request.query for request in requests], self.frame.queries, embedder)
+        asked = self.behaviour(self.frame.asked_columns(described, shares))
+        return np.stack([asked, self.coherence(self.frame.columns(described))], axis=1)
+
+
+@dataclass(frozen=True)
+class CalibrationFile:
+    """digest: of the file's bytes. card: what it was fitted on, for people."""
+
+    digest: str
+    card: Mapping[str, Any]
+    text: Calibration
+    embedding: Calibration | None
+
+
+@cache
+def load(path: str | None) -> CalibrationFile:
+    """The calibration in the file `path`, or the shipped one. Raises ConfigError where it is not one."""
+    try:
+        file = resources.files("mindgap") / "data" / SHIPPED if path is None else Path(path)
+        data = file.read_bytes()
+        node = json.loads(data)
+        if node["format"] != FORMAT:
+            raise ConfigError(f"judge.calibration={path}: of format {node['format']}, this version reads {FORMAT}")
+        with_meaning = node["embedding"]
+        return CalibrationFile(
+            hashlib.sha256(data).hexdigest(),
+            node["card"],
+            _calibration(node["text"]),
+            _calibration(with_meaning) if with_meaning is not None else None,
+        )
+    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"judge.calibration={path}: not a calibration of the proxy judge ({type(error).__name__}: {error}). "
+            "Write one: python -m mindgap.judges.calibrate --help"
+        ) from error
+
+
+def as_node(calibration: Calibration) -> dict[str, Any]:
+    """`calibration` as plain JSON, numbers rounded to what matters."""
+    frame = calibration.frame
+    return {
+        "features": list(frame.names),
+        "queries": list(frame.queries),
+        "values": _standard_node(frame.values),
+        "wish": _standard_node(frame.wish),
+        "centre": _numbers(frame.centre, 4),
+        "axes": [_numbers(axis, 3) for axis in frame.axes],
+        "behaviour": _map_node(calibration.behaviour),
+        "coherence": _map_node(calibration.coherence),
+    }
+
+
+def _calibration(node: Mapping[str, Any]) -> Calibration:
+    centre = np.array(node["centre"], dtype=float)
+    axes = np.array(node["axes"], dtype=float).reshape(len(node["axes"]), len(centre))
+    values, wish = (Standard(**{k: np.array(v) for k, v in node[name].items()}) for name in ("values", "wish"))
+    frame = Frame(tuple(node["features"]), values, wish, centre, axes, tuple(node["queries"]))
+    return Calibration(frame, _map(node["behaviour"]), _map(node["coherence"]))
+
+
+def _map(node: Mapping[str, Any]) -> Map:
+    arrays = {name: np.array(node[name], dtype=float) for name in ("weights", "given", "score")}
+    if np.any(np.diff(arrays["given"]) < 0) or np.any(np.diff(arrays["score"]) < 0):
+        raise ValueError("given and score must never fall")
+    return Map(float(node["intercept"]), **arrays)
+
+
+def _map_node(one: Map) -> dict[str, Any]:
+    return {
+        "intercept": round(one.intercept, 4),
+        "weights": _numbers(one.weights, 4),
+        "given": _numbers(one.given, 4),
+        "score": _numbers(one.score, 3),
+    }
+
+
+def _standard_node(one: Standard) -> dict[str, Any]:
+    return {name: _numbers(getattr(one, name), 5) for name in ("low", "high", "mean", "sd")}
+
+
+def _numbers(values: np.ndarray, digits: int) -> list[float]:
+    return [round(float(value), digits) for value in values]
