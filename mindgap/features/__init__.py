@@ -1,0 +1,1 @@
+"""Looking at the features of a model's SAE: `python -m mindgap.features`."""

@@ -1,0 +1,1 @@
+"""Sparse autoencoders: reading, training, describing them."""

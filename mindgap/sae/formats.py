@@ -1,0 +1,230 @@
+"""Sparse autoencoders in other people's files, read as our `SAE` without copying the file into memory.
+
+*Goodfire* (`.pth`, `.pt`): the state dict of two `torch.nn.Linear`, ReLU between them. The file does not say which
+block it reads; its name does ("…-SAE-l19" reads the output of block 19, that is `model.layers.19`).
+
+*SAELens* (`sae_weights.safetensors` with `cfg.json` beside it), as written up to version 6: standard, topk, jumprelu,
+and batchtopk, which is jumprelu once trained. What cannot be said in the settings of `SAE` is refused by name: a
+wrong activation would look like a right one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import re
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mindgap.backends.local.load import file_hash
+from mindgap.errors import UnavailableError
+from mindgap.sae import store
+from mindgap.sae.sae import SAE, Architecture
+
+GOODFIRE_SUFFIXES = (".pth", ".pt")
+SAELENS_WEIGHTS, SAELENS_SETTINGS = "sae_weights.safetensors", "cfg.json"
+
+GOODFIRE_TENSORS = ("encoder_linear.weight", "encoder_linear.bias", "decoder_linear.weight", "decoder_linear.bias")
+SAELENS_TENSORS = ("W_enc", "b_enc", "W_dec", "b_dec")
+
+
+def read_sae(path: Path, cache: Path | None = None) -> SAE:
+    """The SAE in the file `path`, whose name tells the format. Raises UnavailableError where it cannot be read.
+
+    cache: where the hash of the file is remembered; None = the user's cache folder.
+    """
+    try:
+        if path.suffix in GOODFIRE_SUFFIXES:
+            return read_goodfire(path, cache)
+        if path.name == SAELENS_WEIGHTS:
+            return read_saelens(path, cache)
+    except (OSError, ValueError) as error:
+        raise UnavailableError(f"{path} cannot be read as an SAE: {error}") from error
+    return store.load(path, cache)
+
+
+def read_goodfire(path: Path, cache: Path | None = None) -> SAE:
+    """The SAE in a state dict with `encoder_linear` and `decoder_linear`. Raises ValueError, saying what is wrong."""
+    named = re.search(r"[-_.]l(?:ayer)?[-_]?(\d+)$", path.stem)
+    if named is None:
+        raise ValueError(
+            f"the file does not say which block it reads, so its name must: rename it to {path.stem}-l19{path.suffix} "
+            "if that is the output of block 19"
+        )
+    layer = int(named[1])
+    tensors = _state_dict(path)
+    _require(tensors, GOODFIRE_TENSORS)
+    return SAE(
+        identity=_identity(path.stem, path, cache, layer),
+        layer=layer,
+        architecture="relu",
+        encoder=tensors["encoder_linear.weight"],
+        encoder_bias=tensors["encoder_linear.bias"],
+        decoder=tensors["decoder_linear.weight"].T,
+        decoder_bias=tensors["decoder_linear.bias"],
+        centred=False,
+    )
+
+
+def read_saelens(path: Path, cache: Path | None = None) -> SAE:
+    """The SAE in SAELens' weights file `path`, with `cfg.json` beside it. Raises ValueError, saying what is wrong."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        settings = json.loads(path.with_name(SAELENS_SETTINGS).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{SAELENS_SETTINGS} beside it is not JSON ({error})") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"{SAELENS_SETTINGS} beside it holds no settings")
+    # Up to version 5 all keys stood in one dictionary, some under other names; then "metadata" took a part of them.
+    settings = settings | (settings.get("metadata") or {})
+    hook, layer = _hook(settings)
+    architecture, k = _architecture(settings)
+    centred = bool(settings.get("apply_b_dec_to_input", True))
+    rescaled = _rescaled(settings)
+    input_scale = _input_scale(settings)
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except SafetensorError as error:
+        raise ValueError(f"it is no safetensors file ({error})") from error
+    factor = tensors.pop("scaling_factor", None)
+    if factor is not None and not bool((factor == 1).all()):
+        raise ValueError("its activations were rescaled in finetuning (scaling_factor), which is not supported")
+    threshold = _threshold(tensors) if architecture == "jumprelu" else None
+    _require(tensors, SAELENS_TENSORS)
+
+    encoder, encoder_bias, decoder = tensors["W_enc"].T, tensors["b_enc"], tensors["W_dec"]
+    if rescaled:  # activations count in lengths of their direction; the only kind whose weights must be copied
+        lengths = decoder.norm(dim=1).clamp(min=1e-8)
+        encoder, encoder_bias = encoder * lengths[:, None], encoder_bias * lengths
+        decoder = decoder / lengths[:, None]
+    name = f"{settings.get('model_name') or path.parent.name}.{hook}".rpartition("/")[2]
+    return SAE(
+        identity=_identity(name, path, cache, layer, architecture, k, centred, rescaled, input_scale),
+        layer=layer,
+        architecture=architecture,
+        encoder=encoder,
+        encoder_bias=encoder_bias,
+        decoder=decoder,
+        # SAELens subtracts the bias from the scaled input, we scale what the bias was subtracted from
+        decoder_bias=tensors["b_dec"] / input_scale if centred else tensors["b_dec"],
+        centred=centred,
+        threshold=threshold,
+        k=k,
+        input_scale=input_scale,
+    )
+
+
+def _state_dict(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a file that torch wrote, mapped, not read. Nothing in it is executed."""
+    with path.open("rb") as file:
+        complete = zipfile.is_zipfile(file)
+    if not complete:
+        raise ValueError(
+            "it is no state dict in torch's present format. If the download is complete, write it anew: "
+            "torch.save(torch.load(file, weights_only=True), file)"
+        )
+    try:
+        tensors = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as error:
+        raise ValueError(
+            "it holds more than tensors, and loading that could run any code. Ask its maker for a plain state dict"
+        ) from error
+    except (RuntimeError, EOFError) as error:
+        raise ValueError(f"it is damaged ({str(error).splitlines()[0]})") from error
+    if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
+        raise ValueError("it is no plain state dict: names with a tensor each")
+    return {str(name): tensor.detach() for name, tensor in tensors.items()}
+
+
+def _require(tensors: dict[str, torch.Tensor], names: tuple[str, ...]) -> None:
+    """Refuse tensors that are missing, and unknown ones, which could change what the others mean."""
+    if missing := [name for name in names if name not in tensors]:
+        raise ValueError(f"it lacks {', '.join(missing)}; it holds {', '.join(sorted(tensors)) or 'nothing'}")
+    if unknown := sorted(tensors.keys() - set(names)):
+        raise ValueError(f"it holds {', '.join(unknown)}, whose meaning is not known here")
+
+
+def _hook(settings: dict[str, Any]) -> tuple[str, int]:
+    """Name of what the SAE reads, and the block whose output that is."""
+    hook = str(settings.get("hook_name") or settings.get("hook_point") or "")
+    number = settings.get("hook_layer", settings.get("hook_point_layer"))
+    hook = hook.replace("{layer}", str(number))
+    if settings.get("hook_head_index", settings.get("hook_point_head_index")) is not None:
+        raise ValueError(f"it reads one head of {hook}, not the residual stream")
+    if block := re.fullmatch(r"blocks\.(\d+)\.hook_resid_(pre|post)", hook):
+        layer = int(block[1]) - (block[2] == "pre")
+        if layer < 0:
+            raise ValueError(f"it reads {hook}, the embeddings; only outputs of blocks can be read and steered")
+        return hook, layer
+    if block := re.fullmatch(r"(?:\w+\.)*(?:layers|h)\.(\d+)", hook):  # the name of a module in transformers
+        return hook, int(block[1])
+    raise ValueError(
+        f"it reads {hook or 'an unknown place'} (hook_name), not the residual stream at the output of a block "
+        "(blocks.N.hook_resid_post or blocks.N.hook_resid_pre)"
+    )
+
+
+def _architecture(settings: dict[str, Any]) -> tuple[Architecture, int | None]:
+    """Our name of the architecture, and k where it has one."""
+    name = settings.get("architecture") or "standard"
+    function = settings.get("activation_fn", settings.get("activation_fn_str")) or "relu"
+    if name == "topk" or (name == "standard" and function == "topk"):
+        k = settings.get("k") or (settings.get("activation_fn_kwargs") or {}).get("k")
+        if not isinstance(k, int):
+            raise ValueError(f"it is a topk SAE without a k ({SAELENS_SETTINGS}: k={k!r})")
+        return "topk", k
+    if function != "relu":
+        raise ValueError(f"activation_fn={function!r} of a {name} SAE is not supported")
+    if name == "standard":
+        return "relu", None
+    if name in ("jumprelu", "batchtopk", "matryoshka_batchtopk"):
+        return "jumprelu", None
+    raise ValueError(f"architecture={name!r} is not supported: standard, topk, jumprelu and batchtopk are")
+
+
+def _rescaled(settings: dict[str, Any]) -> bool:
+    """Whether activations are multiplied by the length of the feature's direction before they are compared."""
+    in_training = settings.get("architecture") in ("batchtopk", "matryoshka_batchtopk")  # there it is the default
+    return bool(settings.get("rescale_acts_by_decoder_norm", in_training))
+
+
+def _input_scale(settings: dict[str, Any]) -> float:
+    """What the residual stream is multiplied by, if that is one number for all tokens."""
+    kind = settings.get("normalize_activations")
+    if kind in (None, False, "none"):
+        return 1.0
+    if kind in (True, "expected_average_only_in"):
+        factor = settings.get("norm_scaling_factor")
+        if not isinstance(factor, int | float):
+            raise ValueError(
+                "it was trained on activations times one factor (normalize_activations=expected_average_only_in), "
+                "which its files do not hold. Copy them to a folder of yours and add norm_scaling_factor to the "
+                f"{SAELENS_SETTINGS} there: square root of d_in over the mean norm of the activations"
+            )
+        return float(factor)
+    raise ValueError(f"normalize_activations={kind!r} is another for every token, which is not supported")
+
+
+def _threshold(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Take the thresholds out of `tensors`. SAELens applies ReLU too, so a negative one is as good as zero."""
+    found = [name for name in ("threshold", "log_threshold", "topk_threshold") if name in tensors]
+    if len(found) != 1:
+        raise ValueError(f"it must hold one of threshold, log_threshold and topk_threshold, not {found}")
+    threshold = tensors.pop(found[0])
+    if found[0] == "log_threshold":
+        threshold = threshold.exp()
+    if "b_enc" in tensors:
+        threshold = threshold.to(torch.float32).expand(tensors["b_enc"].shape)
+    return threshold.clamp(min=0)
+
+
+def _identity(name: str, path: Path, cache: Path | None, *settings: object) -> str:
+    """The same wherever the file lies, and another one for other settings."""
+    content = json.dumps([file_hash(path, cache), *settings])
+    return f"{name}@{hashlib.sha256(content.encode()).hexdigest()[:16]}"

@@ -1,0 +1,123 @@
+"""Where a model's SAE lies: `model.sae` names a release, which is found here. Importing this module loads no torch.
+
+    mindgap:tiny                          shipped with this package
+    /some/folder, ~/some/file.pth         on disk
+    Goodfire/Llama-3.1-8B-Instruct-SAE-l19          on the Hugging Face hub, file and revision known here
+    owner/repository/path/in/it[@revision]          on the hub: a SAELens folder, or one file
+
+Nothing is downloaded: what is not on this machine is named with the command that fetches it.
+"""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from mindgap.errors import UnavailableError
+
+if TYPE_CHECKING:
+    from mindgap.sae.sae import SAE
+
+SHIPPED = "mindgap:"
+FORMS = "mindgap:NAME, a file or folder, or owner/repository/path on the Hugging Face hub"
+WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt")
+
+
+@dataclass(frozen=True)
+class Known:
+    """A release on the hub that is one file. revision: the commit that results are reported for."""
+
+    repository: str
+    file: str
+    revision: str
+
+
+KNOWN = (
+    Known(
+        "Goodfire/Llama-3.1-8B-Instruct-SAE-l19",
+        "Llama-3.1-8B-Instruct-SAE-l19.pth",
+        "f6775a221e47b44233af4bac2c7b65189265519a",
+    ),
+    Known(
+        "Goodfire/Llama-3.3-70B-Instruct-SAE-l50",
+        "Llama-3.3-70B-Instruct-SAE-l50.pt",
+        "128ee921ecd1b8b3a87d776cbcc357c0855da134",
+    ),
+)
+
+
+def load_sae(release: str, cache: Path | None = None) -> SAE:
+    """The SAE of a release, its weights mapped from the file. Raises UnavailableError with the words of `sae_lacks`.
+
+    cache: where hashes of files are remembered; None = the user's cache folder.
+    """
+    path, missing = _find(release)
+    if missing:
+        raise UnavailableError(f"model.sae={release} cannot be loaded. Missing: {missing}")
+    from mindgap.sae.formats import read_sae
+
+    return read_sae(path, cache)
+
+
+def sae_lacks(release: str) -> list[str]:
+    """What is missing on this machine to load `release`, for `Backend.lacks`. Looks for files, reads none."""
+    _, missing = _find(release)
+    return [missing] if missing else []
+
+
+def _find(release: str) -> tuple[Path, str]:
+    """The file with the weights, and what is missing: empty if the file is there."""
+    if release.startswith(SHIPPED):
+        return _find_shipped(release.removeprefix(SHIPPED))
+    path = Path(release).expanduser()
+    if path.is_dir():
+        return _find_in_folder(path)
+    if path.is_file() or release.startswith(("/", ".", "~")):
+        return path, "" if path.is_file() else f"the SAE: there is no file or folder {path}"
+    return _find_on_hub(release)
+
+
+def _find_shipped(name: str) -> tuple[Path, str]:
+    folder = Path(str(files("mindgap").joinpath("data/sae")))
+    shipped = sorted(path.parent.name for path in folder.glob("*/sae.safetensors"))
+    missing = f"an SAE that is shipped as {SHIPPED}{name}; there is {', '.join(shipped) or 'none'}"
+    return folder / name / "sae.safetensors", "" if name in shipped else missing
+
+
+def _find_in_folder(folder: Path) -> tuple[Path, str]:
+    found = sorted(path for path in folder.iterdir() if path.suffix in WEIGHTS_SUFFIXES and path.is_file())
+    named = [path for path in found if path.name in ("sae_weights.safetensors", "sae.safetensors")]
+    if len(chosen := named or found) == 1:
+        return chosen[0], ""
+    names = ", ".join(path.name for path in found) or "no file ending in .safetensors, .pth or .pt"
+    return folder, f"one SAE in {folder}: it holds {names}. Name the file itself"
+
+
+def _find_on_hub(release: str) -> tuple[Path, str]:
+    from huggingface_hub import try_to_load_from_cache
+
+    place, _, revision = release.partition("@")
+    owner, name, *inner = [*place.split("/"), "", ""]
+    if not owner or not name:
+        return Path(release), f"an SAE that is called {release}: give {FORMS}"
+    repository, path = f"{owner}/{name}", "/".join(inner).strip("/")
+    known = next((known for known in KNOWN if known.repository == repository and path in ("", known.file)), None)
+    if known:
+        path, revision = known.file, revision or known.revision
+    if path.endswith(WEIGHTS_SUFFIXES):
+        wanted = [path] if not path.endswith("sae_weights.safetensors") else _saelens(path.rpartition("/")[0])
+    else:
+        wanted = _saelens(path)
+    found = [try_to_load_from_cache(repository, file, revision=revision or None) for file in wanted]
+    if all(isinstance(file, str) for file in found):
+        return Path(str(found[0])), ""
+    at = ["--revision", revision] if revision else []
+    return Path(release), f"the SAE's weights: {shlex.join(['hf', 'download', repository, *wanted, *at])}"
+
+
+def _saelens(folder: str) -> list[str]:
+    prefix = f"{folder}/" if folder else ""
+    return [f"{prefix}sae_weights.safetensors", f"{prefix}cfg.json"]
