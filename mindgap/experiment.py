@@ -28,7 +28,7 @@ from mindgap.records import (
     content_key,
 )
 from mindgap.steering.bench import SteeringBench
-from mindgap.steering.edits import AddVector
+from mindgap.steering.edits import Edit
 from mindgap.steering.strength import relative_dose
 from mindgap.steering.vectors import reference_norm
 from mindgap.store import Store
@@ -57,6 +57,7 @@ def run_cell(experiment: Experiment, store: Store, progress: Progress) -> list[R
     """All samples of one cell, in the order of the plan. Whatever the store knows is not made again."""
     with progress.stage("loading the model"):
         endpoint = experiment.backend.open(experiment.model)
+        progress.source = endpoint.identity
     with progress.stage("steering vectors"):
         steering = steer(experiment, endpoint, store)
     samples = plan(experiment, endpoint, steering)
@@ -72,7 +73,7 @@ def run_cell(experiment: Experiment, store: Store, progress: Progress) -> list[R
     to_judge = {sample.key: judge_request(sample, replies[sample.request.key]) for sample in samples}
     wanted = [request for request in to_judge.values() if request]
     with progress.counting(f"judging ({experiment.judge.name})", len(wanted)) as done:
-        judged = judgements(wanted, experiment.judge, store, lambda _, known: done(known))
+        judged = judgements(wanted, experiment.judge, store, lambda j, known: done(known, usd=j.cost_usd))
 
     records = []
     for sample in samples:
@@ -91,7 +92,7 @@ def run_cell(experiment: Experiment, store: Store, progress: Progress) -> list[R
     return records
 
 
-def steer(experiment: Experiment, endpoint: Endpoint, store: Store) -> list[tuple[tuple[AddVector, ...], float | None]]:
+def steer(experiment: Experiment, endpoint: Endpoint, store: Store) -> list[tuple[tuple[Edit, ...], float | None]]:
     """For each query: the edits at the experiment's strength, and their relative dose (None if unsteered)."""
     queries = experiment.query_set.queries
     if not experiment.method.steers:
@@ -104,7 +105,7 @@ def steer(experiment: Experiment, endpoint: Endpoint, store: Store) -> list[tupl
 
 
 def plan(
-    experiment: Experiment, endpoint: Endpoint, steering: Sequence[tuple[tuple[AddVector, ...], float | None]]
+    experiment: Experiment, endpoint: Endpoint, steering: Sequence[tuple[tuple[Edit, ...], float | None]]
 ) -> list[Sample]:
     """The cell's samples. A sample's seed depends on its item and epoch alone: common random numbers across cells."""
     method, task = experiment.method, experiment.task
@@ -214,7 +215,7 @@ def record(
         words=signs.words if signs else None,
         perplexity=perplexity,
         perplexity_missing=None if perplexity is not None else _why_no_perplexity(reply),
-        edits=tuple(f"{edit.label} @ block {edit.layer}, norm {edit.norm:.4g}" for edit in request.edits),
+        edits=tuple(str(edit) for edit in request.edits),
     )
 
 

@@ -10,7 +10,7 @@ from mindgap.backends.base import Capability
 from mindgap.errors import ConfigError
 from mindgap.records import Message, Query
 from mindgap.steering.bench import SteeringBench
-from mindgap.steering.edits import AddVector
+from mindgap.steering.edits import Edit
 
 
 class Intervention(Protocol):
@@ -22,7 +22,7 @@ class Intervention(Protocol):
     @property
     def needs(self) -> frozenset[Capability]: ...
 
-    def edits(self, queries: Sequence[Query], bench: SteeringBench) -> list[tuple[AddVector, ...]]:
+    def edits(self, queries: Sequence[Query], bench: SteeringBench) -> list[tuple[Edit, ...]]:
         """The edits for each query at native strength, in the order of `queries`. Deterministic for a seed."""
 
 
@@ -73,7 +73,7 @@ class Method:
             return (Message("system", system), *messages[1:])
         return (Message("system", instruction), *messages)
 
-    def edits(self, queries: Sequence[Query], bench: SteeringBench) -> list[tuple[AddVector, ...]]:
+    def edits(self, queries: Sequence[Query], bench: SteeringBench) -> list[tuple[Edit, ...]]:
         """All interventions' edits for each query, at native strength."""
         per_intervention = [intervention.edits(queries, bench) for intervention in self.interventions]
         return [tuple(edit for edits in per_intervention for edit in edits[i]) for i in range(len(queries))]

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-from mindgap.steering.edits import AddVector
+from mindgap.steering.edits import Edit
 
 Role = Literal["system", "user", "assistant"]
 
@@ -58,7 +58,7 @@ class Request:
     messages: tuple[Message, ...]
     decoding: Decoding
     seed: int
-    edits: tuple[AddVector, ...] = ()
+    edits: tuple[Edit, ...] = ()
 
     @cached_property
     def key(self) -> str:
@@ -96,7 +96,7 @@ class OptionsRequest:
     source: str
     messages: tuple[Message, ...]
     options: tuple[str, ...]
-    edits: tuple[AddVector, ...] = ()
+    edits: tuple[Edit, ...] = ()
 
     @cached_property
     def key(self) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from mindgap.errors import ConfigError
 from mindgap.records import Completion, Message, OptionScores, OptionsRequest, Request
+from mindgap.steering.edits import FeatureEdit
 
 Capability = Literal["generate", "loglikelihood", "residual", "features"]
 """`generate`: text. `loglikelihood`: scores of given texts. `residual`: vectors added inside the model, and
@@ -91,6 +92,61 @@ class SteerableEndpoint(Endpoint, Protocol):
 
     def residual_norms(self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int) -> np.ndarray:
         """Euclidean norms of the residual stream at every response token of all `texts`: float32 `[tokens]`."""
+
+
+@runtime_checkable
+class FeatureEndpoint(SteerableEndpoint, Protocol):
+    """An endpoint with an SAE at one block; the ones with `features` in `can`."""
+
+    @property
+    def sae_identity(self) -> str:
+        """Name and hash of the SAE: what `FeatureEdit.sae` has to be."""
+
+    @property
+    def sae_layer(self) -> int:
+        """The block whose output the SAE reads."""
+
+    @property
+    def features(self) -> int:
+        """How many features the SAE has."""
+
+    def directions(self, features: Sequence[int]) -> np.ndarray:
+        """Decoder directions: float32 `[len(features), d_model]`, in units of the residual stream per activation."""
+
+    @property
+    def scales(self) -> np.ndarray:
+        """Typical maximum activation of each feature, 0 where it is dead: float32 `[features]`."""
+
+    def label(self, feature: int) -> str:
+        """What the feature is, as a phrase for people."""
+
+    def relevance(self, text: str) -> np.ndarray:
+        """How near each feature's label comes to `text` in meaning: float32 `[features]` in [-1, 1]."""
+
+    def likelihood_gradients(self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int) -> np.ndarray:
+        """Gradient of each response's mean log-likelihood per token (nats) by a vector added at block `layer`.
+
+        The vector is added to the residual stream of the unsteered model at every token. Returns float32
+        `[len(texts), d_model]`.
+        """
+
+    def feature_means(self, texts: Sequence[tuple[tuple[Message, ...], str]]) -> np.ndarray:
+        """Mean activation of every feature over the response tokens, zeros counted, in the unsteered model.
+
+        texts: pairs (messages, response). Returns float32 `[len(texts), features]`; a row is NaN where the response
+        has no tokens.
+        """
+
+    def feature_maxima(self, texts: Sequence[tuple[tuple[Message, ...], str]]) -> np.ndarray:
+        """Likewise the largest activation over the response tokens."""
+
+
+@runtime_checkable
+class AutoEditing(Protocol):
+    """An endpoint behind a service that itself makes edits from words."""
+
+    def auto_edits(self, specification: str) -> tuple[FeatureEdit, ...]:
+        """The service's own edits for a specification ("be funny"), at the strength it gives them."""
 
 
 class Backend(Protocol):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
+from typing import Any, cast
 
 import numpy as np
 
-from mindgap.backends.base import SteerableEndpoint
+from mindgap.backends.base import FeatureEndpoint, SteerableEndpoint
 from mindgap.fetch import completions
 from mindgap.records import Completion, Decoding, Message, Request, content_key
 from mindgap.store import Store
@@ -32,6 +33,11 @@ class SteeringBench:
     def d_model(self) -> int:
         return self.endpoint.d_model
 
+    @property
+    def features(self) -> FeatureEndpoint:
+        """The endpoint with its SAE; for interventions that say they need `features`."""
+        return cast(FeatureEndpoint, self.endpoint)
+
     def respond(self, prompts: Sequence[tuple[Message, ...]], max_tokens: int) -> list[Completion]:
         """The unsteered model's greedy replies to `prompts`, at most `max_tokens` tokens each."""
         decoding = Decoding(max_tokens=max_tokens, temperature=0)
@@ -41,22 +47,32 @@ class SteeringBench:
 
     def residuals(self, texts: Sequence[Text], layer: int) -> np.ndarray:
         """Mean residual stream over the response tokens of each text: float32 `[texts, d_model]`."""
-        return self._kept("residuals", texts, layer, lambda: self.endpoint.residuals(texts, layer))
+        return self._kept("residuals", texts, lambda: self.endpoint.residuals(texts, layer), layer=layer)
 
     def residual_norm(self, texts: Sequence[Text], layer: int) -> float:
         """Median norm of the residual stream over all response tokens of `texts`: the denominator of relative dose."""
         norm = self._kept(
             "residual_norm",
             texts,
-            layer,
             lambda: np.median(self.endpoint.residual_norms(texts, layer), keepdims=True),
+            layer=layer,
         )
         return float(norm[0])
 
-    def _kept(self, kind: str, texts: Sequence[Text], layer: int, measure: Callable[[], np.ndarray]) -> np.ndarray:
-        """What `measure` gives, from the store where it has been measured on these texts before."""
+    def feature_means(self, texts: Sequence[Text]) -> np.ndarray:
+        """Mean activation of every SAE feature over the response tokens of each text: float32 `[texts, features]`."""
+        measure = self.features.feature_means
+        return self._kept("feature_means", texts, lambda: measure(texts), sae=self.features.sae_identity)
+
+    def likelihood_gradients(self, texts: Sequence[Text], layer: int) -> np.ndarray:
+        """Gradient of each text's log-likelihood by what is added at `layer`: float32 `[texts, d_model]`."""
+        measure = self.features.likelihood_gradients
+        return self._kept("likelihood_gradients", texts, lambda: measure(texts, layer), layer=layer)
+
+    def _kept(self, kind: str, texts: Sequence[Text], measure: Callable[[], np.ndarray], **where: Any) -> np.ndarray:
+        """What `measure` gives, from the store where it has been measured on these texts at this place before."""
         plain = [([asdict(message) for message in messages], reply) for messages, reply in texts]
-        key = content_key(kind, source=self.endpoint.identity, texts=plain, layer=layer)
+        key = content_key(kind, source=self.endpoint.identity, texts=plain, **where)
         if (known := self.store.array(key)) is None:
             known = np.asarray(measure(), dtype=np.float32)
             self.store.put_array(key, known)

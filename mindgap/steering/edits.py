@@ -1,15 +1,26 @@
-"""Edits of the residual stream: the concrete, backend-independent form of every intervention."""
+"""Edits of the residual stream: the concrete, backend-independent form of every intervention.
+
+Two kinds: `AddVector` adds a vector, `FeatureEdit` changes the activation of one SAE feature. Both take effect at the
+output of a block, both are one direction times a number, and any number of them can act on one request.
+"""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 
 Positions = Literal["all", "response"]
+"""`all` = every prompt and response token; `response` = every position that predicts a response token, that is from
+the last prompt token on."""
+
+UNKNOWN_LAYER = -1
+"""The block of an edit by a remote backend that does not tell it."""
+
+Operator = Literal["<", "<=", "==", "!=", ">=", ">"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,8 +29,6 @@ class AddVector:
 
     vector: float32, `[d_model]`, in the units of the residual stream.
     layer: block index, 0 is the first block; its output is what block `layer + 1` reads.
-    positions: `all` = every prompt and response token; `response` = every position that predicts a response
-        token, that is from the last prompt token on.
     label: for people; not part of the key.
     """
 
@@ -29,11 +38,12 @@ class AddVector:
     label: str = ""
 
     def __post_init__(self) -> None:
-        vector = np.array(self.vector, dtype=np.float32)  # a copy: nobody else can change it
-        if vector.ndim != 1 or not np.isfinite(vector).all():
-            raise ValueError(f"a steering vector is one-dimensional and finite; got shape {vector.shape}")
-        vector.setflags(write=False)
-        object.__setattr__(self, "vector", vector)
+        object.__setattr__(self, "vector", _frozen(self.vector))
+
+    @property
+    def added(self) -> np.ndarray:
+        """What is added to the residual stream: float32 `[d_model]`."""
+        return self.vector
 
     @cached_property
     def norm(self) -> float:
@@ -42,8 +52,134 @@ class AddVector:
 
     @cached_property
     def key(self) -> str:
-        digest = hashlib.sha256(self.vector.tobytes()).hexdigest()
-        return f"add:{self.layer}:{self.positions}:{digest}"
+        return f"add:{self.layer}:{self.positions}:{_digest(self.vector)}"
 
     def scaled(self, factor: float) -> AddVector:
         return replace(self, vector=self.vector * np.float32(factor))
+
+    def __str__(self) -> str:
+        return f"{self.label} @ block {self.layer}, norm {self.norm:.4g}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A feature's activation at a token against `value` times `scale`, the feature's typical maximum activation."""
+
+    feature: int
+    operator: Operator
+    value: float
+    scale: float
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.bound):
+            raise ValueError(f"feature {self.feature} is compared to what is not finite: {self.value=}, {self.scale=}")
+
+    @property
+    def bound(self) -> float:
+        """What the activation is compared to, in units of activation."""
+        return float(self.value * self.scale)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """At which tokens an edit acts: where all (`and`) or any (`or`) of the comparisons hold on the unedited stream."""
+
+    comparisons: tuple[Comparison, ...]
+    join: Literal["and", "or"] = "and"
+
+    def __post_init__(self) -> None:
+        if not self.comparisons:
+            raise ValueError("a condition compares at least one feature")
+
+    @property
+    def key(self) -> str:
+        parts = sorted(f"{one.feature}{one.operator}{one.bound!r}" for one in self.comparisons)
+        return f" {self.join} ".join(parts)
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureEdit:
+    """Change the activation of one SAE feature: with activation a, add `((gain - 1) a + offset scale) direction`.
+
+    A *nudge* has gain 1: it adds `offset` times the feature's scale, whatever a is. A *pin* has gain 0: the activation
+    becomes `offset` times the scale. An *ablation* has gain and offset 0. What the SAE does not explain of the
+    residual stream (its reconstruction error) stays in every case. Several edits all read the unedited stream. Where a
+    feature is silent, a pin adds all of its value: encoded anew, it may be less, by as much as it was below threshold.
+
+    sae: identity of the SAE; a backend refuses edits of another one.
+    feature: index in the SAE. scale: its typical maximum activation, so that an offset means the same on each feature.
+    direction: decoder direction, float32 `[d_model]`, as the SAE has it (not normalised); None where a remote backend
+        keeps it to itself.
+    when: at which tokens; None = at all of `positions`.
+    label, note: for people (what the feature is, why it was chosen); not part of the key.
+    """
+
+    sae: str
+    layer: int
+    feature: int
+    scale: float
+    direction: np.ndarray | None
+    gain: float = 1.0
+    offset: float = 0.0
+    positions: Positions = "all"
+    when: Condition | None = None
+    label: str = ""
+    note: str = ""
+
+    def __post_init__(self) -> None:
+        if not np.isfinite([self.scale, self.gain, self.offset]).all():
+            raise ValueError(f"an edit of feature {self.feature} is not finite: {self.gain=}, {self.offset=}")
+        if self.direction is not None:
+            object.__setattr__(self, "direction", _frozen(self.direction))
+
+    @property
+    def is_nudge(self) -> bool:
+        """Whether it adds the same vector wherever it acts, however active the feature is there."""
+        return self.gain == 1
+
+    @cached_property
+    def added(self) -> np.ndarray | None:
+        """What is added where the feature is silent: float32 `[d_model]`; None where the direction is unknown."""
+        return None if self.direction is None else np.float32(self.offset * self.scale) * self.direction
+
+    @cached_property
+    def norm(self) -> float | None:
+        """Euclidean norm of `added`, in the units of the residual stream."""
+        return None if self.added is None else float(np.linalg.norm(self.added))
+
+    @cached_property
+    def key(self) -> str:
+        when = self.when.key if self.when else ""
+        change = f"{float(self.gain)!r}:{float(self.offset * self.scale)!r}"
+        return f"feature:{self.sae}:{self.layer}:{self.positions}:{self.feature}:{change}:{when}"
+
+    def scaled(self, factor: float) -> FeatureEdit:
+        """The change times `factor`: 0 changes nothing, whatever the kind of edit; 1 is the edit itself."""
+        return replace(self, gain=1 + factor * (self.gain - 1), offset=factor * self.offset)
+
+    def __str__(self) -> str:
+        if self.is_nudge:
+            what = f"{self.offset:+.3g}"
+        elif self.gain == 0:
+            what = f"= {self.offset:.3g}"
+        else:
+            what = f"× {self.gain:.3g} {self.offset:+.3g}"
+        where = f" where {self.when.key}" if self.when else ""
+        said = "; ".join(part for part in (self.label, self.note) if part)
+        block = "" if self.layer == UNKNOWN_LAYER else f" @ block {self.layer}"
+        return f"feature {self.feature} {what}{where}{block} ({said})"
+
+
+Edit: TypeAlias = AddVector | FeatureEdit
+
+
+def _frozen(vector: np.ndarray) -> np.ndarray:
+    vector = np.array(vector, dtype=np.float32)  # a copy: nobody else can change it
+    if vector.ndim != 1 or not np.isfinite(vector).all():
+        raise ValueError(f"a steering vector is one-dimensional and finite; got shape {vector.shape}")
+    vector.setflags(write=False)
+    return vector
+
+
+def _digest(vector: np.ndarray) -> str:
+    return hashlib.sha256(vector.tobytes()).hexdigest()

@@ -10,9 +10,9 @@ from typing import Protocol
 import numpy as np
 
 from mindgap.errors import ConfigError
-from mindgap.steering.edits import AddVector
+from mindgap.steering.edits import Edit, FeatureEdit
 
-Edits = tuple[AddVector, ...]
+Edits = tuple[Edit, ...]
 ResidualNorm = Callable[[int], float]
 """Median norm of the residual stream at the output of a block, by block index."""
 
@@ -25,7 +25,7 @@ class Strength(Protocol):
         """For folders and tables, e.g. `dose0.3`."""
 
     def apply(self, edits: Edits, residual_norm: ResidualNorm) -> Edits:
-        """The edits at this strength. An edit of strength 0 stays, as a zero vector: it is still an edit."""
+        """The edits at this strength. An edit of strength 0 stays, as one that changes nothing."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,10 @@ class Native:
 
 @dataclass(frozen=True)
 class Scaled:
-    """Every edit times `factor`; a negative factor steers the other way."""
+    """What every edit does, times `factor`: 0 is no steering, a negative factor steers the other way.
+
+    Half an ablation leaves half the activation, half a pin goes half the way to its value.
+    """
 
     factor: float = 1.0
 
@@ -61,7 +64,8 @@ class Scaled:
 class Dose:
     """All edits by one factor, such that the relative dose at the most steered layer is `dose`.
 
-    A negative dose steers the other way.
+    A negative dose steers the other way. The dose is that of `relative_dose`; `apply` raises ConfigError where that is
+    unknown, or where no factor reaches it because all that is done is to ablate.
     """
 
     dose: float = 0.2
@@ -75,19 +79,36 @@ class Dose:
 
     def apply(self, edits: Edits, residual_norm: ResidualNorm) -> Edits:
         native = relative_dose(edits, residual_norm)
+        if self.dose == 0:
+            return tuple(edit.scaled(0) for edit in edits)
+        if native is None:
+            raise ConfigError(
+                "strength=dose: the backend does not tell the directions of the features that this method edits, so "
+                "their dose is unknown. Use strength=native or strength=scaled"
+            )
         if native == 0:
+            if any(isinstance(edit, FeatureEdit) and not edit.is_nudge for edit in edits):
+                raise ConfigError(
+                    "strength=dose: these edits only take away what features add, so no factor gives them a dose. "
+                    "Use strength=native or strength=scaled"
+                )
             return edits
         return tuple(edit.scaled(self.dose / native) for edit in edits)
 
 
-def relative_dose(edits: Sequence[AddVector], residual_norm: ResidualNorm) -> float:
+def relative_dose(edits: Sequence[Edit], residual_norm: ResidualNorm) -> float | None:
     """Norm of what is added at a layer over the median norm of its residual stream; the largest over the layers.
 
-    Dimensionless; 0 without edits.
+    What a pin or an ablation adds depends on the token; it is counted as if the feature were silent there, so an
+    ablation counts nothing and a pin its full value. A condition is counted as if it held.
+
+    Dimensionless; 0 without edits; None where the direction of an edited feature is unknown.
     """
     added: dict[int, np.ndarray] = {}
     for edit in edits:
-        added[edit.layer] = added.get(edit.layer, np.zeros_like(edit.vector)) + edit.vector
+        if edit.added is None:
+            return None
+        added[edit.layer] = added[edit.layer] + edit.added if edit.layer in added else edit.added
     return max((float(np.linalg.norm(total)) / residual_norm(layer) for layer, total in added.items()), default=0.0)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mindgap.errors import ConfigError
-from mindgap.steering.edits import AddVector
+from mindgap.steering.edits import AddVector, FeatureEdit
 from mindgap.steering.strength import Dose, Native, Scaled, relative_dose
 
 
@@ -40,6 +40,44 @@ def test_strength_zero_keeps_the_edits_as_zero_vectors() -> None:
         assert len(applied) == len(EDITS)
         assert all(not edit.vector.any() for edit in applied)
     assert Dose(0.3).apply(applied, norm_of) == applied  # nothing to scale up
+
+
+NUDGE = FeatureEdit("sae@1", 3, 7, 2.0, np.array([3.0, 4.0]), offset=0.5)
+PIN = FeatureEdit("sae@1", 3, 8, 2.0, np.array([0.0, 5.0]), gain=0, offset=1.0)
+ABLATION = FeatureEdit("sae@1", 3, 9, 2.0, np.array([5.0, 0.0]), gain=0)
+
+
+def test_the_dose_of_a_feature_edit_is_what_it_adds_where_the_feature_is_silent() -> None:
+    assert relative_dose((NUDGE,), norm_of) == pytest.approx(0.05)
+    assert relative_dose((PIN,), norm_of) == pytest.approx(0.10)
+    assert relative_dose((ABLATION,), norm_of) == 0
+    together = (*EDITS[:1], NUDGE, PIN, ABLATION)
+    assert relative_dose(together, norm_of) == pytest.approx(math.hypot(6, 18) / 100)
+
+
+@pytest.mark.parametrize("dose", [0.3, -0.5])
+def test_dose_scales_all_kinds_of_edits_by_one_factor(dose: float) -> None:
+    edits = (*EDITS[:1], NUDGE, PIN, ABLATION)
+    vector, nudge, pin, ablation = applied = Dose(dose).apply(edits, norm_of)
+    assert relative_dose(applied, norm_of) == pytest.approx(abs(dose))
+    factor = vector.vector[0] / 3.0
+    assert nudge.offset == pytest.approx(0.5 * factor) and pin.offset == pytest.approx(factor)
+    assert ablation.gain == pin.gain == pytest.approx(1 - factor)
+
+
+def test_an_unknown_dose_is_none_and_cannot_be_set() -> None:
+    hidden = (NUDGE, FeatureEdit("sae@1", 3, 7, 2.0, None, offset=0.5))
+    assert relative_dose(hidden, norm_of) is None
+    with pytest.raises(ConfigError, match="directions of the features"):
+        Dose(0.3).apply(hidden, norm_of)
+    assert [edit.offset for edit in Dose(0.0).apply(hidden, norm_of)] == [0, 0]
+
+
+def test_ablations_alone_have_no_dose_to_set() -> None:
+    with pytest.raises(ConfigError, match="only take away"):
+        Dose(0.3).apply((ABLATION,), norm_of)
+    (none,) = Dose(0.0).apply((ABLATION,), norm_of)
+    assert (none.gain, none.offset) == (1, 0)
 
 
 def test_native_and_scaled() -> None:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,7 +16,11 @@ from mindgap.errors import ConfigError, UnavailableError
 from mindgap.records import Completion, Message, OptionScores, OptionsRequest, Request
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from mindgap.backends.local.engine import Engine
+    from mindgap.sae.catalogue import Catalogue
+    from mindgap.sae.sae import SAE
 
 ENGINE_VERSION = 1
 """Part of every content key. Raise it when a change alters what the engine answers."""
@@ -55,7 +59,7 @@ class LocalBackend:
 
         missing += embedded_model_lacks() if model.embedded else _lacks_weights(model)
         if "features" in needs:
-            missing.append("steering by SAE features, which this version cannot do locally")
+            missing += _lacks_sae(model)
         return missing
 
     def open(self, model: ModelSpec) -> LocalEndpoint:
@@ -69,20 +73,31 @@ class LocalBackend:
 def _open(backend: LocalBackend, model: ModelSpec) -> LocalEndpoint:
     from mindgap.backends.local.engine import Engine
     from mindgap.backends.local.load import load
+    from mindgap.sae.releases import load_sae
 
     loaded = load(model, device=backend.device, dtype=backend.dtype)
     on_cpu = next(loaded.model.parameters()).device.type == "cpu"
-    engine = Engine(loaded.model, loaded.tokenizer, max_rows=backend.max_rows or (64 if on_cpu else 256))
-    return LocalEndpoint(engine, f"local{ENGINE_VERSION}/{loaded.identity}")
+    engine = Engine(
+        loaded.model,
+        loaded.tokenizer,
+        max_rows=backend.max_rows or (64 if on_cpu else 256),
+        open_sae=partial(load_sae, model.sae) if model.sae else None,
+    )
+    can: frozenset[Capability] = CAN | {"features"} if model.sae else CAN
+    return LocalEndpoint(engine, f"local{ENGINE_VERSION}/{loaded.identity}", can, model)
 
 
 @dataclass(frozen=True)
 class LocalEndpoint:
-    """A loaded model. One thread at a time."""
+    """A loaded model. One thread at a time.
+
+    Whether it has an SAE says `can`; the SAE is opened when something of it is asked for.
+    """
 
     engine: Engine
     identity: str
     can: frozenset[Capability] = CAN
+    model: ModelSpec | None = None
 
     @property
     def layers(self) -> int:
@@ -113,12 +128,100 @@ class LocalEndpoint:
         norms = [np.linalg.norm(residual, axis=1) for _, residual in self._response_residuals(texts, layer)]
         return np.concatenate(norms) if norms else np.empty(0, dtype=np.float32)
 
+    @property
+    def sae(self) -> SAE:
+        """The model's SAE. Raises UnavailableError where it has none."""
+        if self.engine.sae is None:
+            raise UnavailableError(f"{self.identity} has no SAE: name one in model.sae")
+        return self.engine.sae
+
+    @property
+    def sae_identity(self) -> str:
+        return self.sae.identity
+
+    @property
+    def sae_layer(self) -> int:
+        return self.sae.layer
+
+    @property
+    def features(self) -> int:
+        return self.sae.features
+
+    @property
+    def scales(self) -> np.ndarray:
+        """See `FeatureEndpoint.scales`."""
+        return self._catalogue.scale
+
+    def label(self, feature: int) -> str:
+        """See `FeatureEndpoint.label`."""
+        return self._catalogue.labels[feature]
+
+    def relevance(self, text: str) -> np.ndarray:
+        """See `FeatureEndpoint.relevance`."""
+        from mindgap.sae.search import relevance
+
+        return relevance(self._catalogue, text)
+
+    @property
+    def _catalogue(self) -> Catalogue:
+        assert self.model is not None, "an endpoint without a model's YAML has no catalogue"
+        return _catalogue_of(self.model)
+
+    def likelihood_gradients(self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int) -> np.ndarray:
+        """See `FeatureEndpoint.likelihood_gradients`."""
+        from mindgap.backends.local.attribution import likelihood_gradient
+
+        gradients = np.zeros((len(texts), self.d_model), dtype=np.float32)
+        for index, gradient in likelihood_gradient(self.engine, texts, layer):
+            gradients[index] = gradient
+        return gradients
+
+    def directions(self, features: Sequence[int]) -> np.ndarray:
+        """See `FeatureEndpoint.directions`."""
+        directions: np.ndarray = self.sae.directions(features).cpu().numpy()
+        return directions
+
+    def feature_means(self, texts: Sequence[tuple[tuple[Message, ...], str]]) -> np.ndarray:
+        """See `FeatureEndpoint.feature_means`."""
+        return self._over_tokens(texts, lambda activations: activations.mean(0))
+
+    def feature_maxima(self, texts: Sequence[tuple[tuple[Message, ...], str]]) -> np.ndarray:
+        """See `FeatureEndpoint.feature_maxima`."""
+        return self._over_tokens(texts, lambda activations: activations.amax(0))
+
+    def _over_tokens(
+        self, texts: Sequence[tuple[tuple[Message, ...], str]], reduce: Callable[[Tensor], Tensor]
+    ) -> np.ndarray:
+        from mindgap.backends.local.reading import response_features
+
+        sae = self.engine.resident_sae or self.sae
+        reduced = np.full((len(texts), self.features), np.nan, dtype=np.float32)
+        for index, activations in response_features(self.engine, sae, texts):
+            if len(activations):
+                reduced[index] = reduce(activations).cpu().numpy()
+        return reduced
+
     def _response_residuals(
         self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int
     ) -> Iterator[tuple[int, np.ndarray]]:
         from mindgap.backends.local.reading import response_residuals
 
         return response_residuals(self.engine, texts, layer)
+
+
+@cache
+def _catalogue_of(model: ModelSpec) -> Catalogue:
+    from mindgap.sae.finding import catalogue_of
+
+    return catalogue_of(model)
+
+
+def _lacks_sae(model: ModelSpec) -> list[str]:
+    if model.sae is None:
+        return [f"an SAE for model={model.name}: name one in model.sae"]
+    from mindgap.sae.releases import sae_lacks
+
+    return sae_lacks(model.sae)
 
 
 def _lacks_weights(model: ModelSpec) -> list[str]:

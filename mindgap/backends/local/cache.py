@@ -61,6 +61,13 @@ class _SlotLayer(CacheLayerMixin):
             self.keys[target, :, :length] = self.keys[source, :, :length]
             self.values[target, :, :length] = self.values[source, :, :length]
 
+    def resize(self, slots: int, capacity: int) -> None:
+        """Room for other numbers of rows and positions. What lies beyond them is lost."""
+        if self.is_initialized:
+            assert self.keys is not None and self.values is not None
+            self.keys, self.values = (_resized(old, slots, capacity) for old in (self.keys, self.values))
+        self.slots, self.capacity = slots, capacity
+
     # What transformers asks of any layer; it only sizes masks with it, and `SlotCache` brings its own.
     def get_mask_sizes(self, query_length: int) -> tuple[int, int]:
         return (query_length if self.window.positions is None else self.window.span), 0
@@ -70,6 +77,13 @@ class _SlotLayer(CacheLayerMixin):
 
     def get_max_length(self) -> int:
         return self.capacity
+
+
+def _resized(old: torch.Tensor, slots: int, capacity: int) -> torch.Tensor:
+    new = old.new_zeros(slots, old.shape[1], capacity, old.shape[3])
+    kept = old[:slots, :, :capacity]
+    new[: kept.shape[0], :, : kept.shape[2]] = kept
+    return new
 
 
 class SlotCache(Cache):
@@ -98,3 +112,9 @@ class SlotCache(Cache):
         """Copy rows `source` over rows `target` in every layer (index tensors), up to position `length`."""
         for layer in self._slot_layers:
             layer.move(source, target, length)
+
+    def resize(self, slots: int, capacity: int) -> None:
+        """Room for up to `slots` rows of up to `capacity` tokens from now on; what does not fit is lost."""
+        self.slots, self.capacity = slots, capacity
+        for layer in self._slot_layers:
+            layer.resize(slots, capacity)

@@ -1,53 +1,42 @@
 """Generation and scoring on a Hugging Face causal LM, differently steered rows sharing one batch.
 
-The decode loop is our own, on top of the model's forward pass: rows are sorted by length, a finished row leaves at
-once and a waiting one takes its slot. All randomness and all steering belong to the row, so a row's result does not
-depend on its neighbours beyond floating-point noise.
+The decode loop is our own, on top of the model's forward pass (`session.py`): rows are sorted by length, a finished
+row leaves at once and a waiting one takes its slot. All randomness and all steering belong to the row, so a row's
+result does not depend on its neighbours beyond floating-point noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 
 from mindgap.backends.local import chat, sampling
 from mindgap.backends.local.architecture import find_blocks, stop_tokens
 from mindgap.backends.local.cache import SlotCache
-from mindgap.backends.local.steering import Steering, build_tables
+from mindgap.backends.local.feature_edits import FeatureTable
+from mindgap.backends.local.session import PROMPT_TOKENS_PER_PASS as PROMPT_TOKENS_PER_PASS
+from mindgap.backends.local.session import Batch, Row, Session
+from mindgap.backends.local.steering import Steering, build_tables, check_edits, is_constant
+from mindgap.errors import UnavailableError
 from mindgap.records import Completion, Request
-
-PROMPT_TOKENS_PER_PASS = 4096
-"""Most tokens, padding included, that one pass over prompts or scored texts carries."""
-
-
-@dataclass
-class _Row:
-    """One request on its way through the batch."""
-
-    index: int
-    prompt: list[int]
-    uniform: np.ndarray
-    reply: list[int] = field(default_factory=list)
-
-    @property
-    def next_token(self) -> int:
-        return self.reply[-1] if self.reply else self.prompt[-1]
-
-    @property
-    def position(self) -> int:
-        """Where `next_token` goes in the row's slot."""
-        return len(self.prompt) - 1 + len(self.reply)
+from mindgap.sae.sae import SAE
+from mindgap.steering.edits import Edit, FeatureEdit
 
 
 class Engine:
-    """A loaded model. `max_rows` bounds the batch; the memory at hand may bound it further."""
+    """A loaded model. `max_rows` bounds the batch; the memory at hand may bound it further.
 
-    def __init__(self, model: nn.Module, tokenizer: Any, *, max_rows: int) -> None:
+    open_sae: opens the model's SAE, when it is first needed; None = it has none.
+    """
+
+    def __init__(
+        self, model: nn.Module, tokenizer: Any, *, max_rows: int, open_sae: Callable[[], SAE] | None = None
+    ) -> None:
+        self._open_sae = open_sae
         self.model, self.tokenizer, self.max_rows = model.eval(), tokenizer, max_rows
         config: Any = model.config
         self.config = config.get_text_config() if hasattr(config, "get_text_config") else config
@@ -70,10 +59,47 @@ class Engine:
         limits = [getattr(self.config, name, None) for name in ("max_position_embeddings", "sliding_window")]
         return min((limit for limit in limits if limit), default=2**31)
 
+    @cached_property
+    def sae(self) -> SAE | None:
+        """The model's SAE, its tensors where its file is. Raises UnavailableError for one of another model."""
+        if self._open_sae is None:
+            return None
+        sae = self._open_sae()
+        if sae.d_model != self.d_model or sae.layer >= self.layers:
+            raise UnavailableError(
+                f"model.sae: {sae.identity} reads {sae.d_model} numbers at block {sae.layer}; the model has width "
+                f"{self.d_model} and blocks 0 to {self.layers - 1}. Name an SAE that was trained on this model"
+            )
+        return sae
+
+    @cached_property
+    def resident_sae(self) -> SAE | None:
+        """`sae` on the device in float32, to encode whole activations. Takes the memory that this needs."""
+        return self.sae.to(self.device, torch.float32) if self.sae else None
+
+    def steering(self, edits: Sequence[Sequence[Edit]]) -> Steering:
+        """The steering of a run whose requests have these edits. Raises ValueError for one the model cannot take."""
+        uses_features = any(isinstance(edit, FeatureEdit) for request in edits for edit in request)
+        sae = self.sae if uses_features else None
+        check_edits(edits, self.layers, self.d_model, sae)
+        constant = [[edit for edit in request if is_constant(edit)] for request in edits]
+        tables = build_tables(constant, sae, self.d_model, self.device, self.dtype)
+        varying = [[e for e in request if isinstance(e, FeatureEdit) and not is_constant(e)] for request in edits]
+        if sae is None or not any(varying):
+            return Steering(self.blocks, tables)
+        whole = self.resident_sae if sae.k is not None else None
+        return Steering(self.blocks, tables, FeatureTable(varying, whole or sae, self.device))
+
     @torch.inference_mode()
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
         """Yield `(index, completion)` as rows finish. A request that does not fit is an error completion."""
-        waiting: list[_Row] = []
+        for finished in self.run(requests):
+            yield from finished
+
+    @torch.inference_mode()
+    def run(self, requests: Sequence[Request]) -> Iterator[list[tuple[int, Completion]]]:
+        """Likewise, with one list for every decode step, of what it finished; often empty."""
+        waiting: list[Row] = []
         for index, request in enumerate(requests):
             prompt = chat.encode_prompt(self.tokenizer, request.messages)
             if len(prompt) + request.decoding.max_tokens > self.context:
@@ -81,48 +107,25 @@ class Engine:
                     f"prompt of {len(prompt)} tokens plus max_tokens {request.decoding.max_tokens} exceeds "
                     f"the model's context of {self.context}"
                 )
-                yield index, Completion("", "error", prompt_tokens=len(prompt), error=reason)
+                yield [(index, Completion("", "error", prompt_tokens=len(prompt), error=reason))]
             else:
-                waiting.append(_Row(index, prompt, sampling.draws(request.seed, request.decoding)))
+                uniform = sampling.draws(request.seed, request.decoding)
+                waiting.append(Row(index, prompt, request.decoding, uniform, request.edits))
         if not waiting:
             return
         waiting.sort(key=lambda row: len(row.prompt))  # taken from the end: longest first, groups alike in length
-        longest = max(len(row.prompt) + requests[row.index].decoding.max_tokens for row in waiting)
+        longest = max(len(row.prompt) + row.decoding.max_tokens for row in waiting)
         slots = min(self.rows_in_memory(longest), len(waiting))
-        cache = SlotCache(self.layers, slots, longest)
-        tables = build_tables([r.edits for r in requests], self.layers, self.d_model, self.device, self.dtype)
-        steering = Steering(self.blocks, tables)
-        active: list[_Row] = []
-        batch = _Batch(active, requests, self.device)
-        while waiting or active:
+        session = Session(self, slots=slots, capacity=longest, edits=[request.edits for request in requests])
+        while waiting or session.rows:
+            free = slots - len(session.rows)
             # Waiting for a few free slots keeps the passes over prompts large enough to be efficient.
-            if waiting and len(active) <= slots - max(1, slots // 8):
-                while waiting and len(active) < slots:
-                    active += self._read_prompts(waiting, slots - len(active), len(active), cache, steering)
-                batch = _Batch(active, requests, self.device)
-                steering.rows_are(batch.index, response=True)
-            for row, token in zip(active, self._step(active, batch, cache, steering), strict=True):
-                row.reply.append(token)
-            finished = [slot for slot, row in enumerate(active) if self._is_done(row, requests[row.index])]
-            for slot in finished:
-                yield active[slot].index, self._completion(active[slot])
-            if finished:
-                active = _close_ranks(active, finished, cache, self.device)
-                batch = _Batch(active, requests, self.device)
-                steering.rows_are(batch.index, response=True)
-
-    def _read_prompts(
-        self, waiting: list[_Row], free: int, first: int, cache: SlotCache, steering: Steering
-    ) -> list[_Row]:
-        """Read the next few prompts, all but their last token, into the slots from `first` on."""
-        rows = [waiting.pop()]
-        width = len(rows[0].prompt) - 1
-        while waiting and len(rows) < free and width * (len(rows) + 1) <= PROMPT_TOKENS_PER_PASS:
-            rows.append(waiting.pop())
-        if width > 0:
-            cache.begin_prompts(first)
-            self.pass_over_prompts([row.prompt[:-1] for row in rows], [row.index for row in rows], cache, steering)
-        return rows
+            if waiting and free >= max(1, slots // 8):
+                session.admit([waiting.pop() for _ in range(min(free, len(waiting)))])
+            session.step()
+            finished = [slot for slot, row in enumerate(session.rows) if self._is_done(row)]
+            yield [(session.rows[slot].index, self._completion(session.rows[slot])) for slot in finished]
+            session.remove(finished)
 
     def pass_over_prompts(
         self, prompts: list[list[int]], requests: list[int], cache: SlotCache, steering: Steering
@@ -132,7 +135,7 @@ class Engine:
         positions = torch.arange(tokens.shape[1], device=self.device)[None].expand_as(tokens)
         self.forward(tokens, positions, None, cache, steering, logits_to_keep=1)
 
-    def _step(self, active: list[_Row], batch: _Batch, cache: SlotCache, steering: Steering) -> list[int]:
+    def _step(self, active: Sequence[Row], batch: Batch, cache: SlotCache, steering: Steering) -> list[int]:
         """One token for every active row."""
         tokens = torch.tensor([[row.next_token] for row in active], device=self.device)
         positions = torch.tensor([[row.position] for row in active], device=self.device)
@@ -142,10 +145,10 @@ class Engine:
         chosen: list[int] = sampling.choose(logits, batch.temperature, batch.top_p, uniform).tolist()
         return chosen
 
-    def _is_done(self, row: _Row, request: Request) -> bool:
-        return row.reply[-1] in self.stops or len(row.reply) == request.decoding.max_tokens
+    def _is_done(self, row: Row) -> bool:
+        return row.reply[-1] in self.stops or len(row.reply) == row.decoding.max_tokens
 
-    def _completion(self, row: _Row) -> Completion:
+    def _completion(self, row: Row) -> Completion:
         stopped = row.reply[-1] in self.stops
         text = self.tokenizer.decode(row.reply[:-1] if stopped else row.reply, skip_special_tokens=True)
         return Completion(text, "stop" if stopped else "length", len(row.prompt), len(row.reply))
@@ -182,40 +185,21 @@ class Engine:
 
     def rows_in_memory(self, length: int) -> int:
         """How many rows of `length` tokens fit half the free memory, at least 1 and at most `max_rows`."""
+        return max(1, min(self.max_rows, int(self.free_memory() / 2 / self.row_memory(length))))
+
+    def row_memory(self, length: int) -> int:
+        """Bytes that a row of `length` tokens takes: keys, values and logits."""
         config = self.config
         heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
         width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
         cache = 2 * self.layers * heads * width * length * self.dtype.itemsize
         logits = 4 * 4 * int(config.vocab_size)
+        return int(cache + logits)
+
+    def free_memory(self) -> int:
+        """Bytes that are free where the model is."""
         if self.device.type == "cuda":
-            free, _ = torch.cuda.mem_get_info(self.device)
-        else:
-            import psutil
+            return int(torch.cuda.mem_get_info(self.device)[0])
+        import psutil
 
-            free = psutil.virtual_memory().available
-        return max(1, min(self.max_rows, int(free / 2 / (cache + logits))))
-
-
-class _Batch:
-    """What stays the same from step to step while the same rows are active: tensors `[rows]` on the device."""
-
-    def __init__(self, active: list[_Row], requests: Sequence[Request], device: torch.device) -> None:
-        decoding = [requests[row.index].decoding for row in active]
-        self.index = torch.tensor([row.index for row in active], dtype=torch.long, device=device)
-        self.temperature = torch.tensor([d.temperature for d in decoding], device=device)
-        self.top_p = torch.tensor([d.top_p for d in decoding], device=device)
-
-
-def _close_ranks(active: list[_Row], finished: list[int], cache: SlotCache, device: torch.device) -> list[_Row]:
-    """Move the last rows into the slots of finished ones, so that slots `0 … rows - 1` stay in use."""
-    keep = len(active) - len(finished)
-    gone = set(finished)
-    holes = [slot for slot in finished if slot < keep]
-    movers = [slot for slot in range(keep, len(active)) if slot not in gone]
-    if holes:
-        length = max(active[slot].position for slot in movers)
-        cache.move(torch.tensor(movers, device=device), torch.tensor(holes, device=device), length)
-    kept = active[:keep]
-    for hole, mover in zip(holes, movers, strict=True):
-        kept[hole] = active[mover]
-    return kept
+        return int(psutil.virtual_memory().available)

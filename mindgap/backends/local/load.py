@@ -86,15 +86,16 @@ def folder_hash(folder: Path) -> str:
         raise UnavailableError(
             f"model.hf_id={folder}: the folder holds no .safetensors file; other formats are not loaded"
         )
-    return hashlib.sha256(json.dumps([(path.name, _file_hash(path)) for path in files]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([(path.name, file_hash(path)) for path in files]).encode()).hexdigest()
 
 
-def _file_hash(path: Path) -> str:
+def file_hash(path: Path, cache: Path | None = None) -> str:
+    """Hex SHA-256 of a large file, remembered in `cache` (None = `cache_folder()`)."""
     from mindgap.backends.local.embedded import cache_folder
 
     stat = path.stat()
     stamp = hashlib.sha256(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()
-    kept = cache_folder() / "hashes" / stamp
+    kept = (cache or cache_folder()) / "hashes" / stamp
     if kept.is_file() and len(known := kept.read_text()) == 64:
         return known
     with path.open("rb") as file:

@@ -10,7 +10,7 @@ import torch
 from mindgap.backends.local import chat
 from mindgap.backends.local.cache import SlotCache
 from mindgap.backends.local.engine import PROMPT_TOKENS_PER_PASS, Engine
-from mindgap.backends.local.steering import Steering, build_tables
+from mindgap.backends.local.steering import Steering
 from mindgap.records import OptionScores, OptionsRequest
 
 LOGITS_PER_PASS = 64 * 2**20
@@ -49,10 +49,7 @@ def loglikelihood(engine: Engine, requests: Sequence[OptionsRequest]) -> Iterato
     sums = [[0.0] * len(request.options) for request in requests]
     encoded = [[chat.encode(engine.tokenizer, option) for option in request.options] for request in requests]
     left = [sum(map(bool, options)) for options in encoded]
-    steering = Steering(
-        engine.blocks,
-        build_tables([r.edits for r in requests], engine.layers, engine.d_model, engine.device, engine.dtype),
-    )
+    steering = engine.steering([request.edits for request in requests])
     for index in range(len(requests)):
         if not left[index]:
             yield index, OptionScores(tuple(sums[index]), tuple(map(len, encoded[index])))

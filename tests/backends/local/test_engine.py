@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import itertools
+import operator
 
 import numpy as np
 import pytest
 
 from mindgap.records import Decoding, Message, OptionsRequest, Request
-from mindgap.steering.edits import AddVector
+from mindgap.steering.edits import AddVector, Comparison, Condition, Edit, FeatureEdit
+from mindgap.steering.strength import Scaled
 
 torch = pytest.importorskip("torch")
+
+from random_sae import random_sae  # noqa: E402
 
 from mindgap.backends.local import chat  # noqa: E402
 from mindgap.backends.local.engine import Engine  # noqa: E402
@@ -22,10 +26,10 @@ TOLERANCE = 1e-4
 
 @pytest.fixture(params=["small", "tiny"])
 def engine(request: pytest.FixtureRequest) -> Engine:
-    if request.param == "small":
-        small = request.getfixturevalue("small_model")
-        return Engine(small.model, small.tokenizer, max_rows=8)
-    return request.getfixturevalue("tiny").engine
+    small = request.param == "small"
+    loaded = request.getfixturevalue("small_model") if small else request.getfixturevalue("tiny").engine
+    width = loaded.model.config.hidden_size
+    return Engine(loaded.model, loaded.tokenizer, max_rows=8 if small else 16, open_sae=lambda: random_sae(width))
 
 
 def vector(engine: Engine, seed: int, norm: float, layer: int = 1, positions: str = "all") -> AddVector:
@@ -39,15 +43,32 @@ def residual_scale(engine: Engine) -> float:
     return float(np.median(np.linalg.norm(residual, axis=1)))
 
 
-def steerings(engine: Engine) -> list[tuple[AddVector, ...]]:
-    """None, weak, strong, only where the response is predicted, and two layers at once."""
+def feature(engine: Engine, number: int, **change: object) -> FeatureEdit:
+    """An edit of a feature of the engine's SAE, whose scale is what the whole residual stream could make of it."""
+    return FeatureEdit(engine.sae.identity, 1, number, residual_scale(engine), None, **change)  # type: ignore[union-attr, arg-type]
+
+
+def steerings(engine: Engine) -> list[tuple[Edit, ...]]:
+    """None, weak, strong, only where the response is predicted, two layers at once, and every kind of feature edit."""
     unit = residual_scale(engine)
+    some = Condition((Comparison(6, ">", 0.02, unit),))
+    either = Condition((Comparison(8, ">=", 0.1, unit), Comparison(9, "==", 0, unit)), join="or")
     return [
         (),
         (vector(engine, 1, 0.1 * unit),),
         (vector(engine, 2, 1.0 * unit),),
         (vector(engine, 3, 0.5 * unit, positions="response"),),
         (vector(engine, 4, 0.3 * unit), vector(engine, 5, 0.3 * unit, layer=2), vector(engine, 6, 0.2 * unit)),
+        (feature(engine, 0, offset=0.3), feature(engine, 1, offset=-0.4)),
+        (feature(engine, 2, gain=0, offset=0.5),),
+        tuple(feature(engine, number, gain=0) for number in range(12)),
+        (feature(engine, 4, gain=3, positions="response"), feature(engine, 5, offset=0.4, when=some)),
+        (
+            feature(engine, 7, gain=0, offset=0.6, when=either, positions="response"),
+            feature(engine, 3, gain=0, offset=0.4),
+            vector(engine, 7, 0.3 * unit),
+            vector(engine, 8, 0.3 * unit, layer=2),
+        ),
     ]
 
 
@@ -55,7 +76,7 @@ QUESTIONS = ["Why?", "What is the meaning of a very long word, and who needs it?
 REPLIES = ("Because it is so.", "no", "Rain falls, then it stops, and then it falls.")
 
 
-def mixed(engine: Engine) -> list[tuple[str, tuple[AddVector, ...]]]:
+def mixed(engine: Engine) -> list[tuple[str, tuple[Edit, ...]]]:
     """Questions of all lengths under all steerings; every steering once where the model is not tiny enough for more."""
     if engine.layers < 10:
         return list(itertools.product(QUESTIONS, steerings(engine)))
@@ -68,21 +89,41 @@ def scoring(engine: Engine) -> list[OptionsRequest]:
 
 def reference_logprobs(engine: Engine, request: OptionsRequest) -> list[float]:
     """The same numbers from one plain forward pass per option: no cache, no batch, no table."""
+    operators = {">": operator.gt, ">=": operator.ge, "==": operator.eq}
+
+    def added(edit: Edit, stream: torch.Tensor) -> torch.Tensor:
+        """What an edit adds to `stream` `[1, tokens, d_model]`, as its definition has it."""
+        if isinstance(edit, AddVector):
+            return torch.tensor(edit.vector)
+        sae = engine.sae
+        assert sae is not None
+        active = sae.encode(stream)
+        change = (edit.gain - 1) * active[..., edit.feature] + edit.offset * edit.scale
+        if edit.when:
+            compared = [
+                (active[..., c.feature], operators[c.operator], c.value * c.scale) for c in edit.when.comparisons
+            ]
+            holds = torch.stack([compare(values, bound) for values, compare, bound in compared])
+            change = change * (holds.all(0) if edit.when.join == "and" else holds.any(0))
+        return change[..., None] * sae.decoder[edit.feature] / sae.input_scale
+
     prompt = chat.encode_prompt(engine.tokenizer, request.messages)
     sums = []
     for option in request.options:
         reply = chat.encode(engine.tokenizer, option)
         handles = []
-        for edit in request.edits:
-            first = 0 if edit.positions == "all" else len(prompt) - 1
+        for layer in {edit.layer for edit in request.edits}:
 
-            def steer(module, args, output, edit=edit, first=first):  # type: ignore[no-untyped-def]
+            def steer(module, args, output, layer=layer):  # type: ignore[no-untyped-def]
                 hidden = output[0] if isinstance(output, tuple) else output
-                hidden = hidden.clone()
-                hidden[:, first:] += torch.tensor(edit.vector)
-                return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+                steered = hidden.clone()
+                for edit in request.edits:
+                    if edit.layer == layer:
+                        first = 0 if edit.positions == "all" else len(prompt) - 1
+                        steered[:, first:] += added(edit, hidden[:, first:])
+                return (steered, *output[1:]) if isinstance(output, tuple) else steered
 
-            handles.append(engine.blocks[edit.layer].register_forward_hook(steer))
+            handles.append(engine.blocks[layer].register_forward_hook(steer))
         with torch.inference_mode():
             logprobs = engine.model(torch.tensor([prompt + reply])).logits[0].log_softmax(-1)
         for handle in handles:
@@ -178,14 +219,17 @@ def test_greedy_text_is_that_of_transformers(engine: Engine) -> None:
 
 
 def test_zero_strength_is_no_steering_to_the_logit(engine: Engine) -> None:
-    zero = (vector(engine, 1, 1.0).scaled(0.0), vector(engine, 2, 1.0, layer=2).scaled(0.0))
-    plain = [Request("x", (Message("user", q),), Decoding(6, 0), 0) for q in QUESTIONS]
-    steered = [Request("x", r.messages, r.decoding, r.seed, zero) for r in plain]
-    without = list(step_logits(engine, plain).values())
-    with_zero = list(step_logits(engine, steered).values())
-    assert len(without) == len(with_zero)
-    for a, b in zip(without, with_zero, strict=True):
-        np.testing.assert_array_equal(a, b)
+    kinds = steerings(engine)[1:]
+    plain = [Request("x", (Message("user", f"{n} is it?"),), Decoding(6, 0), 0) for n in range(len(kinds))]
+    steered = [
+        Request("x", r.messages, r.decoding, r.seed, Scaled(0.0).apply(edits, lambda layer: 1.0))
+        for r, edits in zip(plain, kinds, strict=True)
+    ]
+    without, with_zero = step_logits(engine, plain), step_logits(engine, steered)
+    assert len(with_zero) > len(plain)
+    twins = {after.key: before.key for before, after in zip(plain, steered, strict=True)}
+    for (key, step), logits in with_zero.items():
+        np.testing.assert_array_equal(logits, without[twins[key], step])
 
 
 def test_steering_reaches_exactly_the_positions_it_names(engine: Engine) -> None:
@@ -229,14 +273,15 @@ def test_steering_reaches_exactly_the_positions_it_names(engine: Engine) -> None
         assert float(step[2]) == 0.0
 
 
-def test_padding_is_never_steered(engine: Engine) -> None:
-    from mindgap.backends.local.steering import Steering, build_tables
-
-    edits = [(vector(engine, 1, 1.0),)]
-    steering = Steering(engine.blocks, build_tables(edits, engine.layers, engine.d_model, engine.device, engine.dtype))
-    real = torch.tensor([[True, True, False]])
-    steering.rows_are(torch.tensor([0]), response=False, real=real)
-    assert steering._added[1].norm(dim=-1)[0].tolist() == pytest.approx([1.0, 1.0, 0.0], abs=1e-5)
+@pytest.mark.parametrize("real", [[True, True, False], [False, True, True]])
+def test_padding_is_never_steered(engine: Engine, real: list[bool]) -> None:
+    """Behind the text, where the engine puts it, or before it."""
+    edits = [(vector(engine, 1, 1.0),), (feature(engine, 2, gain=0, offset=0.5),), ()]
+    steering = engine.steering(edits)
+    steering.rows_are(torch.tensor([0, 1, 2]), response=False, real=torch.tensor([real] * 3))
+    stream = torch.randn(3, 3, engine.d_model, generator=torch.Generator().manual_seed(0))
+    changed = (steering._hook(1)(None, None, stream) != stream).any(-1)
+    assert changed.tolist() == [real, real, [False] * 3]
 
 
 def test_the_caller_may_use_the_model_between_completions(engine: Engine) -> None:

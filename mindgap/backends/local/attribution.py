@@ -1,0 +1,67 @@
+"""What would adding a vector do to the likelihood of a text? The answer to first order, for all vectors at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from mindgap.backends.local import chat
+from mindgap.backends.local.engine import Engine
+from mindgap.records import Message
+
+TOKENS_PER_PASS = 1024
+"""Padding included. A pass keeps every activation after the block for the way back."""
+
+
+def likelihood_gradient(
+    engine: Engine, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield `(index, gradient)`: float32 `[d_model]`, of a response's mean log-likelihood per token (nats).
+
+    The gradient is taken with respect to a vector added to the residual stream at the output of block `layer`, at
+    every token of prompt and response, at the unsteered model. Its inner product with a small steering vector is the
+    change of log-likelihood that steering causes (attribution patching: Syed et al. 2023, arXiv 2310.10348). A text
+    without response tokens yields zeros.
+    """
+    prompts = [chat.encode_prompt(engine.tokenizer, messages) for messages, _ in texts]
+    replies = [chat.encode(engine.tokenizer, reply) for _, reply in texts]
+    order = sorted(range(len(texts)), key=lambda index: len(prompts[index]) + len(replies[index]), reverse=True)
+    while order:
+        rows = max(1, TOKENS_PER_PASS // (len(prompts[order[0]]) + len(replies[order[0]])))
+        group = order[:rows]
+        del order[:rows]
+        gradients = _gradients(engine, [prompts[i] for i in group], [replies[i] for i in group], layer)
+        yield from zip(group, gradients.float().cpu().numpy(), strict=True)
+
+
+def _gradients(engine: Engine, prompts: list[list[int]], replies: list[list[int]], layer: int) -> torch.Tensor:
+    """`[rows, d_model]`; rows do not mix, so one backward pass serves all."""
+    tokens, _ = engine.padded([prompt + reply for prompt, reply in zip(prompts, replies, strict=True)])
+    starts = torch.tensor([[len(prompt)] for prompt in prompts], device=engine.device)
+    ends = starts + torch.tensor([[len(reply)] for reply in replies], device=engine.device)
+    places = torch.arange(tokens.shape[1], device=engine.device)[None]
+    scored = ((places >= starts) & (places < ends))[:, 1:]  # position t is predicted at t - 1
+    added = torch.zeros(len(prompts), 1, engine.d_model, device=engine.device, dtype=engine.dtype, requires_grad=True)
+
+    def add(module: nn.Module, args: object, output: object) -> object:
+        if isinstance(output, tuple):
+            return (output[0] + added, *output[1:])
+        return output + added  # type: ignore[operator]
+
+    handle = engine.blocks[layer].register_forward_hook(add)
+    try:
+        with torch.enable_grad():
+            first = int(starts.min()) - 1
+            logits = engine.model(input_ids=tokens, use_cache=False, logits_to_keep=tokens.shape[1] - first).logits
+            logprobs = -nn.functional.cross_entropy(
+                logits[:, :-1].float().transpose(1, 2), tokens[:, first + 1 :], reduction="none"
+            )
+            mine = scored[:, first:]
+            total = ((logprobs * mine).sum(1) / mine.sum(1).clamp(min=1)).sum()
+            (gradient,) = torch.autograd.grad(total, added)
+    finally:
+        handle.remove()
+    return gradient[:, 0]

@@ -1,0 +1,131 @@
+"""Agentic steering: features are looked up by meaning, and a model is asked which of them to use, and how strongly."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import numpy as np
+
+from mindgap.backends.base import Capability, ModelSpec
+from mindgap.errors import ConfigError, UnavailableError
+from mindgap.fetch import completions
+from mindgap.records import Decoding, Message, Query, Request
+from mindgap.steering.autosteer import AutoSteer, evidence
+from mindgap.steering.bench import SteeringBench
+from mindgap.steering.edits import FeatureEdit
+from mindgap.steering.features import feature_edit
+from mindgap.steering.specification import parse
+from mindgap.steering.stimulus import stimulus
+
+log = logging.getLogger(__name__)
+
+QUESTION = """\
+A language model can be steered by adding to the activation of interpretable features. It is to {behaviour}.
+These features were found by searching for that. Each line: number, what the feature is.
+
+{features}
+
+Pick at most {most} features and a strength for each, between -{strength} and {strength}: positive adds the feature,
+negative suppresses it. Answer with JSON only, for example [{{"feature": 12, "strength": 0.4}}]."""
+
+
+@dataclass(frozen=True)
+class Agentic:
+    """`_target_: mindgap.steering.agentic.Agentic`, after the method of that name in the paper's earlier version.
+
+    search: features looked up by meaning. most: how many of them are used at most. strength: largest strength, in
+    units of a feature's scale. picker: a litellm model that picks; where its key is missing, or where it is None, the
+    features with the largest causal effect (see `mindgap.steering.autosteer`) are taken at full strength, or the
+    first found where the backend cannot measure that. stimulus: how the effect is measured.
+    """
+
+    search: int = 10
+    most: int = 3
+    strength: float = 0.6
+    picker: str | None = "gpt-4o-mini"
+    stimulus: AutoSteer = field(default_factory=AutoSteer)
+    needs: ClassVar[frozenset[Capability]] = AutoSteer.needs
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.most <= self.search:
+            raise ConfigError(f"method.interventions: most={self.most}, must be between 1 and search={self.search}")
+        if not self.strength > 0:
+            raise ConfigError(f"method.interventions: strength={self.strength}, must be above 0")
+
+    def edits(self, queries: Sequence[Query], bench: SteeringBench) -> list[tuple[FeatureEdit, ...]]:
+        """Edits for each query. Raises ConfigError where the picker answers with something else than asked for."""
+        asked = self._asks()
+        return [self._for(query, bench, asked=asked) for query in queries]
+
+    def _asks(self) -> bool:
+        """Whether the picker can be asked here; says so in the log where it cannot."""
+        if self.picker is None:
+            return False
+        from mindgap.backends.litellm import LiteLLMBackend
+
+        if missing := LiteLLMBackend().lacks(ModelSpec(self.picker, litellm_id=self.picker), frozenset({"generate"})):
+            log.warning("agentic steering picks without an LLM: %s lacks %s", self.picker, "; ".join(missing))
+            return False
+        return True
+
+    def _for(self, query: Query, bench: SteeringBench, *, asked: bool) -> tuple[FeatureEdit, ...]:
+        wanted = parse(query.text)
+        relevance = bench.features.relevance(wanted.behaviour)
+        live = np.where(bench.features.scales > 0, relevance, -np.inf)
+        found = [int(feature) for feature in np.argsort(-live, kind="stable")[: self.search]]
+        sign = 1 if wanted.towards else -1
+        if asked:
+            picked = self._ask(query, found, bench)
+        elif "residual" in bench.endpoint.can:
+            picked = self._by_effect(wanted.behaviour, sign, found, bench)
+        else:  # a remote endpoint: nothing to measure an effect with
+            picked = [(feature, sign * self.strength, ", by order of search") for feature in found[: self.most]]
+        edits = [
+            feature_edit(bench.features, feature, strength, note=f"meaning {relevance[feature]:+.2f}{why}")
+            for feature, strength, why in picked
+        ]
+        log.info("agentic, %s: %s", query.text, "; ".join(map(str, edits)))
+        return tuple(edits)
+
+    def _by_effect(
+        self, behaviour: str, sign: int, found: Sequence[int], bench: SteeringBench
+    ) -> list[tuple[int, float, str]]:
+        how = self.stimulus
+        shown = stimulus(bench, behaviour, prompts=how.prompts, instruction=how.instruction, writer=how.writer)
+        causal = evidence(shown, bench, behaviour, sign).causal
+        best = sorted(found, key=lambda feature: -abs(causal[feature]))[: self.most]
+        return [(f, math.copysign(self.strength, causal[f]), f", causal {causal[f]:+.3f}") for f in best]
+
+    def _ask(self, query: Query, found: Sequence[int], bench: SteeringBench) -> list[tuple[int, float, str]]:
+        from mindgap.backends.litellm import LiteLLMBackend
+
+        assert self.picker is not None
+        endpoint = LiteLLMBackend().open(ModelSpec(self.picker, litellm_id=self.picker))
+        listed = "\n".join(f"{feature}: {bench.features.label(feature)}" for feature in found)
+        question = QUESTION.format(behaviour=query.text, features=listed, most=self.most, strength=self.strength)
+        decoding = Decoding(max_tokens=400, temperature=0)
+        request = Request(endpoint.identity, (Message("user", question),), decoding, bench.seed)
+        reply = completions([request], endpoint, bench.store)[request.key]
+        if reply.error is not None:
+            raise UnavailableError(f"agentic steering: {self.picker} did not answer ({reply.error})")
+        return [(*one, f", picked by {self.picker}") for one in self._read(reply.text, found)]
+
+    def _read(self, text: str, found: Sequence[int]) -> list[tuple[int, float]]:
+        """What the picker picked, from the first JSON list in its answer."""
+        try:
+            listed = json.loads(text[text.index("[") : text.rindex("]") + 1])
+            picked = {int(one["feature"]): float(one["strength"]) for one in listed}
+        except (ValueError, KeyError, TypeError) as error:
+            raise ConfigError(f"agentic steering: {self.picker} answered with no list of features: {text!r}") from error
+        if not picked or len(picked) > self.most or not set(picked) <= set(found):
+            raise ConfigError(
+                f"agentic steering: {self.picker} was to pick up to {self.most} of {list(found)}: {text!r}"
+            )
+        if any(not abs(strength) <= self.strength for strength in picked.values()):
+            raise ConfigError(f"agentic steering: {self.picker} chose a strength beyond ±{self.strength}: {text!r}")
+        return list(picked.items())

@@ -1,0 +1,36 @@
+"""What is measured on the bench is measured once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from mindgap.records import Message
+from mindgap.steering.bench import SteeringBench
+from mindgap.store import Store
+
+
+@dataclass
+class Counted:
+    """The part of an endpoint that the bench measures features with; notes what was measured."""
+
+    sae_identity: str
+    identity: str = "model"
+    measured: list[object] = field(default_factory=list)
+
+    def feature_means(self, texts: object) -> np.ndarray:
+        self.measured.append(texts)
+        return np.full((1, 3), len(self.sae_identity), dtype=np.float32)
+
+
+def test_feature_means_are_kept_for_each_sae_and_texts(tmp_path: Path) -> None:
+    texts, others = ([((Message("user", "Why?"),), reply)] for reply in ("So.", "Not so."))
+    store = Store(tmp_path / "store.sqlite")
+    one, two = (SteeringBench(Counted(name), store, 0) for name in ("a@1", "another@2"))  # type: ignore[arg-type]
+    assert one.feature_means(texts).tolist() == one.feature_means(texts).tolist() == [[3, 3, 3]]
+    assert two.feature_means(texts).tolist() == [[9, 9, 9]]
+    one.feature_means(others)
+    assert one.endpoint.measured == [texts, others]  # type: ignore[attr-defined]
+    assert two.endpoint.measured == [texts]  # type: ignore[attr-defined]

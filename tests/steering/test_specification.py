@@ -1,0 +1,40 @@
+"""What a specification asks for."""
+
+from __future__ import annotations
+
+import pytest
+
+from mindgap.errors import ConfigError
+from mindgap.steering.specification import Specification, parse
+
+
+@pytest.mark.parametrize(
+    ("text", "behaviour", "towards"),
+    [
+        ("be funny", "be funny", True),
+        ("be professional, not funny", "be professional, not funny", True),
+        ("don't be funny", "be funny", False),
+        ("Don’t be funny!", "be funny", False),
+        ("please do not be funny.", "be funny", False),
+        ("be less funny", "be funny", False),
+        ("be anything but funny", "be funny", False),
+        ("stop being rude", "be rude", False),
+        ("avoid jokes", "go in for jokes", False),
+        ("don't not be funny", "be funny", True),
+        ("be notable", "be notable", True),
+    ],
+)
+def test_a_negation_steers_away_from_what_it_negates(text: str, behaviour: str, towards: bool) -> None:
+    assert parse(text) == Specification(behaviour, towards)
+
+
+@pytest.mark.parametrize("text", ["", "  ", "."])
+def test_an_empty_one_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="say which behaviour"):
+        parse(text)
+
+
+@pytest.mark.parametrize("text", ["be funny and not funny", "be funny but don't be funny", "don't be rude, be rude"])
+def test_one_that_contradicts_itself_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="and against it"):
+        parse(text)
