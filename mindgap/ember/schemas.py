@@ -1,0 +1,188 @@
+"""What clients may send, as pydantic models: anything else is answered with 422 and the reasons."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
+
+MOST_FEATURES = 1000
+"""Features in one group or one request."""
+MOST_MESSAGES = 512
+"""Messages in one conversation; a server may be set to take fewer."""
+SEEDS = (-(2**63), 2**64 - 1)
+
+Index = Annotated[int, Field(ge=0)]
+Words = Annotated[str, Field(min_length=1, max_length=4000)]
+TopK = Annotated[int, Field(ge=1, le=MOST_FEATURES)]
+
+
+class Strict(BaseModel):
+    """Unknown fields are refused: a misspelt one must not be taken for one left out."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class TextPart(Strict):
+    type: Literal["text"]
+    text: str
+
+
+class ChatMessage(BaseModel):
+    """One turn. Fields of other services' messages (`name`, `refusal` …) are ignored, tool calls refused."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def joined(cls, content: object) -> object:
+        """OpenAI's clients may send a text as a list of parts."""
+        if isinstance(content, list):
+            return "".join(TextPart.model_validate(part).text for part in content)
+        return content
+
+
+Messages = Annotated[list[ChatMessage], Field(min_length=1, max_length=MOST_MESSAGES)]
+
+
+class FeatureIn(Strict):
+    uuid: UUID
+    label: str = ""
+    index_in_sae: Index
+    max_activation_strength: FiniteFloat = 1
+
+
+class FeatureGroupIn(Strict):
+    features: Annotated[list[FeatureIn], Field(min_length=1, max_length=MOST_FEATURES)]
+
+
+class InterventionIn(Strict):
+    mode: Literal["nudge", "pin", "mul"]
+    features: FeatureGroupIn
+    value: FiniteFloat
+
+
+class ConditionalIn(Strict):
+    left_hand: FeatureGroupIn
+    right_hand: FiniteFloat | FeatureGroupIn | FeatureIn
+    operator: Literal[">", "<", "==", ">=", "<=", "!="]
+
+
+class ConditionalGroupIn(Strict):
+    conditionals: Annotated[list[ConditionalIn], Field(min_length=1, max_length=100)]
+    operator: Literal["AND", "OR"]
+
+
+class ScopeIn(Strict):
+    conditionals: ConditionalGroupIn
+    controller: ControllerIn
+    is_active: bool = False
+    event_name: Annotated[str, Field(max_length=200)] | None = None
+
+
+class ControllerIn(Strict):
+    """`goodfire.Variant(...).controller.json()`."""
+
+    interventions: Annotated[list[InterventionIn], Field(max_length=MOST_FEATURES)] = []
+    scopes: Annotated[list[ScopeIn], Field(max_length=100)] = []
+    name: str | None = None
+    nonzero_strength_threshold: FiniteFloat | None = None
+    min_nudge_entropy: FiniteFloat | None = None
+    max_nudge_entropy: FiniteFloat | None = None
+
+
+class StreamOptions(BaseModel):
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """A completion. Beside what the SDK sends, what OpenAI's clients send.
+
+    Settings that would change the reply and are not supported are refused unless they are at the value that changes
+    nothing; fields that change nothing (`user`, `metadata`, `store` …) are ignored.
+    """
+
+    messages: Messages
+    model: str
+    stream: bool = False
+    max_completion_tokens: Annotated[int, Field(ge=1)] | None = None
+    max_tokens: Annotated[int, Field(ge=1)] | None = None
+    top_p: Annotated[FiniteFloat, Field(gt=0, le=1)] | None = None
+    temperature: Annotated[FiniteFloat, Field(ge=0, le=2)] | None = None
+    stop: str | Annotated[list[str], Field(max_length=16)] | None = None
+    seed: Annotated[int, Field(ge=SEEDS[0], le=SEEDS[1])] | None = None
+    controller: ControllerIn | None = None
+    n: Annotated[int, Field(ge=1, le=16)] | None = None
+    stream_options: StreamOptions | None = None
+    frequency_penalty: Literal[0] | None = None
+    presence_penalty: Literal[0] | None = None
+    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
+    logprobs: Literal[False] | None = None
+    top_logprobs: Literal[0] | None = None
+    tools: Annotated[list[object], Field(max_length=0)] | None = None
+    response_format: dict[Literal["type"], Literal["text"]] | None = None
+
+    @property
+    def stops(self) -> tuple[str, ...]:
+        listed = [self.stop] if isinstance(self.stop, str) else self.stop or []
+        return tuple(text for text in listed if text)
+
+
+class ModelRequest(Strict):
+    model: str
+
+
+class LogitsRequest(ModelRequest):
+    messages: Messages
+    top_k: Annotated[int, Field(ge=1)] | None = 10
+    filter_vocabulary: Annotated[list[str], Field(max_length=10_000)] | None = None
+    controller: ControllerIn | None = None
+
+
+class TokenizeRequest(ModelRequest):
+    messages: Messages
+
+
+class ComputeFeaturesRequest(ModelRequest):
+    messages: Messages
+    aggregate_by: Literal["count", "frequency", "mean", "max", "sum"] = "count"
+    controller: ControllerIn | None = None
+    include_feature_indexes: Annotated[list[Index], Field(max_length=MOST_FEATURES)] | None = None
+
+
+class AttributionRequest(ModelRequest):
+    messages: Messages
+    start_index: Annotated[Index, Field(alias="startIndex")]
+    end_index: Annotated[Index, Field(alias="endIndex")]
+
+
+class ContrastRequest(ModelRequest):
+    dataset_1: Annotated[list[Messages], Field(min_length=1, max_length=256)]
+    dataset_2: Annotated[list[Messages], Field(min_length=1, max_length=256)]
+    k_to_add: TopK = 5
+    k_to_remove: TopK = 5
+
+
+class NeighborsRequest(ModelRequest):
+    feature_indices: Annotated[list[Index], Field(min_length=1, max_length=MOST_FEATURES)]
+    top_k: TopK = 10
+
+
+class RerankRequest(ModelRequest):
+    query: Words
+    top_k: TopK = 10
+    feature_ids: Annotated[list[UUID], Field(min_length=1, max_length=MOST_FEATURES)]
+
+
+class LookupRequest(ModelRequest):
+    indices: Annotated[list[Index], Field(max_length=MOST_FEATURES)]
+
+
+class SpecificationRequest(ModelRequest):
+    specification: Words
+
+
+class ContrastiveDatasetRequest(Strict):
+    specification: Words

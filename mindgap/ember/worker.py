@@ -1,0 +1,362 @@
+"""The thread that owns the model: replies of all clients in one batch, and whatever else needs the model in between.
+
+Replies join the running batch at the next decode step and leave it when they are done or when nobody waits for them
+any more. Other work comes as *tasks*, generators that do a little at a time; between two decode steps one task does
+one of its steps, so nothing holds up the replies for longer than one pass through the model.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from mindgap.backends.local import sampling
+from mindgap.backends.local.engine import Engine
+from mindgap.backends.local.session import Row, Session
+from mindgap.ember.controllers import Event
+from mindgap.ember.errors import RequestError
+from mindgap.ember.text import ReplyText
+from mindgap.records import Decoding
+from mindgap.steering.edits import Edit
+
+log = logging.getLogger(__name__)
+
+PROMPT_TOKENS_PER_STEP = 1024
+"""Most prompt tokens that are read between two decode steps, a single longer prompt excepted."""
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Part of a reply. token: how many came before. finish_reason: None until the last piece. tokens: in the reply.
+
+    error: why there is no reply.
+    """
+
+    token: int
+    text: str
+    events: tuple[str, ...] = ()
+    finish_reason: str | None = None
+    tokens: int = 0
+    error: str | None = None
+
+
+@dataclass(eq=False)
+class Generation:
+    """One reply asked for. deliver: called in the model's thread with each piece; the last one ends it.
+
+    whole: only the last piece is wanted, with all of the text. stop_tokens: beside the model's own.
+    """
+
+    prompt: list[int]
+    decoding: Decoding
+    seed: int
+    deliver: Callable[[Piece], None]
+    edits: tuple[Edit, ...] = ()
+    events: tuple[Event, ...] = ()
+    stops: tuple[str, ...] = ()
+    stop_tokens: frozenset[int] = frozenset()
+    whole: bool = False
+    cancelled: bool = False
+    asked: float = field(default_factory=time.monotonic)
+
+    @property
+    def longest(self) -> int:
+        return len(self.prompt) + self.decoding.max_tokens
+
+
+@dataclass(eq=False)
+class _Active(Row):
+    """A generation in the batch. happened: events that have not been told yet, in order. seen: all so far."""
+
+    generation: Generation = None  # type: ignore[assignment]  # always given; `Row` has defaults
+    text: ReplyText = None  # type: ignore[assignment]
+    happened: list[str] = field(default_factory=list)
+    seen: set[str] = field(default_factory=set)
+
+
+@dataclass
+class Counts:
+    """What has been done so far; only the model's thread writes."""
+
+    steps: int = 0
+    tokens: int = 0
+    prompt_tokens: int = 0
+    replies: int = 0
+    cancelled: int = 0
+    failed: int = 0
+    first_tokens: int = 0
+    first_token_seconds: float = 0.0
+    reply_seconds: float = 0.0
+    """Of one reply, a moving average."""
+    first_token_buckets: dict[float, int] = field(
+        default_factory=lambda: dict.fromkeys((0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0), 0)
+    )
+
+
+Task = Generator[None, None, Any]
+
+
+class Worker:
+    """queue: most replies, and most tasks, that may wait. Use as a context manager: leaving it stops the thread."""
+
+    def __init__(self, engine: Engine, *, queue: int) -> None:
+        self.engine, self._most_waiting = engine, queue
+        self.counts = Counts()
+        self._changed = threading.Condition()
+        self._waiting: deque[Generation] = deque()
+        self._tasks: deque[tuple[Task, Future[Any]]] = deque()
+        self._stopping = False
+        self._session = Session(engine)
+        self._memory = 0
+        self._watch = _Watch(engine)
+        self._thread = threading.Thread(target=self._run, name="ember-model", daemon=True)
+
+    def __enter__(self) -> Worker:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        self._thread.join()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._waiting)
+
+    @property
+    def active(self) -> int:
+        return len(self._session.rows)
+
+    @property
+    def tasks(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def submit(self, generations: Sequence[Generation]) -> None:
+        """Queue replies, all or none. Raises RequestError, 429, when the queue is full."""
+        with self._changed:
+            self._check_running()
+            if len(self._waiting) + len(generations) > self._most_waiting:
+                seconds = self.counts.reply_seconds * len(self._waiting) / self.engine.max_rows
+                raise RequestError(
+                    429,
+                    f"Rate limit exceeded: {len(self._waiting)} requests are waiting for the model. Try again later.",
+                    retry_after=max(1, min(60, round(seconds))),
+                )
+            self._waiting.extend(generations)
+            self._changed.notify()
+
+    def cancel(self, generations: Iterable[Generation]) -> None:
+        """Nobody waits for these any more: they leave at the next step, without another piece."""
+        with self._changed:
+            for generation in generations:
+                generation.cancelled = True
+            self._changed.notify()
+
+    def run(self, task: Task) -> Future[Any]:
+        """Have the model's thread run `task`; the future has what it returns. Raises RequestError, 429, when full."""
+        future: Future[Any] = Future()
+        with self._changed:
+            self._check_running()
+            if len(self._tasks) >= self._most_waiting:
+                raise RequestError(429, "Rate limit exceeded: the model is busy. Try again later.", retry_after=5)
+            self._tasks.append((task, future))
+            self._changed.notify()
+        return future
+
+    def _check_running(self) -> None:
+        if self._stopping:
+            raise RequestError(503, "The server is stopping.", retry_after=10)
+
+    # -- the model's thread ------------------------------------------------------------------------------------------
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                while not (self._waiting or self._tasks or self._session.rows or self._stopping):
+                    self._changed.wait()
+                if self._stopping:
+                    break
+                self._waiting = deque(one for one in self._waiting if not one.cancelled)
+                joining = self._joining()
+            try:
+                self._advance(joining)
+            except Exception as error:
+                log.exception("a decode step failed")
+                self._fail(joining, f"the model failed ({type(error).__name__})")
+            self._do_a_task()
+        self._fail([], "the server stopped")
+
+    def _joining(self) -> list[Generation]:
+        """Takes waiting generations that there is room for, in order of arrival."""
+        rows, joining, tokens = self._session.rows, list[Generation](), 0
+        if not rows:
+            self._memory = self.engine.free_memory() // 2
+        longest = max((row.generation.longest for row in rows if isinstance(row, _Active)), default=0)
+        while self._waiting and len(rows) + len(joining) < self.engine.max_rows:
+            one = self._waiting[0]
+            longest = max(longest, one.longest)
+            count = len(rows) + len(joining) + 1
+            tokens += len(one.prompt)
+            if count > 1 and count * self.engine.row_memory(longest) > self._memory:
+                break
+            if joining and tokens > PROMPT_TOKENS_PER_STEP:
+                break
+            joining.append(self._waiting.popleft())
+        return joining
+
+    def _advance(self, joining: Sequence[Generation]) -> None:
+        self._remove([slot for slot, row in enumerate(self._rows) if row.generation.cancelled])
+        session = self._session
+        if joining:
+            session.admit([self._row(one) for one in joining])
+            self.counts.prompt_tokens += sum(len(one.prompt) for one in joining)
+        if not session.rows:
+            return
+        self._watch.over(self._rows)
+        session.step()
+        self.counts.steps += 1
+        self.counts.tokens += len(session.rows)
+        self._watch.report(self._rows)
+        self._remove([slot for slot, row in enumerate(self._rows) if self._deliver(row)])
+
+    @property
+    def _rows(self) -> list[_Active]:
+        return self._session.rows  # type: ignore[return-value]  # nobody else admits rows
+
+    def _row(self, one: Generation) -> _Active:
+        uniform = sampling.draws(one.seed, one.decoding)
+        text = ReplyText(self.engine.tokenizer, one.stops)
+        return _Active(0, one.prompt, one.decoding, uniform, one.edits, generation=one, text=text)
+
+    def _deliver(self, row: _Active) -> bool:
+        """Give out what the last token brought; whether the reply is over."""
+        one, token, count = row.generation, row.reply[-1], len(row.reply)
+        if count == 1:
+            self._count_first_token(time.monotonic() - one.asked)
+        ended = token in self.engine.stops or token in one.stop_tokens
+        new = "" if ended else row.text.push(token)
+        ended = ended or row.text.stopped
+        over = ended or count == one.decoding.max_tokens
+        events = () if one.whole else tuple(row.happened)
+        if over:
+            new += row.text.finish()
+            reason = "stop" if ended else "length"
+            text, events = (row.text.text, tuple(row.happened)) if one.whole else (new, events)
+            one.deliver(Piece(count - 1, text, events, reason, count))
+            self.counts.replies += 1
+            took = time.monotonic() - one.asked
+            self.counts.reply_seconds += 0.1 * (took - self.counts.reply_seconds)
+        elif not one.whole and (new or events):
+            one.deliver(Piece(count - 1, new, events))
+        if not one.whole:
+            row.happened.clear()
+        return over
+
+    def _count_first_token(self, seconds: float) -> None:
+        self.counts.first_tokens += 1
+        self.counts.first_token_seconds += seconds
+        for bound in self.counts.first_token_buckets:
+            self.counts.first_token_buckets[bound] += seconds <= bound
+
+    def _remove(self, slots: Sequence[int]) -> None:
+        self.counts.cancelled += sum(self._rows[slot].generation.cancelled for slot in slots)
+        self._session.remove(slots)
+        if slots and not self._session.rows:
+            self._session = Session(self.engine)  # gives back the cache's memory
+
+    def _fail(self, joining: Iterable[Generation], reason: str) -> None:
+        """Everybody in the batch, or about to be, is told why there is no reply; a new batch is begun."""
+        with self._changed:
+            failed = list(dict.fromkeys([*(row.generation for row in self._rows), *joining]))
+            self._session = Session(self.engine)
+            tasks = list(self._tasks) if self._stopping else []
+            if self._stopping:
+                failed += self._waiting
+                self._waiting.clear()
+                self._tasks.clear()
+        for one in failed:
+            self.counts.failed += 1
+            one.deliver(Piece(0, "", finish_reason="error", error=reason))
+        for _, future in tasks:
+            if _begun(future):
+                future.set_exception(RequestError(503, reason))
+
+    def _do_a_task(self) -> None:
+        with self._changed:
+            if not self._tasks:
+                return
+            task, future = self._tasks.popleft()
+        if not _begun(future):
+            return
+        try:
+            next(task)
+        except StopIteration as done:
+            future.set_result(done.value)
+            return
+        except Exception as error:  # noqa: BLE001 - belongs to whoever waits for the task
+            future.set_exception(error)
+            return
+        with self._changed:
+            self._tasks.append((task, future))
+
+
+def _begun(future: Future[Any]) -> bool:
+    """Whether its task is under way from now on, or was before; False if nobody wants it any more."""
+    return future.running() or future.set_running_or_notify_cancel()
+
+
+class _Watch:
+    """Looks for events: reads what a decode step puts out of the SAE's block, before it is edited there."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._handle: torch.utils.hooks.RemovableHandle | None = None
+        self._stream: torch.Tensor | None = None
+
+    def over(self, rows: Sequence[_Active]) -> None:
+        """Whether the next step has to be watched; a batch without events costs nothing."""
+        wanted = any(row.generation.events for row in rows)
+        if wanted and self._handle is None and self._engine.sae is not None:
+            block = self._engine.blocks[self._engine.sae.layer]
+            self._handle = block.register_forward_hook(self._keep)  # before steering's, which come with each pass
+        elif not wanted and self._handle is not None:
+            self._handle.remove()
+            self._handle = self._stream = None
+
+    @torch.inference_mode()
+    def report(self, rows: Sequence[_Active]) -> None:
+        """Add to each row's `happened` what happens for the first time."""
+        if self._handle is None or self._stream is None:
+            return
+        sae = self._engine.sae
+        assert sae is not None
+        sae = (self._engine.resident_sae if sae.k is not None else sae) or sae
+        for slot, row in enumerate(rows):
+            left = [event for event in row.generation.events if event.name not in row.seen]
+            if not left:
+                continue
+            features = sorted(frozenset().union(*(event.features for event in left)))
+            values = sae.activations(self._stream[slot, -1].float(), features).tolist()
+            activations = dict(zip(features, values, strict=True))
+            for event in left:
+                if event.happens(activations):
+                    row.happened.append(event.name)
+                    row.seen.add(event.name)
+
+    def _keep(self, module: nn.Module, args: object, output: Any) -> None:
+        self._stream = output[0] if isinstance(output, tuple) else output
