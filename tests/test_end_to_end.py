@@ -91,7 +91,7 @@ def test_every_sample_is_written_down(study: Path) -> None:
         table = pq.read_table(folder / "samples.parquet").to_pylist()
         assert len(table) == 2
         for row in table:
-            assert row["query"] == "be funny" and row["response"].strip() and row["judge"] == "proxy-tiny"
+            assert row["query"] == "be funny" and row["response"].strip() and row["judge"] in ("proxy", "proxy-text")
             assert row["loglik_correct"] in (True, False) and len(row["option_logprobs"]) == 4
             assert (row["behaviour"] is None) == (row["behaviour_missing"] is not None)
             assert bool(row["edits"]) == (row["method"] in ("vector", "random"))
