@@ -9,6 +9,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mindgap.command import command
+
 HELP = """\
 mindgap.annotate: rate a sweep's responses yourself, and anchor its results in what people say
 
@@ -38,22 +40,15 @@ WIDE = 160
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 2 not a sweep or a wrong setting."""
-    from mindgap.errors import MindgapError
+    return command(arguments, _run, text=HELP)
 
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    if not given or any(argument in ("-h", "--help") for argument in given):
-        sys.stdout.write(HELP + "\n")
-        return 0 if given else 2
-    try:
-        folder, settings = _parsed(given)
-        if "--summary" in given:
-            summarise(folder)
-        else:
-            _annotate(folder, settings)
-    except MindgapError as error:
-        sys.stderr.write(f"mindgap: {error}\n")
-        return 2
-    return 0
+
+def _run(given: Sequence[str]) -> None:
+    folder, settings = _parsed(given)
+    if "--summary" in given:
+        summarise(folder)
+    else:
+        _annotate(folder, settings)
 
 
 def summarise(folder: Path) -> None:

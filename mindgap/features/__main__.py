@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mindgap.errors import ConfigError, MindgapError
+from mindgap.command import command
+from mindgap.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -56,19 +57,7 @@ class Settings:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 2 cannot be done as asked, 130 interrupted."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if not given or any(argument in ("-h", "--help") for argument in given):
-        sys.stdout.write(HELP + "\n")
-        return 0 if given else 2
-    try:
-        _run(given)
-    except MindgapError as error:
-        sys.stderr.write(f"mindgap: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("\nmindgap: stopped.\n")
-        return 130
-    return 0
+    return command(arguments, _run, text=HELP)
 
 
 def _run(given: Sequence[str]) -> None:
@@ -78,14 +67,14 @@ def _run(given: Sequence[str]) -> None:
 
     words, plain, model = read_arguments(given, tuple(Settings.__dataclass_fields__), "features")
     settings = Settings(count=_whole(plain.get("count", "10"), "count"), sort=plain.get("sort", "density"))
-    command, *rest = words or [""]
-    if command not in COMMANDS:
-        near = difflib.get_close_matches(command, COMMANDS, n=1)
-        raise ConfigError(f"{command or 'no command'}: there is no such command. {_hint(near, COMMANDS)}")
+    asked, *rest = words or [""]
+    if asked not in COMMANDS:
+        near = difflib.get_close_matches(asked, COMMANDS, n=1)
+        raise ConfigError(f"{asked or 'no command'}: there is no such command. {_hint(near, COMMANDS)}")
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDE)
-    COMMANDS[command](rest, model, settings, console)
+    COMMANDS[asked](rest, model, settings, console)
 
 
 def _search(words: Sequence[str], model: ModelSpec, settings: Settings, console: Console) -> None:

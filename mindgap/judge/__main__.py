@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mindgap.errors import ConfigError, MindgapError
+from mindgap.command import command
+from mindgap.errors import ConfigError
 
 if TYPE_CHECKING:
     from mindgap.judges.base import Judge
@@ -43,20 +44,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     from mindgap.__main__ import config_folder
 
-    given = list(sys.argv[1:] if arguments is None else arguments)
     conf = config_folder()
-    if not given or any(argument in ("-h", "--help") for argument in given):
-        judges = ", ".join(sorted(path.stem for path in (conf / "judge").glob("*.yaml")))
-        sys.stdout.write(HELP.replace("{judges}", judges) + "\n")
-        return 0 if given else 2
-    try:
-        return _run(given, conf)
-    except MindgapError as error:
-        sys.stderr.write(f"mindgap: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("\nmindgap: stopped. What is judged is kept: the same command goes on from here.\n")
-        return 130
+    judges = ", ".join(sorted(path.stem for path in (conf / "judge").glob("*.yaml")))
+    return command(
+        arguments,
+        lambda given: _run(given, conf),
+        text=HELP.replace("{judges}", judges),
+        stopped="stopped. What is judged is kept: the same command goes on from here.",
+    )
 
 
 def _run(arguments: Sequence[str], conf: Path) -> int:

@@ -7,6 +7,8 @@ import os
 import sys
 from pathlib import Path
 
+from mindgap.command import command
+
 HELP = """\
 mindgap.replay: import results recorded elsewhere into a sweep folder, and say first what is wrong with them
 
@@ -34,23 +36,14 @@ SETTINGS = ("map", "judge", "store", "seed", "resamples")
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 2 cannot be imported, 130 interrupted."""
     from mindgap.__main__ import config_folder
-    from mindgap.errors import MindgapError
 
-    given = sys.argv[1:] if arguments is None else arguments
     conf = config_folder()
-    if not given or any(argument in ("-h", "--help") for argument in given):
-        maps = ", ".join(sorted(path.stem for path in (conf / "replay").glob("*.yaml")))
-        sys.stdout.write(HELP.replace("{maps}", maps) + "\n")
-        return 0 if given else 2
-    try:
-        _run(given, conf)
-    except MindgapError as error:
-        sys.stderr.write(f"mindgap: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("\nmindgap: stopped. What is judged is kept: the same command goes on from here.\n")
-        return 130
-    return 0
+    return command(
+        arguments,
+        lambda given: _run(given, conf),
+        text=HELP.replace("{maps}", ", ".join(sorted(path.stem for path in (conf / "replay").glob("*.yaml")))),
+        stopped="stopped. What is judged is kept: the same command goes on from here.",
+    )
 
 
 def _run(arguments: list[str], conf: Path) -> None:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from mindgap.errors import ConfigError, UnavailableError
+from mindgap.errors import UnavailableError
 from mindgap.fetch import judgement_key, judgements
 from mindgap.judges.base import Judge
 from mindgap.progress import Progress
@@ -22,17 +21,10 @@ def judge_from(overrides: Sequence[str], folder: Path) -> Judge:
 
     Raises ConfigError for one that does not fit, UnavailableError for one that cannot judge here.
     """
-    from hydra import compose, initialize_config_dir
-    from omegaconf import OmegaConf
-
+    from mindgap.compose import composed
     from mindgap.config import build
-    from mindgap.explain import UserMistake, explain
 
-    try:
-        with initialize_config_dir(str(folder), version_base="1.3", job_name="mindgap"):
-            node: Any = OmegaConf.to_container(compose("config", list(overrides)).judge, resolve=True)
-    except UserMistake as mistake:
-        raise ConfigError(explain(mistake, folder)) from mistake
+    node = composed(overrides, folder)["judge"]
     judge: Judge = build(node, "judge")
     if missing := judge.lacks():
         raise UnavailableError(f"judge={judge.name} cannot run here: it lacks {'; '.join(missing)}")

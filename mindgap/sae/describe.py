@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mindgap.errors import ConfigError, MindgapError, UnavailableError
+from mindgap.command import command
+from mindgap.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
     from mindgap.backends.local.engine import Engine
@@ -48,19 +49,7 @@ def describe(engine: Engine, sae: SAE, texts: Sequence[Text], on_done: Callable[
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 2 cannot be done as asked, 130 interrupted."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if not given or any(argument in ("-h", "--help") for argument in given):
-        sys.stdout.write(HELP + "\n")
-        return 0 if given else 2
-    try:
-        _run(given)
-    except MindgapError as error:
-        sys.stderr.write(f"mindgap: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("\nmindgap: stopped. Labels of an LLM that were saved are kept.\n")
-        return 130
-    return 0
+    return command(arguments, _run, text=HELP, stopped="stopped. Labels of an LLM that were saved are kept.")
 
 
 def _run(given: Sequence[str]) -> None:

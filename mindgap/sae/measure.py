@@ -82,6 +82,7 @@ def measure(engine: Engine, sae: SAE, train: np.ndarray, held: np.ndarray, texts
     )
 
 
+@torch.inference_mode()
 def cross_entropy(engine: Engine, texts: Sequence[Text], layer: int, replace: Replace) -> float:
     """Mean cross-entropy of the next token, nats, with the output of block `layer` replaced at all but first tokens."""
 

@@ -14,7 +14,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from mindgap.errors import ConfigError, MindgapError, UnavailableError
+from mindgap.command import command
+from mindgap.errors import ConfigError, UnavailableError
 
 HELP = """\
 mindgap.sae.train: train a sparse autoencoder on the residual stream of a local model
@@ -44,8 +45,8 @@ Put `sae: OUT/sae.safetensors` into the model's YAML (or model.sae=… on the co
 class TrainSettings:
     """What the command line sets; see HELP."""
 
-    layer: int
-    out: str
+    layer: int = 11
+    out: str = "outputs/sae/tiny"
     texts: int = 1900
     max_tokens: int = 72
     data: str = ""
@@ -73,42 +74,22 @@ class TrainSettings:
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 2 cannot be done as asked, 130 interrupted."""
-    given = sys.argv[1:] if arguments is None else arguments
-    if any(argument in ("-h", "--help") for argument in given):
-        sys.stdout.write(HELP + "\n")
-        return 0
-    try:
-        _run(given)
-    except MindgapError as error:
-        sys.stderr.write(f"mindgap: {error}\n")
-        return 2
-    except KeyboardInterrupt:
-        sys.stderr.write("\nmindgap: stopped. What is done is kept: the same command goes on from here.\n")
-        return 130
-    return 0
+    kept = "stopped. What is done is kept: the same command goes on from here."
+    return command(arguments, _run, text=HELP, stopped=kept, bare=True)
 
 
 def _run(given: Sequence[str]) -> None:
     import yaml
 
-    from mindgap.__main__ import config_folder
-    from mindgap.compose import composed
     from mindgap.config import build
+    from mindgap.sae.cli import model_of, split_arguments
 
-    plain, of_groups = {}, []
-    for argument in given:
-        key, equals, value = argument.partition("=")
-        if not equals:
-            raise ConfigError(f"{argument}: settings are written as name=value; see python -m mindgap.sae.train --help")
-        if key.partition(".")[0] in ("model", "backend"):
-            of_groups.append(argument)
-        else:
-            plain[key] = value if key == "data" else yaml.safe_load(value)
-    plain.setdefault("layer", 11)
-    plain.setdefault("out", "outputs/sae/tiny")
-    settings: TrainSettings = build(plain, "", TrainSettings)
-    config = composed(["tracker=none", *of_groups], config_folder())
-    model, backend = build(config["model"], "model"), build(config["backend"], "backend")
+    words, plain, config = split_arguments(given, tuple(TrainSettings.__dataclass_fields__), "sae.train")
+    if words:
+        raise ConfigError(f"{words[0]}: settings are written as name=value; see python -m mindgap.sae.train --help")
+    typed = {key: value if key in ("data", "out") else yaml.safe_load(value) for key, value in plain.items()}
+    settings: TrainSettings = build(typed, "", TrainSettings)
+    model, backend = model_of(config), build(config["backend"], "backend")
     if missing := backend.lacks(model, frozenset({"residual"})):
         raise UnavailableError(f"model={model.name} cannot be read on backend={backend.name}: lacks {missing[0]}")
     train(backend.open(model), settings)
