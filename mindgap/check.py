@@ -44,7 +44,7 @@ def _check_backends(experiments: Sequence[Experiment]) -> None:
         others = [_could(backend, model, needs) for backend in _all_backends() if backend.name != mine[0].backend.name]
         messages.append("\n".join([head, *lines, " other backends:", *others]))
     if messages:
-        messages.append("model=tiny works here now: python -m mindgap method=vector,prompt model=tiny -m")
+        messages.append("model=tiny works here now: python -m mindgap method=autosteer,prompt model=tiny -m")
         raise UnavailableError("\n".join(messages))
 
 
