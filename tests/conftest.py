@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import string
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from chromium import Chromium, chromium_path
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</s>{% endfor %}"
@@ -64,3 +66,13 @@ def tiny():  # type: ignore[no-untyped-def]
         return LocalBackend(max_rows=16).open(ModelSpec(name="tiny", embedded=True))
     except UnavailableError as error:
         pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
+    """A headless Chromium; tests that need it skip where none is installed."""
+    path = chromium_path()
+    if path is None:
+        pytest.skip("no Chromium on this machine")
+    with Chromium(path, tmp_path_factory.mktemp("chromium")) as browser:
+        yield browser

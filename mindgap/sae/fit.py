@@ -60,6 +60,7 @@ class Fit:
         # The mean squared length becomes d_model, so that one learning rate suits every layer of every model.
         self.input_scale = float((sample.shape[1] / (sample - mean).square().sum(1).mean()).sqrt())
         self.step = 0
+        self._epoch, self._order = -1, np.empty(0, dtype=np.int64)  # the permutation of the epoch under way
         self.last_active = torch.zeros(settings.features, dtype=torch.long, device=device)
         self.threshold = torch.zeros((), device=device)
         generator = torch.Generator().manual_seed(settings.seed)
@@ -91,7 +92,7 @@ class Fit:
         """The tokens of a step, from a permutation of each epoch that the seed fixes: `[batch, d_model]`, scaled."""
         steps = self.steps // self.settings.epochs
         epoch, place = divmod(step, steps)
-        if getattr(self, "_epoch", None) != epoch:
+        if self._epoch != epoch:
             self._epoch = epoch
             self._order = np.random.default_rng([self.settings.seed, epoch]).permutation(len(self.data))
         rows = np.sort(self._order[place * self.settings.batch : (place + 1) * self.settings.batch])

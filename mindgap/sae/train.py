@@ -117,8 +117,8 @@ def train(endpoint: Any, settings: TrainSettings) -> None:
             endpoint, own, count=settings.texts, max_tokens=settings.max_tokens, seed=settings.seed, on_done=advance
         )
     written = read_texts(own)[: settings.texts]
-    given = [text for file in settings.files for text in read_texts(file)]
-    training, held = split([*written, *given], settings.held_out)
+    given = {file: read_texts(file) for file in settings.files}
+    training, held = split([*written, *(text for texts in given.values() for text in texts)], settings.held_out)
     with _bar("reading residual streams", None) as advance:
         streams = harvest(engine, training, settings.layer, out / "activations.npy", advance)
         held_streams = harvest(engine, held, settings.layer, out / "held_out.npy", advance)
@@ -137,12 +137,11 @@ def train(endpoint: Any, settings: TrainSettings) -> None:
     file = out / "sae.safetensors"
     store.save(catalogue.with_scales(sae), file)
     finish(catalogue.of(store.load(file).identity)).save(out / "catalogue.parquet")
-    corpus = {"written by the model": len(written), **{file.name: len(read_texts(file)) for file in settings.files}}
+    corpus = {"written by the model": len(written), **{file.name: len(texts) for file, texts in given.items()}}
     (out / "quality.json").write_text(json.dumps(asdict(quality), indent=1), encoding="utf-8")
-    (out / "README.md").write_text(
-        card(name, endpoint.identity, settings, quality, corpus, tokens=len(streams)), encoding="utf-8"
-    )
-    sys.stdout.write((out / "README.md").read_text(encoding="utf-8"))
+    described = card(name, endpoint.identity, settings, quality, corpus, tokens=len(streams))
+    (out / "README.md").write_text(described, encoding="utf-8")
+    sys.stdout.write(described)
 
 
 @contextmanager

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "report"))
-
-from chromium import Chromium, chromium_path
 from sweeps import KINDS, QUERIES, write_sweep
 
 from mindgap.annotate.cards import cards_of
@@ -43,13 +38,3 @@ def serve() -> Iterator[Serve]:
             return server
 
         yield start
-
-
-@pytest.fixture(scope="session")
-def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
-    """A headless Chromium; tests that need it skip where none is installed."""
-    path = chromium_path()
-    if path is None:
-        pytest.skip("no Chromium on this machine")
-    with Chromium(path, tmp_path_factory.mktemp("chromium")) as browser:
-        yield browser

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from processes import start
-from report.sweeps import KINDS, QUERIES, write_sweep
+from sweeps import KINDS, QUERIES, write_sweep
 from wandb_log import read_runs
 
 from mindgap.report.write import write_report
