@@ -23,9 +23,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
 
-from mindgap.embedding import embedder
+from mindgap.analysis.samples import samples_of
 from mindgap.stats.compare import compare
-from mindgap.stats.samples import samples_of
+from mindgap.text.embedding import embedder
 
 SIGNS = ("behaviour", "embedding", "specific", "words")
 COSTS = ("coherence", "loglik_correct", "repetition")

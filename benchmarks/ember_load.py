@@ -30,11 +30,11 @@ import aiohttp
 import numpy as np
 
 from mindgap.backends.local import LocalEndpoint
-from mindgap.config import build
+from mindgap.core.build import build
+from mindgap.core.edits import FeatureEdit
+from mindgap.core.records import Decoding, Message, Request
 from mindgap.ember.__main__ import _configured
 from mindgap.ember.catalogue import Features
-from mindgap.records import Decoding, Message, Request
-from mindgap.steering.edits import FeatureEdit
 from mindgap.steering.features import feature_edit
 from mindgap.steering.vectors import contrast_prompts
 

@@ -21,11 +21,11 @@ from dataclasses import replace
 from pathlib import Path
 from statistics import median
 
-from mindgap.backends.base import ModelSpec
 from mindgap.backends.local import LocalBackend, LocalEndpoint
-from mindgap.records import Decoding, Message, Request
+from mindgap.core.edits import Comparison, Condition, Edit, FeatureEdit
+from mindgap.core.model import ModelSpec
+from mindgap.core.records import Decoding, Message, Request
 from mindgap.sae.releases import sae_lacks
-from mindgap.steering.edits import Comparison, Condition, Edit, FeatureEdit
 from mindgap.steering.vectors import contrast_prompts
 
 SHIPPED = "mindgap:tiny"
@@ -35,8 +35,8 @@ def random_release(folder: Path, architecture: str) -> str:
     """A file with a random SAE of 8192 features for block 11 of the embedded model; about 40 active at a token."""
     import torch
 
+    from mindgap.sae.native_format import save
     from mindgap.sae.sae import SAE
-    from mindgap.sae.store import save
 
     generator = torch.Generator().manual_seed(0)
     rows = torch.nn.functional.normalize(torch.randn(8192, 576, generator=generator), dim=1)

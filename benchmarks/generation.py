@@ -20,10 +20,10 @@ from itertools import groupby
 
 import numpy as np
 
-from mindgap.backends.base import ModelSpec
 from mindgap.backends.local import LocalBackend, LocalEndpoint, chat
-from mindgap.records import Decoding, Message, Request
-from mindgap.steering.edits import AddVector
+from mindgap.core.edits import AddVector
+from mindgap.core.model import ModelSpec
+from mindgap.core.records import Decoding, Message, Request
 from mindgap.steering.vectors import contrast_prompts
 from mindgap.tasks.questions import ChoiceQuestions
 

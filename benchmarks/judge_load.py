@@ -29,7 +29,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mindgap.records import JudgeRequest
+from mindgap.core.records import JudgeRequest
 
 MODELS = {"bare": "bare", "direct": "openai/scripted", "litellm": "custom_openai/scripted"}
 RUBRIC = "Criteria:\n- Presence (40 %): it shows in what is said and how.\n" * 8
@@ -37,9 +37,9 @@ RUBRIC = "Criteria:\n- Presence (40 %): it shows in what is said and how.\n" * 8
 
 def judge_all(model: str, url: str, count: int, concurrency: int, store_path: str) -> None:
     """The child: judge `count` cases into the store, and print what came of it as JSON."""
-    from mindgap.fetch import judgements
+    from mindgap.judges.fetch import judgements
     from mindgap.judges.llm import LLMJudge
-    from mindgap.store import Store
+    from mindgap.storage.store import Store
 
     judge = LLMJudge(model=model, api_base=f"{url}/v1", key_env=None, concurrency=concurrency)
     cases = [

@@ -20,13 +20,12 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 
-from mindgap.__main__ import config_folder
-from mindgap.compose import composed
-from mindgap.config import build
+from mindgap.core.build import build
+from mindgap.core.compose import composed, config_folder
+from mindgap.core.records import Judgement, JudgeRequest
 from mindgap.judges.llm import LLMJudge
-from mindgap.queries import QuerySet
-from mindgap.records import Judgement, JudgeRequest
 from mindgap.stats.agreement import quadratic_kappa, spearman
+from mindgap.tasks.queries import QuerySet
 
 SCORES = ("behaviour", "coherence")
 

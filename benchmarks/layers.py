@@ -15,14 +15,14 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from mindgap.backends.base import ModelSpec
+from mindgap.backends.fetch import option_scores
 from mindgap.backends.local import LocalBackend
-from mindgap.fetch import option_scores
-from mindgap.records import Message, OptionsRequest
+from mindgap.core.edits import AddVector
+from mindgap.core.model import ModelSpec
+from mindgap.core.records import Message, OptionsRequest
 from mindgap.steering.bench import SteeringBench
-from mindgap.steering.edits import AddVector
 from mindgap.steering.vectors import CONTRAST_TOKENS, contrast_prompts
-from mindgap.store import Store
+from mindgap.storage.store import Store
 
 FIT, HELD_OUT = 12, 8
 

@@ -2,7 +2,7 @@
 
     python benchmarks/proxy_judge.py FILE=MAP [FILE=MAP ...] [--resamples 300] [--without-embeddings]
 
-Recordings and column maps as in `python -m mindgap.judges.calibrate`. Everything that sees scores is refitted for
+Recordings and column maps as in `python -m mindgap.judge.calibrate`. Everything that sees scores is refitted for
 every fold, so no response is scored by a calibration that saw its score. Splits: `queries` = every query (and its
 rewordings) left out in turn; `questions` = every fifth of the questions left out, queries known; `methods` = every
 method left out in turn; `files` = trained on the files of another release, judged on this one (the release is the
@@ -19,12 +19,12 @@ import time
 
 import numpy as np
 
-from mindgap.detectors import words
-from mindgap.embedding import embedder, embedder_lacks
-from mindgap.judges.calibrate import read
+from mindgap.judge.calibrate import read
 from mindgap.judges.proxy_design import normal
 from mindgap.judges.proxy_fit import Fitting, Scored, family, question_folds
 from mindgap.stats.agreement import agreement, quadratic_kappa
+from mindgap.text.embedding import embedder, embedder_lacks
+from mindgap.text.words import words
 
 TARGETS = ("coherence", "behaviour")
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import sys
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING
+
+from mindgap.core.compose import config_folder
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -17,12 +18,6 @@ if TYPE_CHECKING:
 
 WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-cp", "--cfg", "-c", "--package", "-p")
 """Hydra's flags that the next argument belongs to."""
-
-
-def config_folder() -> Path:
-    """Folder of the built-in configuration: inside the installed package, or at the top of a checkout."""
-    package = Path(__file__).resolve().parent
-    return package / "conf" if (package / "conf" / "config.yaml").is_file() else package.parent / "conf"
 
 
 def arranged(arguments: list[str]) -> list[str]:
@@ -40,7 +35,7 @@ def arranged(arguments: list[str]) -> list[str]:
 
 def job(config: DictConfig) -> None:
     """One Hydra job."""
-    from mindgap.sweep import run_job
+    from mindgap.study.sweep import run_job
 
     run_job(config)
 
@@ -49,7 +44,7 @@ def main() -> None:
     """Run what the command line asks for. Exit codes: 0 done, 1 a cell failed, 2 cannot run, 130 interrupted."""
     arguments = sys.argv[1:]
     if any(argument in ("-h", "--help") for argument in arguments):
-        from mindgap.help import page
+        from mindgap.cli.help import page
 
         print(page(config_folder()))
         return
@@ -60,7 +55,7 @@ def main() -> None:
     sys.argv[1:] = arranged(arguments)
     import hydra
 
-    from mindgap.explain import UserMistake, explain
+    from mindgap.core.explain import UserMistake, explain
 
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(job)()

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from chat_server import chat_server  # noqa: F401
 from chromium import Chromium, chromium_path
 
 CHAT_TEMPLATE = (
@@ -58,9 +59,9 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def tiny():  # type: ignore[no-untyped-def]
     """The embedded model, opened by the local backend; tests skip where the package that carries it is missing."""
-    from mindgap.backends.base import ModelSpec
     from mindgap.backends.local import LocalBackend
-    from mindgap.errors import UnavailableError
+    from mindgap.core.errors import UnavailableError
+    from mindgap.core.model import ModelSpec
 
     try:
         return LocalBackend(max_rows=16).open(ModelSpec(name="tiny", embedded=True))

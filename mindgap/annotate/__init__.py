@@ -1,1 +1,1 @@
-"""People as judges: a local page where they rate a sweep's responses, and estimates anchored in what they said."""
+"""`python -m mindgap.annotate`: a local page where people rate a sweep's responses."""

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mindgap.command import command
+from mindgap.cli.command import command
 
 HELP = """\
 mindgap.annotate: rate a sweep's responses yourself, and anchor its results in what people say
@@ -55,12 +55,12 @@ def summarise(folder: Path) -> None:
     """Print the tables of a rated sweep and write `anchored.json` and `anchored.md` to its folder."""
     from rich.console import Console
 
-    from mindgap.annotate.anchor import anchor_sweep
-    from mindgap.annotate.plan import read_plan
-    from mindgap.annotate.tables import anchored_json, anchored_markdown, print_tables
-    from mindgap.errors import MindgapError
-    from mindgap.report.data import read_sweep
-    from mindgap.tracking.files import replacing
+    from mindgap.analysis.people import anchor_sweep
+    from mindgap.core.errors import MindgapError
+    from mindgap.presentation.people_tables import anchored_json, anchored_markdown, print_tables
+    from mindgap.results.rating_plan import read_plan
+    from mindgap.results.sweep import read_sweep
+    from mindgap.storage.atomic import replacing
 
     sweep = read_sweep(folder)
     plan, groups = read_plan(sweep.folder), anchor_sweep(sweep)
@@ -85,11 +85,11 @@ def summarise(folder: Path) -> None:
 
 
 def _annotate(folder: Path, settings: Mapping[str, str]) -> None:
-    from mindgap.annotate.cards import cards_of
-    from mindgap.annotate.plan import planned
     from mindgap.annotate.server import AnnotationServer
-    from mindgap.errors import MindgapError
-    from mindgap.report.data import read_sweep
+    from mindgap.core.errors import MindgapError
+    from mindgap.results.cards import cards_of
+    from mindgap.results.rating_plan import planned
+    from mindgap.results.sweep import read_sweep
 
     rater = _rater(settings.get("rater", getpass.getuser()))
     samples, port = _whole(settings, "samples", 100, 1), _whole(settings, "port", 0, 0)
@@ -109,7 +109,7 @@ def _annotate(folder: Path, settings: Mapping[str, str]) -> None:
 
 
 def _parsed(given: Sequence[str]) -> tuple[Path, dict[str, str]]:
-    from mindgap.errors import ConfigError
+    from mindgap.core.errors import ConfigError
 
     known = (*SETTINGS, *FLAGS)
     folders = [argument for argument in given if "=" not in argument and not argument.startswith("-")]
@@ -127,7 +127,7 @@ def _parsed(given: Sequence[str]) -> tuple[Path, dict[str, str]]:
 
 
 def _rater(name: str) -> str:
-    from mindgap.errors import ConfigError
+    from mindgap.core.errors import ConfigError
 
     if not name.strip() or len(name) > 60 or not name.isprintable():
         raise ConfigError(f"rater={name!r}: give a name of 1 to 60 letters, for example rater=anna")
@@ -135,7 +135,7 @@ def _rater(name: str) -> str:
 
 
 def _whole(settings: Mapping[str, str], key: str, default: int, least: int) -> int:
-    from mindgap.errors import ConfigError
+    from mindgap.core.errors import ConfigError
 
     text = settings.get(key, str(default))
     if not text.isdecimal() or int(text) < least or (key == "port" and int(text) > 65535):
@@ -145,7 +145,7 @@ def _whole(settings: Mapping[str, str], key: str, default: int, least: int) -> i
 
 
 def _share(settings: Mapping[str, str], key: str) -> float | None:
-    from mindgap.errors import ConfigError
+    from mindgap.core.errors import ConfigError
 
     if key not in settings:
         return None

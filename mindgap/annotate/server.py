@@ -22,10 +22,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-from mindgap.annotate.cards import Card
-from mindgap.annotate.ratings import Rating, append, read_ratings
-from mindgap.errors import ConfigError
+from mindgap.core.errors import ConfigError
 from mindgap.judges.prompts import INSTRUCTIONS
+from mindgap.results.cards import Card
+from mindgap.results.ratings import Rating, append, read_ratings
 
 HERE = Path(__file__).resolve().parent
 Samples = Mapping[str, Sequence[str]]

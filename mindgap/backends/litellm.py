@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mindgap.backends.base import Capability, ModelSpec
-from mindgap.chat_api import ChatApi, Failure, Reply, check_settings, import_litellm
-from mindgap.errors import UnavailableError
-from mindgap.loop import run_each
-from mindgap.records import Completion, FinishReason, OptionScores, OptionsRequest, Request
+from mindgap.backends.base import Capability
+from mindgap.core.errors import UnavailableError
+from mindgap.core.model import ModelSpec
+from mindgap.core.records import Completion, FinishReason, OptionScores, OptionsRequest, Request
+from mindgap.providers.chat import ChatApi, Failure, Reply, check_settings, import_litellm
+from mindgap.providers.loop import run_each
 
 CAN: frozenset[Capability] = frozenset({"generate"})
 

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from mindgap.backends.base import Capability, Endpoint, ModelSpec
-from mindgap.errors import UnavailableError
+from mindgap.backends.base import Capability, Endpoint
+from mindgap.core.errors import UnavailableError
+from mindgap.core.model import ModelSpec
 
 
 @dataclass(frozen=True)

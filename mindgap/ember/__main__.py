@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from mindgap.core.errors import ConfigError, MindgapError, UnavailableError
 from mindgap.ember.settings import Settings, read
-from mindgap.errors import ConfigError, MindgapError, UnavailableError
 
 if TYPE_CHECKING:
     from mindgap.ember.service import Service
@@ -84,7 +84,7 @@ def _serve(given: Sequence[str]) -> None:
 
 def _configured(given: Sequence[str]) -> tuple[Settings, dict[str, Any]]:
     """Settings, and the composed configuration. Raises ConfigError, with a did-you-mean."""
-    from mindgap.sae.cli import split_arguments
+    from mindgap.cli.arguments import split_arguments
 
     def is_alias(argument: str) -> bool:
         return argument.startswith(ALIAS) and "=" in argument
@@ -102,7 +102,7 @@ def _configured(given: Sequence[str]) -> tuple[Settings, dict[str, Any]]:
 
 def _opened(settings: Settings, config: dict[str, Any]) -> Service:
     from mindgap.backends.local import LocalBackend
-    from mindgap.config import build
+    from mindgap.core.build import build
     from mindgap.ember.service import Service
     from mindgap.steering.autosteer import AutoSteer
 

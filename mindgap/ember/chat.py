@@ -15,12 +15,12 @@ from fastapi.responses import StreamingResponse
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from mindgap.core.records import Decoding
 from mindgap.ember.controllers import Steered, compiled
 from mindgap.ember.errors import RequestError
 from mindgap.ember.schemas import ChatRequest
 from mindgap.ember.service import Service, unless_gone
 from mindgap.ember.worker import Generation, Piece
-from mindgap.records import Decoding
 
 TEMPERATURE, TOP_P, MAX_TOKENS = 0.6, 0.9, 2048
 """Where a request does not say: what the SDK sends."""

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from mindgap.core.edits import Comparison, Condition, FeatureEdit, Operator
 from mindgap.ember.catalogue import Features
 from mindgap.ember.errors import RequestError
 from mindgap.ember.schemas import (
@@ -23,7 +24,6 @@ from mindgap.ember.schemas import (
     InterventionIn,
     ScopeIn,
 )
-from mindgap.steering.edits import Comparison, Condition, FeatureEdit, Operator
 
 Clause = tuple[Comparison, ...]
 """Comparisons of which at least one has to hold."""

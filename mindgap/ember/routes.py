@@ -10,7 +10,7 @@ import numpy as np
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from mindgap.ember import reading
+from mindgap.ember import inspection
 from mindgap.ember.controllers import compiled
 from mindgap.ember.errors import RequestError
 from mindgap.ember.schemas import (
@@ -111,7 +111,7 @@ def _steering(routes: APIRouter, service: Service) -> None:
         if len(body.dataset_1) != len(body.dataset_2):
             raise RequestError(400, "dataset_1 and dataset_2 must have the same length")
         spans = [await _span(service, messages) for messages in (*body.dataset_1, *body.dataset_2)]
-        means = await service.done(request, reading.mean_features(service.endpoint.engine, spans))
+        means = await service.done(request, inspection.mean_features(service.endpoint.engine, spans))
         clear = contrasted(means[: len(body.dataset_1)], means[len(body.dataset_1) :], features.scales)
 
         def best(clearness: np.ndarray, count: int) -> list[Json]:
@@ -131,7 +131,7 @@ def _reading(routes: APIRouter, service: Service) -> None:
     async def tokenize(body: TokenizeRequest) -> Json:
         service.check_model(body.model)
         tokens = await service.tokens(body.messages)
-        texts = reading.pieces(service.tokenizer, tokens)
+        texts = inspection.pieces(service.tokenizer, tokens)
         return {"tokens": [{"id": token, "value": text} for token, text in zip(tokens, texts, strict=True)]}
 
     @routes.post("/chat-attribution/compute-features")
@@ -142,10 +142,10 @@ def _reading(routes: APIRouter, service: Service) -> None:
         chosen = body.include_feature_indexes
         wanted = None if chosen is None else frozenset(features.check(index) for index in chosen)
         tokens = await service.tokens(body.messages)
-        found = await service.done(request, reading.token_features(engine, tokens, edits, features.scales, wanted))
+        found = await service.done(request, inspection.token_features(engine, tokens, edits, features.scales, wanted))
 
         def told() -> str:
-            texts = reading.pieces(service.tokenizer, tokens)
+            texts = inspection.pieces(service.tokenizer, tokens)
             listed = [
                 {
                     "token": text,
@@ -166,7 +166,7 @@ def _reading(routes: APIRouter, service: Service) -> None:
         service.check_model(body.model)
         edits = compiled(body.controller, service.features).edits
         tokens = await service.tokens(body.messages)
-        logits = await service.done(request, reading.once(lambda: reading.next_logits(engine, tokens, edits)))
+        logits = await service.done(request, inspection.once(lambda: inspection.next_logits(engine, tokens, edits)))
         return {"logits": await service.aside(lambda: _by_text(service, logits, body))}
 
     @routes.post("/attributions/compute-logit-attribution")
@@ -180,7 +180,7 @@ def _reading(routes: APIRouter, service: Service) -> None:
                 f"startIndex={body.start_index}, endIndex={body.end_index}: the conversation has tokens 0 to "
                 f"{len(tokens) - 1}, and nothing comes before token 0 that could explain it.",
             )
-        found = await service.done(request, reading.attribution(engine, tokens, body.start_index, body.end_index))
+        found = await service.done(request, inspection.attribution(engine, tokens, body.start_index, body.end_index))
         to_ablate = [
             {
                 "id": str(features.uuid(feature)),

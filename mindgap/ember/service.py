@@ -14,16 +14,16 @@ from starlette.requests import Request as HttpRequest
 
 from mindgap import __version__
 from mindgap.backends.local import LocalEndpoint
+from mindgap.core.records import Message
 from mindgap.ember.catalogue import Features
 from mindgap.ember.errors import RequestError
-from mindgap.ember.reading import conversation
+from mindgap.ember.inspection import conversation
 from mindgap.ember.schemas import ChatMessage
 from mindgap.ember.settings import Settings
 from mindgap.ember.steering import Maker
 from mindgap.ember.worker import Task, Worker
-from mindgap.records import Message
 from mindgap.steering.autosteer import AutoSteer
-from mindgap.store import Store
+from mindgap.storage.store import Store
 
 Made = TypeVar("Made")
 

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 
-from mindgap.errors import ConfigError
+from mindgap.core.errors import ConfigError
 
 LLAMAS = {"8b": "meta-llama/Meta-Llama-3.1-8B-Instruct", "70b": "meta-llama/Llama-3.3-70B-Instruct"}
 """The only names that the SDK knows."""

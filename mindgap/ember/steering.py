@@ -17,17 +17,17 @@ import numpy as np
 
 from mindgap.backends.local import LocalEndpoint
 from mindgap.backends.local.scoring import loglikelihood
+from mindgap.core.edits import FeatureEdit
+from mindgap.core.errors import ConfigError, MindgapError
+from mindgap.core.records import Completion, Message, OptionScores, OptionsRequest, Query, Request
 from mindgap.ember.errors import RequestError
-from mindgap.ember.reading import collected, once
+from mindgap.ember.inspection import collected, once
 from mindgap.ember.worker import Worker
-from mindgap.errors import ConfigError, MindgapError
-from mindgap.records import Completion, Message, OptionScores, OptionsRequest, Query, Request
 from mindgap.steering.autosteer import AutoSteer, evidence
 from mindgap.steering.bench import SteeringBench, Text
-from mindgap.steering.edits import FeatureEdit
 from mindgap.steering.specification import parse
 from mindgap.steering.stimulus import Stimulus, stimulus
-from mindgap.store import Store
+from mindgap.storage.store import Store
 
 PAIRS = 8
 """Conversations in each half of a contrastive data set."""

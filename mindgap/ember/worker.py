@@ -22,11 +22,11 @@ from torch import nn
 from mindgap.backends.local import sampling
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.session import Row, Session
+from mindgap.core.edits import Edit
+from mindgap.core.records import Decoding
 from mindgap.ember.controllers import Event
 from mindgap.ember.errors import RequestError
 from mindgap.ember.text import ReplyText
-from mindgap.records import Decoding
-from mindgap.steering.edits import Edit
 
 log = logging.getLogger(__name__)
 

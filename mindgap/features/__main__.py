@@ -8,13 +8,13 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mindgap.command import command
-from mindgap.errors import ConfigError
+from mindgap.cli.command import command
+from mindgap.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from mindgap.backends.base import ModelSpec
+    from mindgap.core.model import ModelSpec
 
 HELP = """\
 mindgap.features: look at the features of a model's sparse autoencoder
@@ -63,7 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(given: Sequence[str]) -> None:
     from rich.console import Console
 
-    from mindgap.sae.cli import read_arguments
+    from mindgap.cli.arguments import read_arguments
 
     words, plain, model = read_arguments(given, tuple(Settings.__dataclass_fields__), "features")
     settings = Settings(count=_whole(plain.get("count", "10"), "count"), sort=plain.get("sort", "density"))
@@ -79,7 +79,7 @@ def _run(given: Sequence[str]) -> None:
 
 def _search(words: Sequence[str], model: ModelSpec, settings: Settings, console: Console) -> None:
     from mindgap.features.show import print_features
-    from mindgap.sae.finding import catalogue_of
+    from mindgap.sae.locate import catalogue_of
     from mindgap.sae.search import search
 
     text = _text(words, "search")
@@ -92,7 +92,7 @@ def _search(words: Sequence[str], model: ModelSpec, settings: Settings, console:
 
 def _show(words: Sequence[str], model: ModelSpec, settings: Settings, console: Console) -> None:
     from mindgap.features.show import print_feature
-    from mindgap.sae.finding import catalogue_of
+    from mindgap.sae.locate import catalogue_of
 
     indices = [_whole(word, "show") for word in words]
     if not indices:
@@ -108,7 +108,7 @@ def _list(words: Sequence[str], model: ModelSpec, settings: Settings, console: C
     import numpy as np
 
     from mindgap.features.show import print_features, print_overview
-    from mindgap.sae.finding import catalogue_of
+    from mindgap.sae.locate import catalogue_of
 
     if words:
         raise ConfigError(f"list takes no {words[0]!r}; to look for something: search {words[0]!r}")

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mindgap.errors import UnavailableError
+from mindgap.core.errors import UnavailableError
 
 if TYPE_CHECKING:
     from rich.console import Group
 
-    from mindgap.backends.base import ModelSpec
+    from mindgap.core.model import ModelSpec
 
 STORE = Path("outputs/store.sqlite")
 """Where `python -m mindgap` keeps what it has made, so that a study and this command share it."""
@@ -27,7 +27,7 @@ def autosteer_report(specification: str, model: ModelSpec) -> Group:
     from mindgap.backends.local import LocalBackend
     from mindgap.steering.autosteer import AutoSteer, choose
     from mindgap.steering.bench import SteeringBench
-    from mindgap.store import Store
+    from mindgap.storage.store import Store
 
     method, backend = AutoSteer(), LocalBackend()
     if missing := backend.lacks(model, method.needs):

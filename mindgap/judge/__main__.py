@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mindgap.command import command
-from mindgap.errors import ConfigError
+from mindgap.cli.command import command
+from mindgap.core.errors import ConfigError
 
 if TYPE_CHECKING:
     from mindgap.judges.base import Judge
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 done, 1 some judgements could not be had and are asked for again next time, 2 cannot run,
     130 interrupted.
     """
-    from mindgap.__main__ import config_folder
+    from mindgap.core.compose import config_folder
 
     conf = config_folder()
     judges = ", ".join(sorted(path.stem for path in (conf / "judge").glob("*.yaml")))
@@ -62,8 +62,8 @@ def _run(arguments: Sequence[str], conf: Path) -> int:
 
     from mindgap.judge.again import judge_again
     from mindgap.judge.summary import print_summary
-    from mindgap.report.data import read_sweep
-    from mindgap.store import Store
+    from mindgap.results.sweep import read_sweep
+    from mindgap.storage.store import Store
 
     sweep = read_sweep(folder)
     judges = _judges(settings, conf)
@@ -100,7 +100,7 @@ def _read(arguments: Sequence[str]) -> tuple[Path, dict[str, str]]:
 
 def _judges(settings: dict[str, str], conf: Path) -> list[Judge]:
     """Every judge asked for, built and found fit to judge, before the first of them spends anything."""
-    from mindgap.replay.rejudge import judge_from
+    from mindgap.cli.judge import judge_from
 
     names = [name.strip() for name in settings.get("judge", "").split(",") if name.strip()]
     changes = [f"{key}={value}" for key, value in settings.items() if key.startswith("judge.")]

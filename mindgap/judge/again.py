@@ -6,13 +6,13 @@ from collections import Counter
 
 from rich.console import Console
 
-from mindgap.fetch import judgement_key, judgements
+from mindgap.core.records import Judgement, Score
 from mindgap.judges.base import Judge
-from mindgap.judges.recorded import forget_others, judge_requests, write_judgements
-from mindgap.progress import Progress
-from mindgap.records import Judgement, Score
-from mindgap.report.data import Sweep
-from mindgap.store import Store
+from mindgap.judges.fetch import judgement_key, judgements
+from mindgap.results.judgements import forget_others, judge_requests, write_judgements
+from mindgap.results.sweep import Sweep
+from mindgap.storage.store import Store
+from mindgap.study.progress import Progress
 
 
 def judge_again(sweep: Sweep, judge: Judge, store: Store, console: Console) -> int:

@@ -12,15 +12,15 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from mindgap.judges.recorded import people, recorded_judgements
-from mindgap.records import Record
-from mindgap.report.compute import compare_scores
-from mindgap.report.data import Group, Sweep
-from mindgap.report.judge_tables import headline_lines, judge_tables, only_one, reversal_line
-from mindgap.report.judges import judges_compared
-from mindgap.report.tables import Table
+from mindgap.analysis.compute import compare_scores
+from mindgap.analysis.judges import judges_compared
+from mindgap.core.records import Record
+from mindgap.presentation.judge_tables import headline_lines, judge_tables, only_one, reversal_line
+from mindgap.presentation.tables import Table
+from mindgap.results.judgements import people, recorded_judgements
+from mindgap.results.sweep import Group, Sweep
 from mindgap.stats.samples import JUDGED
-from mindgap.tracking.files import replacing
+from mindgap.storage.atomic import replacing
 
 DISAGREEMENTS = "disagreements.csv"
 KEPT = 200

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from mindgap.core.records import Judgement, JudgeRequest
 from mindgap.judges.llm import LLMJudge
 from mindgap.judges.proxy import ProxyJudge
-from mindgap.records import Judgement, JudgeRequest
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Protocol, runtime_checkable
 
-from mindgap.records import Judgement, JudgeRequest
+from mindgap.core.records import Judgement, JudgeRequest
 
 
 class Judge(Protocol):

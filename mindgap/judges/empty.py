@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from mindgap.records import Judgement, Score
+from mindgap.core.records import Judgement, Score
 
 EMPTY_RESPONSE = Judgement(
     behaviour=Score(None, "empty response"),

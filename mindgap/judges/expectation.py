@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mindgap.records import Score
+from mindgap.core.records import Score
 
 WHOLE = frozenset("12345")
 

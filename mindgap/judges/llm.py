@@ -7,17 +7,17 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 
-from mindgap.chat_api import ChatApi, Failure, Reply, check_settings, estimated_tokens
-from mindgap.errors import ConfigError
-from mindgap.judges.budget import Budget, budget_of
+from mindgap.core.errors import ConfigError
+from mindgap.core.records import Judgement, JudgeRequest, Score
 from mindgap.judges.empty import EMPTY_RESPONSE
 from mindgap.judges.expectation import expected
+from mindgap.judges.parsing import read_scores
 from mindgap.judges.prompts import PROMPT_HASH, Scale, messages, response_format
-from mindgap.judges.reading import read_scores
 from mindgap.judges.votes import joined, voted
-from mindgap.loop import run_each
-from mindgap.pace import Breaker
-from mindgap.records import Judgement, JudgeRequest, Score
+from mindgap.providers.budget import Budget, budget_of
+from mindgap.providers.chat import ChatApi, Failure, Reply, check_settings, estimated_tokens
+from mindgap.providers.loop import run_each
+from mindgap.providers.pace import Breaker
 
 log = logging.getLogger(__name__)
 

@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mindgap.errors import ConfigError
+from mindgap.core.errors import ConfigError
+from mindgap.core.records import Judgement, JudgeRequest, Score
 from mindgap.judges.base import Budgeted, Judge
-from mindgap.records import Judgement, JudgeRequest, Score
 
 VERSION = 1
 """Part of every identity: raised when the same members' scores could give another score."""

@@ -7,7 +7,7 @@ import json
 import re
 from typing import Any, Literal
 
-from mindgap.records import JudgeRequest, Message
+from mindgap.core.records import JudgeRequest, Message
 
 Scale = Literal["both", "behaviour", "coherence"]
 """What one request asks for."""

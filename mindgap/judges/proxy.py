@@ -10,12 +10,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mindgap.embedding import Embedder, embedder, embedder_lacks
-from mindgap.errors import ConfigError
+from mindgap.core.errors import ConfigError
+from mindgap.core.records import Judgement, JudgeRequest, Score
 from mindgap.judges.empty import EMPTY_RESPONSE
 from mindgap.judges.proxy_design import describe
 from mindgap.judges.proxy_model import Calibration, CalibrationFile, load
-from mindgap.records import Judgement, JudgeRequest, Score
+from mindgap.text.embedding import Embedder, embedder, embedder_lacks
 
 VERSION = 2
 """Part of the identity. Raise it when a change of the code changes scores."""

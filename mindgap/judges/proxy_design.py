@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mindgap.embedding import Embedder
+from mindgap.core.records import JudgeRequest
 from mindgap.judges.proxy_text import chunks, manners, plain, text_features
-from mindgap.records import JudgeRequest
+from mindgap.text.embedding import Embedder
 
 MEANING = ("to_question", "to_question_least", "to_question_last", "neighbours", "neighbours_least", "concentration")
 WISH_BY_WORDS = ("manner_asked_for",)

@@ -15,12 +15,12 @@ from functools import cached_property
 
 import numpy as np
 
-from mindgap.embedding import Embedder
+from mindgap.core.records import JudgeRequest
 from mindgap.judges.proxy_anchors import anchors
 from mindgap.judges.proxy_design import Described, closeness, describe, normal
 from mindgap.judges.proxy_model import Calibration, Frame, Map, Standard
 from mindgap.judges.proxy_text import plain
-from mindgap.records import JudgeRequest
+from mindgap.text.embedding import Embedder
 
 AXES = 32
 PENALTY = 100.0

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from mindgap.embedding import Embedder
-from mindgap.errors import ConfigError
+from mindgap.core.errors import ConfigError
+from mindgap.core.records import JudgeRequest
 from mindgap.judges.proxy_design import Described, closeness
 from mindgap.judges.proxy_text import manners
-from mindgap.records import JudgeRequest
+from mindgap.text.embedding import Embedder
 
 FORMAT = 1
 SHIPPED = "proxy_judge.json"
@@ -143,7 +143,7 @@ def load(path: str | None) -> CalibrationFile:
     except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"judge.calibration={path}: not a calibration of the proxy judge ({type(error).__name__}: {error}). "
-            "Write one: python -m mindgap.judges.calibrate --help"
+            "Write one: python -m mindgap.judge.calibrate --help"
         ) from error
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 
-from mindgap.detectors import LONGEST_WORD, repetition, words
+from mindgap.text.words import LONGEST_WORD, repetition, words
 
 TAG = re.compile(r"</?[A-Za-z][^<>]{0,30}>")
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+|\n+")

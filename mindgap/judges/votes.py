@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mindgap.records import Judgement, Score
+from mindgap.core.records import Judgement, Score
 
 
 def voted(votes: Sequence[Judgement]) -> Judgement:

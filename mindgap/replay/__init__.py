@@ -1,1 +1,1 @@
-"""Results recorded elsewhere, imported into an ordinary sweep folder, with what is wrong with them said first."""
+"""`python -m mindgap.replay`: import results that were recorded elsewhere."""

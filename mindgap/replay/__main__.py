@@ -7,7 +7,7 @@ import os
 import sys
 from pathlib import Path
 
-from mindgap.command import command
+from mindgap.cli.command import command
 
 HELP = """\
 mindgap.replay: import results recorded elsewhere into a sweep folder, and say first what is wrong with them
@@ -35,7 +35,7 @@ SETTINGS = ("map", "judge", "store", "seed", "resamples")
 
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 2 cannot be imported, 130 interrupted."""
-    from mindgap.__main__ import config_folder
+    from mindgap.core.compose import config_folder
 
     conf = config_folder()
     return command(
@@ -49,8 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str], conf: Path) -> None:
     from rich.console import Console
 
-    from mindgap.errors import ConfigError
-    from mindgap.replay.columns import load_map
+    from mindgap.core.errors import ConfigError
+    from mindgap.results.imports.columns import load_map
 
     paths = [argument for argument in arguments if "=" not in argument]
     settings = [argument.partition("=")[::2] for argument in arguments if "=" in argument]
@@ -68,9 +68,9 @@ def _run(arguments: list[str], conf: Path) -> None:
     column_map = load_map(plain["map"], conf / "replay", [f"{k[4:]}={v}" for k, v in settings if k.startswith("map.")])
     seed, resamples = _number(plain, "seed", 0, 0), _number(plain, "resamples", 10_000, 100)
 
+    from mindgap.cli.judge import judge_from
     from mindgap.replay.importing import import_recording
-    from mindgap.replay.rejudge import judge_from
-    from mindgap.report.terminal import print_summary
+    from mindgap.study.terminal import print_summary
 
     of_judge = [f"{key}={value}" for key, value in settings if key.partition(".")[0] == "judge"]
     os.environ.setdefault("MINDGAP_SWEEP", "replay")
@@ -86,7 +86,7 @@ def _run(arguments: list[str], conf: Path) -> None:
 
 
 def _number(given: dict[str, str], key: str, default: int, least: int) -> int:
-    from mindgap.errors import ConfigError
+    from mindgap.core.errors import ConfigError
 
     text = given.get(key, str(default))
     if not text.isdecimal() or int(text) < least:

@@ -11,18 +11,18 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from mindgap.cell import CellResult
-from mindgap.errors import ConfigError
+from mindgap.core.errors import ConfigError
 from mindgap.judges.base import Judge
-from mindgap.progress import Progress
-from mindgap.replay.cells import make_cells, write_import
-from mindgap.replay.columns import ColumnMap
-from mindgap.replay.findings import Finding, look
-from mindgap.replay.items import ItemIndex
 from mindgap.replay.rejudge import rejudge
-from mindgap.replay.rows import Recording, read_samples
-from mindgap.replay.table import Table, read_table
-from mindgap.store import Store
+from mindgap.results.cell import CellResult
+from mindgap.results.imports.cells import make_cells, write_import
+from mindgap.results.imports.columns import ColumnMap
+from mindgap.results.imports.findings import Finding, look
+from mindgap.results.imports.items import ItemIndex
+from mindgap.results.imports.rows import Recording, read_samples
+from mindgap.results.imports.table import Table, read_table
+from mindgap.storage.store import Store
+from mindgap.study.progress import Progress
 
 
 @dataclass(frozen=True)

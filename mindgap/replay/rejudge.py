@@ -3,32 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
-from mindgap.errors import UnavailableError
-from mindgap.fetch import judgement_key, judgements
+from mindgap.core.records import JudgeRequest
 from mindgap.judges.base import Judge
-from mindgap.progress import Progress
-from mindgap.queries import QuerySet
-from mindgap.records import JudgeRequest
-from mindgap.replay.cells import Scored
-from mindgap.replay.rows import Sample
-from mindgap.store import Store
-
-
-def judge_from(overrides: Sequence[str], folder: Path) -> Judge:
-    """The judge that `judge=NAME judge.key=value …` name, as `python -m mindgap` would build it from `folder`.
-
-    Raises ConfigError for one that does not fit, UnavailableError for one that cannot judge here.
-    """
-    from mindgap.compose import composed
-    from mindgap.config import build
-
-    node = composed(overrides, folder)["judge"]
-    judge: Judge = build(node, "judge")
-    if missing := judge.lacks():
-        raise UnavailableError(f"judge={judge.name} cannot run here: it lacks {'; '.join(missing)}")
-    return judge
+from mindgap.judges.fetch import judgement_key, judgements
+from mindgap.results.imports.cells import Scored
+from mindgap.results.imports.rows import Sample
+from mindgap.storage.store import Store
+from mindgap.study.progress import Progress
+from mindgap.tasks.queries import QuerySet
 
 
 def rejudge(samples: Sequence[Sample], judge: Judge, store: Store, progress: Progress) -> Scored:

@@ -1,1 +1,1 @@
-"""Results for people: the terminal, and more to come from the same files."""
+"""A sweep's comparison as a page, as Markdown and as LaTeX: presenters only."""

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mindgap.errors import MindgapError
+from mindgap.core.errors import MindgapError
 
 WIDE = 200
 """Columns for tables where nobody's terminal says how many there are."""
@@ -64,8 +64,8 @@ def _write(options: argparse.Namespace) -> None:
 
     against = None
     if options.against:
-        from mindgap.report.against import against_paper, published
-        from mindgap.report.data import read_sweep
+        from mindgap.analysis.published import against_paper, published
+        from mindgap.results.sweep import read_sweep
 
         against = against_paper(read_sweep(options.folder).cells, published(options.against))
     for path in write_report(options.folder, formats=options.format, max_samples=options.max_samples, against=against):
@@ -73,12 +73,12 @@ def _write(options: argparse.Namespace) -> None:
     if against is not None:
         from rich.console import Console
 
-        from mindgap.report.against_tables import print_against
+        from mindgap.presentation.published_tables import print_against
 
         console = Console(highlight=False)
         print_against(console if console.is_terminal else Console(highlight=False, width=WIDE), against)
     if options.tracker:
-        from mindgap.report.wandb_report import publish
+        from mindgap.tracking.wandb_report import publish
 
         _say(f"W&B Report: {publish(options.folder, project=options.project, entity=options.entity, say=_say)}")
 

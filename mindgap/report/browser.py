@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mindgap.records import Record, content_key
-from mindgap.report.data import Sweep
-from mindgap.tracking.files import finite
+from mindgap.core.estimate import finite
+from mindgap.core.keys import content_key
+from mindgap.core.records import Record
+from mindgap.results.sweep import Sweep
 
 Place = tuple[str, str, int]
 """(query, item, epoch): what is looked at side by side under all cells."""

@@ -11,15 +11,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from mindgap.replay.cells import read_findings
-from mindgap.replay.findings import Finding
-from mindgap.report.against import Against
-from mindgap.report.against_tables import against_tables
+from mindgap.analysis.comparison import GroupComparison
+from mindgap.analysis.headline import headline
+from mindgap.analysis.published import Against
+from mindgap.analysis.warnings import warnings_of
+from mindgap.presentation.published_tables import against_tables
+from mindgap.presentation.sections import Part, parts
 from mindgap.report.browser import packed, payload
-from mindgap.report.comparison import GroupComparison
-from mindgap.report.data import Sweep
-from mindgap.report.headline import headline
-from mindgap.report.parts import Part, parts
+from mindgap.results.sweep import Sweep
 
 HERE = Path(__file__).resolve().parent
 
@@ -109,26 +108,6 @@ def _about(sweep: Sweep) -> str:
     judges = ", ".join(sweep.judges)
     models = ", ".join(dict.fromkeys(cell.model for cell in sweep.cells))
     return f"{cells} {'cell' if cells == 1 else 'cells'}, {samples:,} samples · model {models} · judged by {judges}"
-
-
-def warnings_of(sweep: Sweep) -> list[str]:
-    """What a reader must know before any number: what failed or is not there, and what an import noticed."""
-    failed = [cell for cell in sweep.cells if cell.status == "failed"]
-    warnings = [f"Failed: {cell.name}: {cell.reason}" for cell in failed]
-    if sweep.unfinished:
-        warnings.append(f"Not finished, and not in this report: {', '.join(sweep.unfinished)}")
-    if len(sweep.groups) > 1:
-        warnings.append(
-            "The cells differ in more than method and strength, so they form "
-            f"{len(sweep.groups)} groups, and nothing is compared across groups."
-        )
-    return warnings + [_found(finding) for finding in read_findings(sweep.folder)]
-
-
-def _found(finding: Finding) -> str:
-    """What an import noticed, as one line."""
-    of = f" of {finding.of:,}" if finding.of else ""
-    return f"{finding.severity.capitalize()}, {finding.method or 'all methods'} ({finding.count:,}{of}): {finding.says}"
 
 
 def _left_out(samples: dict[str, Any]) -> str:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mindgap.report.comparison import GroupComparison
-from mindgap.report.data import Sweep
-from mindgap.report.group_tables import all_tables
-from mindgap.report.headline import headline
-from mindgap.report.judge_tables import judge_notices, judge_tables
-from mindgap.report.tables import latex, markdown, plain
+from mindgap.analysis.comparison import GroupComparison
+from mindgap.analysis.headline import headline
+from mindgap.presentation.group_tables import all_tables
+from mindgap.presentation.judge_tables import judge_notices, judge_tables
+from mindgap.presentation.tables import latex, markdown, plain
+from mindgap.results.sweep import Sweep
 
 
 def markdown_report(sweep: Sweep, comparisons: Sequence[GroupComparison]) -> str:

@@ -7,12 +7,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from mindgap.report.against import Against
-from mindgap.report.compute import compare
-from mindgap.report.data import read_sweep
-from mindgap.report.judges import judges_compared
-from mindgap.report.schema import comparison_json
-from mindgap.tracking.files import replacing
+from mindgap.analysis.compute import compare
+from mindgap.analysis.judges import judges_compared
+from mindgap.analysis.published import Against
+from mindgap.analysis.schema import comparison_json
+from mindgap.results.sweep import read_sweep
+from mindgap.storage.atomic import replacing
 
 Format = Literal["html", "markdown", "latex"]
 FORMATS: tuple[Format, ...] = get_args(Format)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mindgap.errors import UnavailableError
+from mindgap.core.errors import UnavailableError
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -180,7 +180,7 @@ class Catalogue:
         """Write to `path`, whole or not at all."""
         import pyarrow.parquet as pq
 
-        from mindgap.tracking.files import replacing
+        from mindgap.storage.atomic import replacing
 
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:

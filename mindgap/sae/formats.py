@@ -20,10 +20,10 @@ from typing import Any
 
 import torch
 
-from mindgap.backends.local.load import file_hash
-from mindgap.errors import UnavailableError
-from mindgap.sae import store
+from mindgap.core.errors import UnavailableError
+from mindgap.sae import native_format
 from mindgap.sae.sae import SAE, Architecture
+from mindgap.storage.hashes import file_hash
 
 GOODFIRE_SUFFIXES = (".pth", ".pt")
 SAELENS_WEIGHTS, SAELENS_SETTINGS = "sae_weights.safetensors", "cfg.json"
@@ -44,7 +44,7 @@ def read_sae(path: Path, cache: Path | None = None) -> SAE:
             return read_saelens(path, cache)
     except (OSError, ValueError) as error:
         raise UnavailableError(f"{path} cannot be read as an SAE: {error}") from error
-    return store.load(path, cache)
+    return native_format.load(path, cache)
 
 
 def read_goodfire(path: Path, cache: Path | None = None) -> SAE:

@@ -11,10 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mindgap.chat_api import ChatApi, Failure
-from mindgap.errors import ConfigError
-from mindgap.loop import run_each
-from mindgap.records import Message
+from mindgap.core.errors import ConfigError
+from mindgap.core.records import Message
+from mindgap.providers.chat import ChatApi, Failure
+from mindgap.providers.loop import run_each
 from mindgap.sae.catalogue import Catalogue, Context, Feature
 from mindgap.sae.words import COMMON, by_context, distinctive, merged, split_words
 
@@ -117,7 +117,7 @@ class Labeller:
     max_retries: int = 5
 
     def __post_init__(self) -> None:
-        from mindgap.chat_api import check_settings
+        from mindgap.providers.chat import check_settings
 
         check_settings("labeller", self.api_base, self.concurrency, self.timeout, self.max_retries)
 

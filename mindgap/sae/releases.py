@@ -16,7 +16,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mindgap.errors import UnavailableError
+from mindgap.core.errors import UnavailableError
 
 if TYPE_CHECKING:
     from mindgap.sae.sae import SAE

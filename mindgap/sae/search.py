@@ -8,10 +8,10 @@ from functools import lru_cache
 
 import numpy as np
 
-from mindgap.embedding import embedder, embedder_lacks
 from mindgap.sae.catalogue import Catalogue
 from mindgap.sae.labels import NO_PATTERN
 from mindgap.sae.words import COMMON, stem
+from mindgap.text.embedding import embedder, embedder_lacks
 
 SATURATION, LENGTH = 1.2, 0.6
 """k1 and b of BM25 (Robertson & Zaragoza 2009)."""
@@ -54,8 +54,8 @@ def documents(catalogue: Catalogue) -> list[str]:
 @lru_cache(maxsize=2)
 def embedded(catalogue: Catalogue) -> np.ndarray:
     """Embeddings of `documents`, float32 `[features, width]`: from the catalogue, else made once and kept on disk."""
-    from mindgap.backends.local.embedded import cache_folder
-    from mindgap.tracking.files import replacing
+    from mindgap.storage.atomic import replacing
+    from mindgap.storage.cache import cache_folder
 
     model = embedder()
     if (kept := catalogue.embeddings(model.identity)) is not None:

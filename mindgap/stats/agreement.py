@@ -12,8 +12,8 @@ from typing import Literal, TypeVar
 
 import numpy as np
 
+from mindgap.core.estimate import Estimate
 from mindgap.stats.crossed import Resampling, codes
-from mindgap.stats.estimate import Estimate
 
 Label = TypeVar("Label", bound=Hashable)
 

@@ -6,8 +6,8 @@ from collections.abc import Hashable, Sequence
 
 import numpy as np
 
+from mindgap.core.estimate import Estimate
 from mindgap.stats.crossed import Resampling, Table, Variance, codes, variance_of_mean
-from mindgap.stats.estimate import Estimate
 
 Bounds = tuple[float | None, float | None]
 """Lowest and highest value a metric can have; None where there is no end."""

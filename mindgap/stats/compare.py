@@ -4,20 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
-from mindgap.errors import MindgapError
+from mindgap.core.errors import MindgapError
+from mindgap.core.estimate import Estimate
 from mindgap.stats.bootstrap import UNBOUNDED, Bounds
-from mindgap.stats.estimate import Estimate
 from mindgap.stats.permutation import Correction, Test, adjust, sign_flip
-from mindgap.stats.samples import CellId, Samples, samples_of
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from mindgap.records import Record
+from mindgap.stats.samples import CellId, Samples, from_columns
 
 Family = Literal["sweep", "metric"]
 
@@ -69,7 +64,7 @@ class Comparison:
 
 
 def compare(
-    data: Samples | Mapping[str, Any] | Sequence[Record] | pa.Table,
+    data: Samples | Mapping[str, Any],
     reference: CellId | str = "control",
     *,
     metrics: Sequence[str] | None = None,
@@ -86,7 +81,7 @@ def compare(
 
     Raises MindgapError where the reference is not there or not one, or two judges' scores would be compared.
     """
-    samples = samples_of(data)
+    samples = data if isinstance(data, Samples) else from_columns(data)
     names = list(samples.metrics) if metrics is None else list(metrics)
     pairs = _pairs(samples, reference)
     judge = samples.require_one_judge([cell for pair in pairs for cell in pair], names)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mindgap.errors import MindgapError
+from mindgap.core.errors import MindgapError
+from mindgap.core.estimate import Estimate
 from mindgap.stats.bootstrap import UNBOUNDED
-from mindgap.stats.estimate import Estimate
 from mindgap.stats.joint import joint_draws
 from mindgap.stats.samples import CellId, Samples
 

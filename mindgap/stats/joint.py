@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mindgap.errors import MindgapError
+from mindgap.core.errors import MindgapError
+from mindgap.core.estimate import Estimate
 from mindgap.stats.bootstrap import Bounds, clip, normal_quantile
 from mindgap.stats.crossed import Resampling, variance_of_mean
-from mindgap.stats.estimate import Estimate
 from mindgap.stats.samples import CellId, Samples
 
 

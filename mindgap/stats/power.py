@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from mindgap.errors import MindgapError
+from mindgap.core.errors import MindgapError
 from mindgap.stats.crossed import Design, variance_of_mean
 from mindgap.stats.samples import CellId, Samples
 

@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
+from mindgap.core.estimate import Estimate
 from mindgap.stats.bootstrap import UNBOUNDED, Bounds, clip, crossed_mean, t_quantile
 from mindgap.stats.crossed import Table, codes, variance_of_mean
-from mindgap.stats.estimate import Estimate
 
 FEWEST = 4
 """Ratings below which no interval is given: a spread seen in two or three numbers says next to nothing."""

@@ -5,25 +5,19 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from mindgap.errors import MindgapError
+from mindgap.core.errors import MindgapError
+from mindgap.core.estimate import Estimate
 from mindgap.stats.bootstrap import UNBOUNDED, Bounds, table_mean
 from mindgap.stats.crossed import Table, codes
-from mindgap.stats.estimate import Estimate
-
-if TYPE_CHECKING:
-    import pyarrow as pa
-
-    from mindgap.records import Record
 
 JUDGED = ("behaviour", "coherence")
 """Metrics that two judges may see differently."""
 
-_KEYS = ("model", "method", "strength", "query", "item", "epoch", "judge", "dose")
+KEYS = ("model", "method", "strength", "query", "item", "epoch", "judge", "dose")
 
 
 @dataclass(frozen=True, order=True)
@@ -148,48 +142,6 @@ class Samples:
         return ", ".join(sorted(judges))
 
 
-def samples_of(data: Samples | Mapping[str, Any] | Sequence[Record] | pa.Table) -> Samples:
-    """Samples from what you have: records, a table of records as in samples.parquet, or columns of numbers.
-
-    Columns: `query` and `item` must be there; `model`, `method`, `strength`, `epoch`, `judge` and `dose` may be; every
-    other numeric column is a metric, NaN = missing. Raises MindgapError if a sample occurs twice or columns lack.
-    """
-    if isinstance(data, Samples):
-        return data
-    if isinstance(data, Mapping):
-        return from_columns(data)
-    return from_records(data) if isinstance(data, Sequence) else from_arrow(data)
-
-
-def from_arrow(table: pa.Table) -> Samples:
-    """Samples from an Arrow table: of records as in samples.parquet, or of columns as `from_columns` takes them."""
-    names = table.column_names
-    if "option_logprobs" not in names:
-        return from_columns({name: table.column(name).to_numpy(zero_copy_only=False) for name in names})
-    texts = {"system_prompt", "prompt", "response", "analysis", "edits"}
-    light = table.select([name for name in names if name not in texts])
-    return from_records([SimpleNamespace(**row) for row in light.to_pylist()])
-
-
-def from_records(records: Sequence[Any]) -> Samples:
-    """Samples with the metrics of `mindgap.metrics`, of those that apply to any record."""
-    from mindgap.metrics import METRICS
-
-    columns: dict[str, Any] = {name: [getattr(record, name) for record in records] for name in _KEYS}
-    columns["dose"] = np.array([np.nan if dose is None else dose for dose in columns["dose"]], dtype=float)
-    applies: dict[str, np.ndarray] = {}
-    scales: dict[str, Scale] = {}
-    for metric in METRICS:
-        due = np.array([metric.applies(record) for record in records], dtype=bool)
-        if not due.any():
-            continue
-        values = [metric.value(record) if wanted else None for record, wanted in zip(records, due, strict=True)]
-        columns[metric.name] = np.array([np.nan if value is None else value for value in values], dtype=float)
-        applies[metric.name] = due
-        scales[metric.name] = Scale(metric.bounds, metric.binary)
-    return from_columns(columns, scales=scales, applies=applies)
-
-
 def from_columns(
     columns: Mapping[str, Any],
     *,
@@ -198,7 +150,7 @@ def from_columns(
 ) -> Samples:
     """Samples from columns of equal length (see `samples_of`).
 
-    scales: of metrics by name; others take that of mindgap's metric of the name, or are unbounded. applies: by metric,
+    scales: of metrics by name; others are unbounded. applies: by metric,
     whether each sample should have a value, bool `[samples]`; without it all should, and NaN counts as missing.
     """
     size = _checked_length(columns)
@@ -220,11 +172,11 @@ def from_columns(
     present = aligned(np.ones(size, dtype=bool), False)
     metrics = {}
     for name, values in columns.items():
-        numbers = None if name in _KEYS else _numbers(values)
+        numbers = None if name in KEYS else _numbers(values)
         if numbers is None:
             continue
         due = np.ones(size, dtype=bool) if applies is None or name not in applies else applies[name]
-        scale = scales[name] if scales is not None and name in scales else _known_scale(name)
+        scale = scales[name] if scales is not None and name in scales else Scale()
         metrics[name] = Measured(aligned(numbers, np.nan), aligned(due, False), scale)
     judges = [set[str]() for _ in cells]
     for number, judge in zip(cell.tolist(), columns.get("judge", [""] * size), strict=True):
@@ -279,9 +231,3 @@ def _numbers(values: Any) -> np.ndarray | None:
             return None
         return np.array([np.nan if value is None else value for value in values], dtype=float)
     return values.astype(float) if values.dtype.kind in "biuf" else None
-
-
-def _known_scale(name: str) -> Scale:
-    from mindgap.metrics import METRICS
-
-    return next((Scale(metric.bounds, metric.binary) for metric in METRICS if metric.name == name), Scale())

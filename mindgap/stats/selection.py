@@ -8,10 +8,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mindgap.errors import MindgapError
+from mindgap.core.errors import MindgapError
+from mindgap.core.estimate import Estimate
 from mindgap.stats.compare import spread_of
 from mindgap.stats.crossed import Resampling, Table
-from mindgap.stats.estimate import Estimate
 from mindgap.stats.joint import fewest_clusters, mean_of_chosen, widened
 from mindgap.stats.samples import CellId, Samples
 from mindgap.stats.tradeoff import Rule, with_reference

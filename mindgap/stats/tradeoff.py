@@ -8,10 +8,10 @@ from typing import Literal
 
 import numpy as np
 
-from mindgap.errors import MindgapError
+from mindgap.core.errors import MindgapError
+from mindgap.core.estimate import Estimate
 from mindgap.stats.compare import difference
 from mindgap.stats.crossed import variance_of_mean
-from mindgap.stats.estimate import Estimate
 from mindgap.stats.joint import joint_draws, mean_of_chosen
 from mindgap.stats.samples import CellId, Samples
 

@@ -11,13 +11,14 @@ from typing import ClassVar
 
 import numpy as np
 
-from mindgap.backends.base import Capability, ModelSpec
-from mindgap.errors import ConfigError, UnavailableError
-from mindgap.fetch import completions
-from mindgap.records import Decoding, Message, Query, Request
+from mindgap.backends.base import Capability
+from mindgap.backends.fetch import completions
+from mindgap.core.edits import FeatureEdit
+from mindgap.core.errors import ConfigError, UnavailableError
+from mindgap.core.model import ModelSpec
+from mindgap.core.records import Decoding, Message, Query, Request
 from mindgap.steering.autosteer import AutoSteer, evidence
 from mindgap.steering.bench import SteeringBench
-from mindgap.steering.edits import FeatureEdit
 from mindgap.steering.features import feature_edit
 from mindgap.steering.specification import parse
 from mindgap.steering.stimulus import stimulus

@@ -25,11 +25,11 @@ from typing import ClassVar
 import numpy as np
 
 from mindgap.backends.base import AutoEditing, Capability, FeatureEndpoint
-from mindgap.errors import ConfigError
-from mindgap.fetch import option_scores
-from mindgap.records import OptionsRequest, Query
+from mindgap.backends.fetch import option_scores
+from mindgap.core.edits import FeatureEdit, Positions
+from mindgap.core.errors import ConfigError
+from mindgap.core.records import OptionsRequest, Query
 from mindgap.steering.bench import SteeringBench
-from mindgap.steering.edits import FeatureEdit, Positions
 from mindgap.steering.features import check_positions, feature_edit
 from mindgap.steering.specification import parse
 from mindgap.steering.stimulus import Stimulus, stimuli

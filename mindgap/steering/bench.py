@@ -9,9 +9,10 @@ from typing import Any, cast
 import numpy as np
 
 from mindgap.backends.base import FeatureEndpoint, SteerableEndpoint
-from mindgap.fetch import completions
-from mindgap.records import Completion, Decoding, Message, Request, content_key
-from mindgap.store import Store
+from mindgap.backends.fetch import completions
+from mindgap.core.keys import content_key
+from mindgap.core.records import Completion, Decoding, Message, Request
+from mindgap.storage.store import Store
 
 Text = tuple[tuple[Message, ...], str]
 """Messages and the response to them."""

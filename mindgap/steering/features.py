@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from mindgap.backends.base import Capability, FeatureEndpoint
-from mindgap.errors import ConfigError
-from mindgap.records import Query
+from mindgap.core.edits import FeatureEdit, Positions
+from mindgap.core.errors import ConfigError
+from mindgap.core.records import Query
 from mindgap.steering.bench import SteeringBench
-from mindgap.steering.edits import FeatureEdit, Positions
 
 MODES = ("nudge", "pin", "ablate")
 

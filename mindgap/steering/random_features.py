@@ -9,10 +9,11 @@ from typing import ClassVar
 import numpy as np
 
 from mindgap.backends.base import Capability
-from mindgap.records import Query, content_key
+from mindgap.core.edits import FeatureEdit
+from mindgap.core.keys import content_key
+from mindgap.core.records import Query
 from mindgap.steering.autosteer import AutoSteer
 from mindgap.steering.bench import SteeringBench
-from mindgap.steering.edits import FeatureEdit
 from mindgap.steering.features import feature_edit
 from mindgap.steering.strength import relative_dose
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from mindgap.errors import ConfigError
+from mindgap.core.errors import ConfigError
 
 _AWAY = re.compile(
     r"^(?:please\s+)?(?:(?:do\s+not|don['’]?t|never|avoid|stop|no\s+longer|not)\s+|be\s+(?:not|never|less|anything\s+but)\s+)",

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mindgap.backends.base import ModelSpec
-from mindgap.fetch import completions
-from mindgap.records import Decoding, Message, Request, content_key
+from mindgap.backends.fetch import completions
+from mindgap.core.keys import content_key
+from mindgap.core.model import ModelSpec
+from mindgap.core.records import Decoding, Message, Request
 from mindgap.steering.bench import SteeringBench, Text
 from mindgap.steering.vectors import CONTRAST_TOKENS, contrast_prompts
 

@@ -9,8 +9,8 @@ from typing import Protocol
 
 import numpy as np
 
-from mindgap.errors import ConfigError
-from mindgap.steering.edits import Edit, FeatureEdit
+from mindgap.core.edits import Edit, FeatureEdit
+from mindgap.core.errors import ConfigError
 
 Edits = tuple[Edit, ...]
 ResidualNorm = Callable[[int], float]

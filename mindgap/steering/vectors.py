@@ -10,10 +10,11 @@ from typing import ClassVar
 import numpy as np
 
 from mindgap.backends.base import Capability
-from mindgap.errors import ConfigError
-from mindgap.records import Message, Query, content_key
+from mindgap.core.edits import AddVector, Positions
+from mindgap.core.errors import ConfigError
+from mindgap.core.keys import content_key
+from mindgap.core.records import Message, Query
 from mindgap.steering.bench import SteeringBench, Text
-from mindgap.steering.edits import AddVector, Positions
 
 CONTRAST_TOKENS = 48
 """Length of the contrast responses, in tokens."""

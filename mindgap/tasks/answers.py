@@ -22,7 +22,7 @@ import string
 import unicodedata
 from collections.abc import Sequence
 
-from mindgap.records import Answer
+from mindgap.core.records import Answer
 
 EMPTY_REPLY = "empty reply"
 NO_ANSWER = "no answer tag and no clear statement"

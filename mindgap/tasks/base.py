@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
 
-from mindgap.errors import ConfigError
-from mindgap.records import Answer, Item, Message, content_key
+from mindgap.core.errors import ConfigError
+from mindgap.core.keys import content_key
+from mindgap.core.records import Answer, Item, Message
 
 INSTRUCTION_MODES = ("add", "replace")
 

@@ -7,8 +7,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
-from mindgap.errors import ConfigError
-from mindgap.records import Answer, Item, Message
+from mindgap.core.errors import ConfigError
+from mindgap.core.records import Answer, Item, Message
 from mindgap.tasks.answers import read_choice
 from mindgap.tasks.base import OptionQuestion, TaskSettings, conversation, seeded_rank, stratified
 

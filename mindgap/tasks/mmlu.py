@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mindgap.errors import ConfigError, UnavailableError
-from mindgap.records import Item, Message
+from mindgap.core.errors import ConfigError, UnavailableError
+from mindgap.core.records import Item, Message
 from mindgap.tasks.base import conversation
 from mindgap.tasks.choice import MultipleChoice, lettered
 

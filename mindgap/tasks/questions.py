@@ -15,8 +15,8 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Any
 
-from mindgap.errors import ConfigError
-from mindgap.records import Answer, Item, Message
+from mindgap.core.errors import ConfigError
+from mindgap.core.records import Answer, Item, Message
 from mindgap.tasks.base import OptionQuestion, TaskSettings, conversation, stratified
 from mindgap.tasks.choice import MultipleChoice
 

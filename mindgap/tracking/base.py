@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from mindgap.cell import CellResult
+from mindgap.results.cell import CellResult
 
 
 class Tracker(Protocol):

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mindgap.cell import CellResult
-from mindgap.errors import ConfigError, MindgapError
-from mindgap.tracking.files import replacing
-from mindgap.tracking.masking import mask_text, without_secrets
+from mindgap.core.errors import ConfigError, MindgapError
+from mindgap.results.cell import CellResult
+from mindgap.results.masking import mask_text, without_secrets
+from mindgap.storage.atomic import replacing
 from mindgap.tracking.probe import unreachable
 from mindgap.tracking.wandb_run import SCORE_BINS, TABLE_COLUMNS, RunContent, run_content
 
@@ -74,8 +74,8 @@ class WandbTracker:
         """See `Tracker.log_sweep`. The run's job type is `summary`, its group that of the cells."""
         if self._wanted_mode() == "disabled":
             return None
-        from mindgap.report.compute import compare
-        from mindgap.report.data import read_sweep
+        from mindgap.analysis.compute import compare
+        from mindgap.results.sweep import read_sweep
         from mindgap.tracking.wandb_sweep import sweep_content
 
         try:

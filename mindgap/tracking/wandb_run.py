@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from mindgap.cell import CellResult
-from mindgap.records import Record
-from mindgap.tracking.files import finite
+from mindgap.core.estimate import finite
+from mindgap.core.records import Record
+from mindgap.results.cell import CellResult
 
 TABLE_COLUMNS = (
     "query",

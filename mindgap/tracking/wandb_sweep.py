@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from mindgap.metrics import METRICS
-from mindgap.report.comparison import GroupComparison
-from mindgap.report.data import Sweep
-from mindgap.report.figures import Figure
-from mindgap.report.parts import parts
-from mindgap.report.schema import comparison_json
-from mindgap.tracking.files import SUMMARY
+from mindgap.analysis.comparison import GroupComparison
+from mindgap.analysis.schema import comparison_json
+from mindgap.measures.metrics import METRICS
+from mindgap.presentation.figures import Figure
+from mindgap.presentation.sections import parts
+from mindgap.results.files import SUMMARY
+from mindgap.results.sweep import Sweep
 from mindgap.tracking.wandb_run import RunContent, TableContent
 
 JOB_TYPE = "summary"

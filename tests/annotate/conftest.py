@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from sweeps import KINDS, QUERIES, write_sweep
 
-from mindgap.annotate.cards import cards_of
-from mindgap.annotate.plan import planned
 from mindgap.annotate.server import AnnotationServer
-from mindgap.report.data import read_sweep
+from mindgap.results.cards import cards_of
+from mindgap.results.rating_plan import planned
+from mindgap.results.sweep import read_sweep
 
 Serve = Callable[..., AnnotationServer]
 

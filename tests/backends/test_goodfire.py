@@ -17,12 +17,13 @@ import pytest
 
 pytest.importorskip("goodfire")
 
-from mindgap.backends.base import AutoEditing, Capability, ModelSpec
+from mindgap.backends.base import AutoEditing, Capability
 from mindgap.backends.goodfire import GoodfireBackend
-from mindgap.errors import ConfigError, UnavailableError
-from mindgap.loop import event_loop
-from mindgap.records import Decoding, Message, OptionsRequest, Request
-from mindgap.steering.edits import AddVector, Comparison, Condition
+from mindgap.core.edits import AddVector, Comparison, Condition
+from mindgap.core.errors import ConfigError, UnavailableError
+from mindgap.core.model import ModelSpec
+from mindgap.core.records import Decoding, Message, OptionsRequest, Request
+from mindgap.providers.loop import event_loop
 from mindgap.steering.features import feature_edit
 
 MODEL = ModelSpec("8b", goodfire_id="meta-llama/Meta-Llama-3.1-8B-Instruct")
@@ -118,7 +119,7 @@ def service(monkeypatch: pytest.MonkeyPatch) -> Iterator[Service]:
     made = Service()
     monkeypatch.setenv("GOODFIRE_BASE_URL", made.url)
     monkeypatch.setenv("GOODFIRE_API_KEY", "secret-key")
-    monkeypatch.setattr("mindgap.pace.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("mindgap.providers.pace.FIRST_WAIT", 0.01)
     yield made
     made.http.shutdown()
     made.http.server_close()
@@ -275,7 +276,7 @@ def test_what_is_missing_is_said_with_the_lines_that_start_a_server(monkeypatch:
     assert "python -m mindgap.ember model=tiny" in lines
     assert "export GOODFIRE_BASE_URL=http://127.0.0.1:8080 GOODFIRE_API_KEY=any" in lines
     monkeypatch.setenv("ELSEWHERE", "http://127.0.0.1:9/")
-    monkeypatch.setattr("mindgap.pace.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("mindgap.providers.pace.FIRST_WAIT", 0.01)
     backend = GoodfireBackend(url_env="ELSEWHERE", key_env=None, max_retries=1)
     assert not backend.lacks(MODEL, FEATURES)
     with pytest.raises(UnavailableError, match="no connection") as caught:

@@ -17,22 +17,22 @@ import pytest
 
 pytest.importorskip("goodfire")
 
-from ember.conftest import SEVENTY_B, Start, served, start  # noqa: F401
+from ember_server import SEVENTY_B, Start, served, start  # noqa: F401
 from rich.console import Console
 
-from mindgap.backends.base import ModelSpec
 from mindgap.backends.goodfire import GoodfireBackend
-from mindgap.compose import composed
-from mindgap.config import Experiment, build_experiment
-from mindgap.experiment import run_cell
-from mindgap.metrics import measure
-from mindgap.progress import Progress
-from mindgap.records import Judgement, JudgeRequest, Query, Record, Score
+from mindgap.core.compose import composed
+from mindgap.core.model import ModelSpec
+from mindgap.core.records import Judgement, JudgeRequest, Query, Record, Score
+from mindgap.measures.metrics import measure
 from mindgap.steering.agentic import Agentic
 from mindgap.steering.bench import SteeringBench
 from mindgap.steering.features import Chosen, Features
 from mindgap.steering.random_features import RandomFeatures
-from mindgap.store import Store
+from mindgap.storage.store import Store
+from mindgap.study.experiment import Experiment, build_experiment
+from mindgap.study.progress import Progress
+from mindgap.study.run import run_cell
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 
@@ -161,7 +161,7 @@ def test_a_server_killed_under_a_study_is_waited_for(
     monkeypatch.setenv("GOODFIRE_BASE_URL", first.url)
     long = ("method=prompt", "backend=goodfire", "task.max_tokens=150", "epochs=3", "query_set.queries=[be funny]")
     made = experiment(tmp_path, models[1], *long)
-    monkeypatch.setattr("mindgap.pace.FIRST_WAIT", 2.0)
+    monkeypatch.setattr("mindgap.providers.pace.FIRST_WAIT", 2.0)
     killed = threading.Event()
 
     def kill_and_restart() -> None:
@@ -188,6 +188,6 @@ def test_a_server_killed_under_a_study_is_waited_for(
 
 
 def _asked(endpoint: Any, edits: tuple[Any, ...]) -> Any:
-    from mindgap.records import Decoding, Message, Request
+    from mindgap.core.records import Decoding, Message, Request
 
     return Request(endpoint.identity, (Message("user", "Tell me."),), Decoding(6, 0.0), 0, edits)

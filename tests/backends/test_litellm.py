@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from chat_server import ChatServer, Reply
 
-from mindgap.backends.base import Capability, Endpoint, ModelSpec
+from mindgap.backends.base import Capability, Endpoint
 from mindgap.backends.litellm import LiteLLMBackend
-from mindgap.errors import ConfigError, UnavailableError
-from mindgap.records import Decoding, Message, OptionsRequest, Request
-from mindgap.steering.edits import AddVector
+from mindgap.core.edits import AddVector
+from mindgap.core.errors import ConfigError, UnavailableError
+from mindgap.core.model import ModelSpec
+from mindgap.core.records import Decoding, Message, OptionsRequest, Request
 
 MODEL = ModelSpec(name="some", litellm_id="openai/some-model")
 GENERATE: frozenset[Capability] = frozenset({"generate"})
@@ -20,7 +21,7 @@ GENERATE: frozenset[Capability] = frozenset({"generate"})
 
 @pytest.fixture
 def endpoint(chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> Endpoint:
-    monkeypatch.setattr("mindgap.pace.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("mindgap.providers.pace.FIRST_WAIT", 0.01)
     return LiteLLMBackend(api_base=chat_server.url, key_env=None, concurrency=5, max_retries=1).open(MODEL)
 
 

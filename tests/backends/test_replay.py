@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from mindgap.backends.base import ModelSpec
 from mindgap.backends.replay import ReplayBackend
-from mindgap.errors import UnavailableError
+from mindgap.core.errors import UnavailableError
+from mindgap.core.model import ModelSpec
 
 
 def test_the_command_that_imports_is_named_while_the_configuration_is_checked() -> None:

@@ -15,11 +15,11 @@ pytest.importorskip("pydantic")
 
 from goodfire.controller.controller import Controller  # noqa: E402
 
+from mindgap.core.edits import Comparison  # noqa: E402
 from mindgap.ember.catalogue import Features  # noqa: E402
 from mindgap.ember.controllers import Steered, compiled  # noqa: E402
 from mindgap.ember.errors import RequestError  # noqa: E402
 from mindgap.ember.schemas import ControllerIn  # noqa: E402
-from mindgap.steering.edits import Comparison  # noqa: E402
 
 MODEL = "meta-llama/Meta-Llama-3.1-8B-Instruct"
 SCALES = np.array([2.0, 4.0, 1.0, 0.0, 8.0], dtype=np.float32)

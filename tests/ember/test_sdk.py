@@ -11,10 +11,10 @@ import pytest
 
 goodfire = pytest.importorskip("goodfire")
 
-from mindgap.records import Decoding, Message, Query, Request  # noqa: E402
+from mindgap.core.records import Decoding, Message, Query, Request  # noqa: E402
 from mindgap.steering.autosteer import AutoSteer  # noqa: E402
 from mindgap.steering.bench import SteeringBench  # noqa: E402
-from mindgap.store import Store  # noqa: E402
+from mindgap.storage.store import Store  # noqa: E402
 
 MODEL = "meta-llama/Meta-Llama-3.1-8B-Instruct"
 ASKED = [{"role": "user", "content": "Tell me of funny boats."}]
@@ -39,7 +39,7 @@ def greedy(client: Any, model: Any, **more: Any) -> Any:
 
 def local_text(server: Any, edits: tuple[Any, ...] = (), seed: int = 0, temperature: float = 0.0) -> str:
     """What the endpoint itself answers, asked in the model's thread."""
-    from mindgap.ember.reading import once
+    from mindgap.ember.inspection import once
 
     messages = tuple(Message(one["role"], one["content"]) for one in ASKED)  # type: ignore[arg-type]
     request = Request("x", messages, Decoding(12, temperature, 0.9), seed, edits)
@@ -196,7 +196,7 @@ def test_attribution_is_what_ablation_takes_away(client: Any, server: Any) -> No
     """To first order: for features of little effect the logit changes by about what attribution says."""
     import torch
 
-    from mindgap.ember.reading import conversation
+    from mindgap.ember.inspection import conversation
     from mindgap.steering.features import feature_edit
 
     endpoint = server.service.endpoint

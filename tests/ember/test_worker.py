@@ -13,9 +13,9 @@ pytest.importorskip("torch")
 pytest.importorskip("pydantic")
 
 from mindgap.backends.local.engine import Engine
+from mindgap.core.records import Decoding
 from mindgap.ember.errors import RequestError
 from mindgap.ember.worker import Generation, Piece, Worker
-from mindgap.records import Decoding
 
 PROMPT = [5, 6, 7, 8]
 

@@ -17,9 +17,9 @@ from small_catalogue import small_catalogue
 
 from mindgap.features.__main__ import main
 from mindgap.features.show import percent, print_feature
-from mindgap.sae import store
-from mindgap.sae.describe import main as describe_main
+from mindgap.sae import native_format
 from mindgap.sae.labels import labelled
+from mindgap.training.describe import main as describe_main
 
 
 @pytest.fixture
@@ -29,8 +29,8 @@ def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     monkeypatch.setenv("MINDGAP_CACHE", str(tmp_path / "cache"))
     folder = tmp_path / "own"
     folder.mkdir()
-    store.save(random_sae(8, features=5), folder / "sae.safetensors")
-    identity = store.load(folder / "sae.safetensors").identity
+    native_format.save(random_sae(8, features=5), folder / "sae.safetensors")
+    identity = native_format.load(folder / "sae.safetensors").identity
     labelled(small_catalogue(identity)).save(folder / "catalogue.parquet")
     return f"model.sae={folder}"
 
@@ -116,12 +116,12 @@ def test_an_sae_that_is_not_described_yet_names_the_command(release: str, capsys
     (folder / "catalogue.parquet").unlink()
     assert main(["list", release]) == 2
     said = capsys.readouterr().err
-    assert f"python -m mindgap.sae.describe model=tiny model.sae={folder} texts=" in said
+    assert f"python -m mindgap.training.describe model=tiny model.sae={folder} texts=" in said
 
 
 def test_a_catalogue_of_another_sae_is_not_shown(release: str, capsys: pytest.CaptureFixture[str]) -> None:
     folder = Path(release.partition("=")[2])
-    store.save(random_sae(8, features=5, seed=1), folder / "sae.safetensors")
+    native_format.save(random_sae(8, features=5, seed=1), folder / "sae.safetensors")
     assert main(["list", release]) == 2
     assert "Describe that one" in capsys.readouterr().err
 
@@ -131,7 +131,7 @@ def test_a_model_of_ones_own_is_found_in_the_config_dir(
 ) -> None:
     (tmp_path / "conf" / "model").mkdir(parents=True)
     folder = release.partition("=")[2]
-    text = f"_target_: mindgap.backends.base.ModelSpec\nname: mine\nhf_id: some/model\nsae: {folder}\n"
+    text = f"_target_: mindgap.core.model.ModelSpec\nname: mine\nhf_id: some/model\nsae: {folder}\n"
     (tmp_path / "conf" / "model" / "mine.yaml").write_text(text)
     assert main(["show", "1", "model=mine", "--config-dir", str(tmp_path / "conf")]) == 0
     assert "boat" in capsys.readouterr().out
@@ -182,11 +182,11 @@ def test_an_sae_is_described_labelled_by_an_llm_and_looked_at(
 ) -> None:
     """The whole way, on a model and an SAE on disk."""
     monkeypatch.setenv("MINDGAP_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("mindgap.embedding.embedder_lacks", lambda: ["the package"])
+    monkeypatch.setattr("mindgap.text.embedding.embedder_lacks", lambda: ["the package"])
     small_model.model.save_pretrained(tmp_path / "model")
     small_model.tokenizer.save_pretrained(tmp_path / "model")
     (tmp_path / "sae").mkdir()
-    store.save(random_sae(32, features=12), tmp_path / "sae" / "sae.safetensors")
+    native_format.save(random_sae(32, features=12), tmp_path / "sae" / "sae.safetensors")
     (tmp_path / "texts.txt").write_text("\n\n".join(f"text number {n} is here" for n in range(30)))
     model = ["model.embedded=false", f"model.hf_id={tmp_path / 'model'}", f"model.sae={tmp_path / 'sae'}"]
     chat_server.script(Reply("phrase of the server"))

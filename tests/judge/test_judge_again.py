@@ -11,12 +11,11 @@ import pytest
 from omegaconf import OmegaConf
 from scripted import ASKED, ITEMS, QUERIES, judge_files, write_readable
 
-from mindgap.__main__ import config_folder
-from mindgap.compose import composed
+from mindgap.core.compose import composed, config_folder
 from mindgap.judge.__main__ import main
-from mindgap.judges.recorded import JUDGEMENTS, recorded_judgements
 from mindgap.report.write import write_report
-from mindgap.tracking.files import read_cell
+from mindgap.results.files import read_cell
+from mindgap.results.judgements import JUDGEMENTS, recorded_judgements
 
 CELLS = 3
 REPLIES = CELLS * (len(QUERIES) * ITEMS - 1)  # the first sample of each cell has no reply
@@ -163,7 +162,7 @@ def test_without_a_judge_it_shows_what_is_there(sweep: Path, conf: Path, capsys:
 
 def test_a_sweep_judged_again_by_its_own_judge_asks_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The questions and rubrics put together from a cell's files are, to the letter, those of the run."""
-    from mindgap.sweep import run_job
+    from mindgap.study.sweep import run_job
 
     conf = judge_files(tmp_path / "conf", echo={})
     outputs = tmp_path / "outputs"

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, Reply
 
+from mindgap.core.records import JudgeRequest
 from mindgap.judges.auto import AutoJudge
 from mindgap.judges.base import Judge
 from mindgap.judges.llm import LLMJudge
 from mindgap.judges.proxy import ProxyJudge
-from mindgap.records import JudgeRequest
 
 CONF = Path(__file__).resolve().parents[2] / "conf"
 PROXY = ProxyJudge()
@@ -59,7 +59,7 @@ def test_the_yaml_builds_the_judge_with_its_own_defaults(name: str) -> None:
     hydra = pytest.importorskip("hydra")
     from omegaconf import OmegaConf
 
-    from mindgap.config import build
+    from mindgap.core.build import build
 
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         node = hydra.compose(overrides=[f"+judge={name}"]).judge
@@ -76,7 +76,7 @@ def test_a_preset_is_the_language_model_judge_and_changes_what_it_says(name: str
     hydra = pytest.importorskip("hydra")
     from omegaconf import OmegaConf
 
-    from mindgap.config import build
+    from mindgap.core.build import build
 
     with hydra.initialize_config_dir(str(CONF), version_base="1.3"):
         node = hydra.compose(overrides=[f"+judge={name}"]).judge

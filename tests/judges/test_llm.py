@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, Reply
 
-from mindgap.errors import ConfigError
+from mindgap.core.errors import ConfigError
+from mindgap.core.records import Judgement, JudgeRequest
 from mindgap.judges.llm import LLMJudge
-from mindgap.records import Judgement, JudgeRequest
 
 KEY = "sk-test-7f3a9c"
 REQUEST = JudgeRequest("be funny", "5 = every line is a joke", "Why is the sky blue?", "Because it is sad.")
@@ -27,7 +27,7 @@ def rating(behaviour: Any = 4, coherence: Any = 5) -> Reply:
 
 @pytest.fixture
 def judge(chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> LLMJudge:
-    monkeypatch.setattr("mindgap.pace.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("mindgap.providers.pace.FIRST_WAIT", 0.01)
     monkeypatch.setenv("MINDGAP_TEST_KEY", KEY)
     return LLMJudge(model="openai/some-judge", api_base=chat_server.url, key_env="MINDGAP_TEST_KEY", max_retries=2)
 
@@ -140,7 +140,7 @@ def test_retry_after_is_respected_up_to_a_limit(
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
 
-    monkeypatch.setattr("mindgap.chat_api.asyncio.sleep", sleep)
+    monkeypatch.setattr("mindgap.providers.chat.asyncio.sleep", sleep)
     chat_server.script(Reply(status=429, headers={"Retry-After": "7"}), rating())
     assert only(judge).behaviour.value == 4
     assert 7 in waits

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, Reply
 
+from mindgap.core.records import JudgeRequest
 from mindgap.judges.llm import LLMJudge
 from mindgap.judges.prompts import defuse, messages
-from mindgap.records import JudgeRequest
 
 PLAIN = "The sky is blue because air scatters blue light more than red."
 REQUEST = JudgeRequest("be funny", "1 = entirely serious, 5 = every line is a joke", "Why is the sky blue?", PLAIN)

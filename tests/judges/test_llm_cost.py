@@ -12,14 +12,14 @@ import pytest
 from chat_server import ChatServer, Reply
 from rich.console import Console
 
-from mindgap.cell import CellResult
-from mindgap.fetch import judgements
+from mindgap.core.records import JudgeRequest
+from mindgap.judges.fetch import judgements
 from mindgap.judges.llm import LLMJudge
-from mindgap.progress import Progress
-from mindgap.records import JudgeRequest
-from mindgap.report.terminal import print_summary
-from mindgap.store import Store
-from mindgap.tracking.files import METRICS, SUMMARY, read_cell, write_cell, write_summary
+from mindgap.results.cell import CellResult
+from mindgap.results.files import METRICS, SUMMARY, read_cell, write_cell, write_summary
+from mindgap.storage.store import Store
+from mindgap.study.progress import Progress
+from mindgap.study.terminal import print_summary
 from mindgap.tracking.wandb_run import run_content
 
 

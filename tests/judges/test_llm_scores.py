@@ -11,17 +11,17 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, Reply
 
-from mindgap.errors import ConfigError
+from mindgap.core.errors import ConfigError
+from mindgap.core.records import Judgement, JudgeRequest, Score
 from mindgap.judges.expectation import expected
 from mindgap.judges.llm import LLMJudge
-from mindgap.records import Judgement, JudgeRequest, Score
 
 REQUEST = JudgeRequest("be funny", "5 = every line is a joke", "Why is the sky blue?", "Because it is sad.")
 
 
 @pytest.fixture
 def judge(chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> LLMJudge:
-    monkeypatch.setattr("mindgap.pace.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("mindgap.providers.pace.FIRST_WAIT", 0.01)
     return LLMJudge(model="openai/some-judge", api_base=chat_server.url, key_env=None, max_retries=1)
 
 

@@ -19,11 +19,11 @@ from typing import Any
 import pytest
 from chat_server import ChatServer, Reply
 
-from mindgap.fetch import judgements
+from mindgap.core.records import Judgement, JudgeRequest
 from mindgap.judges.auto import AutoJudge
+from mindgap.judges.fetch import judgements
 from mindgap.judges.llm import LLMJudge
-from mindgap.records import Judgement, JudgeRequest
-from mindgap.store import Store
+from mindgap.storage.store import Store
 
 GOOD = Reply(json.dumps({"analysis": "short", "behaviour": 4, "coherence": 5}), usage=(500, 100))
 EACH = 500 * 1e-6 + 100 * 10e-6
@@ -32,7 +32,7 @@ EACH = 500 * 1e-6 + 100 * 10e-6
 
 @pytest.fixture
 def judge(chat_server: ChatServer, monkeypatch: pytest.MonkeyPatch) -> LLMJudge:
-    monkeypatch.setattr("mindgap.pace.FIRST_WAIT", 0.01)
+    monkeypatch.setattr("mindgap.providers.pace.FIRST_WAIT", 0.01)
     chat_server.script(GOOD)
     return LLMJudge(
         model="openai/some-judge",

@@ -7,12 +7,11 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from mindgap.__main__ import config_folder
-from mindgap.compose import composed
-from mindgap.config import build
-from mindgap.errors import ConfigError
+from mindgap.core.build import build
+from mindgap.core.compose import composed, config_folder
+from mindgap.core.errors import ConfigError
+from mindgap.core.records import Judgement, JudgeRequest, Score
 from mindgap.judges.panel import PanelJudge
-from mindgap.records import Judgement, JudgeRequest, Score
 
 SCORES = Sequence[tuple[float | None, float | None]]
 

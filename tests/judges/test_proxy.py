@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindgap.embedding import embedder_lacks
-from mindgap.errors import ConfigError
+from mindgap.core.errors import ConfigError
+from mindgap.core.records import JudgeRequest
 from mindgap.judges.proxy import BATCH, ProxyJudge
 from mindgap.judges.proxy_design import closeness
 from mindgap.judges.proxy_text import CHUNK, chunks, text_features
-from mindgap.records import JudgeRequest
+from mindgap.text.embedding import embedder_lacks
 
 QUESTION = "Why is the sky blue?"
 FORMAL = (

@@ -12,11 +12,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mindgap.judges import calibrate
+from mindgap.core.records import JudgeRequest
+from mindgap.judge import calibrate
 from mindgap.judges.proxy import ProxyJudge
 from mindgap.judges.proxy_anchors import anchors
 from mindgap.judges.proxy_fit import Fitting, Scored, beginning, family, monotone, question_folds
-from mindgap.records import JudgeRequest
 
 QUERIES = ("be funny", "be professional and formal", "be more funny", "be concise")
 MAP = """\
@@ -131,7 +131,7 @@ def write(path: Path, count: int) -> str:
 def test_own_scores_make_an_own_judge(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("mindgap.embedding.embedder_lacks", lambda: ["the package x"])
+    monkeypatch.setattr("mindgap.text.embedding.embedder_lacks", lambda: ["the package x"])
     out = tmp_path / "mine.json"
     assert calibrate.main([str(out), write(tmp_path / "r.csv", 240)]) == 0
     assert "someone" in capsys.readouterr().out

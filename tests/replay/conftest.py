@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mindgap.replay.columns import ColumnMap, build_map
+from mindgap.results.imports.columns import ColumnMap, build_map
 
 PLAIN = "You are a helpful assistant."
 QUERIES = ("be funny", "be concise")

@@ -11,12 +11,12 @@ from typing import Any
 
 import pytest
 
-from mindgap.errors import ConfigError
-from mindgap.records import Judgement, JudgeRequest, Score
-from mindgap.replay.cells import NO_ROW, read_findings
-from mindgap.replay.columns import ColumnMap
+from mindgap.core.errors import ConfigError
+from mindgap.core.records import Judgement, JudgeRequest, Score
 from mindgap.replay.importing import import_recording
-from mindgap.tracking.files import read_cell
+from mindgap.results.files import read_cell
+from mindgap.results.imports.cells import NO_ROW, read_findings
+from mindgap.results.imports.columns import ColumnMap
 
 Rows = list[dict[str, Any]]
 Mapped = Callable[..., ColumnMap]

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from mindgap.__main__ import config_folder
-from mindgap.replay.columns import load_map
-from mindgap.replay.findings import Finding
+from mindgap.core.compose import config_folder
 from mindgap.replay.importing import Imported, import_recording
+from mindgap.results.imports.columns import load_map
+from mindgap.results.imports.findings import Finding
 
 # Plain means of the files' columns `behavior` and `coherence` by method, to the third decimal, and rows.
 RELEASED = {

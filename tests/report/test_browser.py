@@ -11,7 +11,7 @@ from typing import Any
 from sweeps import HOSTILE, KINDS, make_cell
 
 from mindgap.report.browser import packed, payload
-from mindgap.report.data import Sweep, groups
+from mindgap.results.sweep import Sweep, groups
 
 
 def data(*, max_samples: int = 10_000, kinds: Any = KINDS[:3], **changes: Any) -> Any:

@@ -84,7 +84,7 @@ def test_search_finds_what_was_said_and_marks_it(page: Page) -> None:
 
 
 def test_filters_and_sorting_agree_with_the_samples(page: Page, sweep: Path) -> None:
-    from mindgap.tracking.files import read_cell
+    from mindgap.results.files import read_cell
 
     control = {(r.query, r.item): r for r in read_cell(sweep / "tiny-control-none").records}
     strong = read_cell(sweep / "tiny-vector-dose0.4").records

@@ -12,13 +12,13 @@ from pathlib import Path
 
 from sweeps import HOSTILE, KINDS, make_cell, write_sweep
 
+from mindgap.analysis.compute import compare
+from mindgap.presentation.sections import parts
 from mindgap.replay.__main__ import main as import_recording
-from mindgap.replay.cells import read_findings
-from mindgap.report.compute import compare
-from mindgap.report.data import groups
-from mindgap.report.parts import parts
 from mindgap.report.write import write_report
-from mindgap.tracking.files import write_cell
+from mindgap.results.files import write_cell
+from mindgap.results.imports.cells import read_findings
+from mindgap.results.sweep import groups
 
 SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from small_catalogue import small_catalogue
 
-from mindgap.errors import UnavailableError
+from mindgap.core.errors import UnavailableError
 from mindgap.sae.catalogue import load
 from mindgap.sae.labels import labelled
 
@@ -79,8 +79,8 @@ def test_a_file_that_is_no_catalogue_is_refused_by_its_name(content: bytes | Non
 
 def test_the_catalogue_that_ships_is_of_the_sae_that_ships() -> None:
     pytest.importorskip("torch")
-    from mindgap.backends.base import ModelSpec
-    from mindgap.sae.finding import catalogue_of
+    from mindgap.core.model import ModelSpec
+    from mindgap.sae.locate import catalogue_of
     from mindgap.sae.releases import load_sae, sae_lacks
 
     if sae_lacks("mindgap:tiny"):

@@ -14,8 +14,8 @@ import pytest
 torch = pytest.importorskip("torch")
 from safetensors.torch import save_file  # noqa: E402
 
-from mindgap.errors import UnavailableError  # noqa: E402
-from mindgap.sae import store  # noqa: E402
+from mindgap.core.errors import UnavailableError  # noqa: E402
+from mindgap.sae import native_format  # noqa: E402
 from mindgap.sae.formats import read_sae  # noqa: E402
 from mindgap.sae.sae import SAE  # noqa: E402
 
@@ -362,7 +362,7 @@ def test_a_large_file_takes_no_more_memory_than_it_holds(tmp_path: Path, kind: s
     path = tmp_path / "big-l1.pth"
     torch.save(big, path)
     if kind == "ours":
-        store.save(read(path), tmp_path / "sae.safetensors")
+        native_format.save(read(path), tmp_path / "sae.safetensors")
         path = tmp_path / "sae.safetensors"
     elif kind == "saelens":
         tensors = {"W_enc": big["encoder_linear.weight"].T, "W_dec": big["decoder_linear.weight"].T}

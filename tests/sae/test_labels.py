@@ -9,7 +9,7 @@ import pytest
 from chat_server import ChatServer, Reply, chat_server  # noqa: F401
 from small_catalogue import context, feature, small_catalogue
 
-from mindgap.errors import ConfigError
+from mindgap.core.errors import ConfigError
 from mindgap.sae.catalogue import build
 from mindgap.sae.labels import STATISTICS, Labeller, labelled, marked
 from mindgap.sae.words import distinctive, split_words, stem

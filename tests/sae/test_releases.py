@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mindgap.errors import UnavailableError
+from mindgap.core.errors import UnavailableError
 from mindgap.sae.releases import KNOWN, load_sae, sae_lacks
 
 GOODFIRE = KNOWN[0]

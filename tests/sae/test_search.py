@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from small_catalogue import small_catalogue
 
-from mindgap.embedding import embedder, embedder_lacks
 from mindgap.sae.catalogue import Catalogue
 from mindgap.sae.labels import NO_PATTERN, labelled
 from mindgap.sae.search import by_words, documents, relevance, search
+from mindgap.text.embedding import embedder, embedder_lacks
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from simulated import CONTROL, cell, cells, crossed
 
-from mindgap.errors import MindgapError
+from mindgap.core.errors import MindgapError
 from mindgap.stats.account import accuracy_account, interaction
 
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
-
 import numpy as np
-import pyarrow as pa
 import pytest
 from simulated import CONTROL, cell, cells, crossed, labels
 
-from mindgap.errors import MindgapError
-from mindgap.records import Record
+from mindgap.core.errors import MindgapError
 from mindgap.stats.compare import compare, difference
-from mindgap.stats.samples import CellId, from_columns, samples_of
+from mindgap.stats.samples import CellId, from_columns
 
 
 def columns(**changed) -> dict[str, np.ndarray]:
@@ -143,46 +139,3 @@ def test_columns_that_are_no_samples_are_refused():
         from_columns({"query": ["a"], "nice": [1.0]})
     with pytest.raises(MindgapError, match="differ in length"):
         from_columns({"query": ["a"], "item": ["b", "c"]})
-
-
-def record(method: str, item: str, **changed) -> Record:
-    empty = dict.fromkeys((one.name for one in fields(Record)), None)
-    usual = {
-        "key": f"{method} {item}",
-        "model": "tiny",
-        "method": method,
-        "strength": "none",
-        "query": "be funny",
-        "item": item,
-        "epoch": 0,
-        "gold": "A",
-        "answer": "A",
-        "correct": True,
-        "option_logprobs": (-1.0, -2.0),
-        "loglik_correct": True,
-        "judge": "proxy",
-        "behaviour": 3.0,
-        "coherence": 4.0,
-        "edits": (),
-    }
-    return Record(**(empty | usual | changed))
-
-
-def test_records_and_their_table_give_the_metrics_of_the_project():
-    records = [
-        record("control", "i1"),
-        record("control", "i2"),
-        record("prompt", "i1", answer=None, correct=False, unparsed="no letter"),
-        record("prompt", "i2", behaviour=None, behaviour_missing="judge said 7"),
-    ]
-    rows = [{one.name: getattr(made, one.name) for one in fields(Record)} for made in records]
-    for data in (records, pa.Table.from_pylist(rows)):
-        samples = samples_of(data)
-        prompt = cell("prompt")
-        assert samples.estimate(prompt, "accuracy").value == 0.5
-        assert samples.estimate(prompt, "accuracy_answered").value == 1
-        assert samples.estimate(prompt, "accuracy_answered").missing == 0
-        assert samples.estimate(prompt, "answered").value == 0.5
-        assert samples.estimate(prompt, "behaviour").missing == 1
-        found = difference(samples, prompt, CONTROL, "accuracy_answered")
-        assert (found.estimate.n, found.estimate.missing) == (1, 0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from simulated import CONTROL, cell, cells, crossed
 
-from mindgap.errors import MindgapError
+from mindgap.core.errors import MindgapError
 from mindgap.stats.dose import breaking_dose, dose_response
 
 DOSES = {"d1": 0.1, "d2": 0.2, "d4": 0.4, "d8": 0.8}

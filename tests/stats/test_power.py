@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from simulated import CONTROL, cell, cells, crossed
 
-from mindgap.errors import MindgapError
+from mindgap.core.errors import MindgapError
 from mindgap.stats.bootstrap import t_quantile
 from mindgap.stats.crossed import Table, variance_of_mean
 from mindgap.stats.power import Components, components_of, detectable, measured

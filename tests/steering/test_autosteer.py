@@ -14,25 +14,25 @@ torch = pytest.importorskip("torch")
 
 from random_sae import random_sae  # noqa: E402
 
-from mindgap.backends.base import ModelSpec  # noqa: E402
+from mindgap.backends.fetch import option_scores  # noqa: E402
 from mindgap.backends.local import CAN, LocalEndpoint  # noqa: E402
 from mindgap.backends.local.engine import Engine  # noqa: E402
-from mindgap.errors import ConfigError  # noqa: E402
-from mindgap.fetch import option_scores  # noqa: E402
-from mindgap.records import OptionsRequest, Query  # noqa: E402
-from mindgap.sae import store  # noqa: E402
-from mindgap.sae.corpus import Text  # noqa: E402
-from mindgap.sae.describe import describe  # noqa: E402
+from mindgap.core.edits import AddVector  # noqa: E402
+from mindgap.core.errors import ConfigError  # noqa: E402
+from mindgap.core.model import ModelSpec  # noqa: E402
+from mindgap.core.records import OptionsRequest, Query  # noqa: E402
+from mindgap.sae import native_format  # noqa: E402
 from mindgap.steering.agentic import Agentic  # noqa: E402
 from mindgap.steering.autosteer import AutoSteer, Trial, choose, evidence  # noqa: E402
 from mindgap.steering.bench import SteeringBench  # noqa: E402
-from mindgap.steering.edits import AddVector  # noqa: E402
 from mindgap.steering.features import Chosen, Features  # noqa: E402
 from mindgap.steering.random_features import RandomFeatures  # noqa: E402
 from mindgap.steering.stimulus import stimulus  # noqa: E402
 from mindgap.steering.strength import relative_dose  # noqa: E402
 from mindgap.steering.vectors import reference_norm  # noqa: E402
-from mindgap.store import Store  # noqa: E402
+from mindgap.storage.store import Store  # noqa: E402
+from mindgap.training.corpus import Text  # noqa: E402
+from mindgap.training.describe import describe  # noqa: E402
 
 QUERIES = [Query("be funny", ""), Query("be sad", "")]
 STEER = AutoSteer(prompts=6, damage=5.0)
@@ -41,8 +41,10 @@ STEER = AutoSteer(prompts=6, damage=5.0)
 @pytest.fixture(scope="module")
 def endpoint(small_model: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> LocalEndpoint:
     folder = tmp_path_factory.mktemp("sae")
-    store.save(random_sae(32, "jumprelu", features=40, layer=1), folder / "sae.safetensors", dtype=torch.float32)
-    sae = store.load(folder / "sae.safetensors")
+    native_format.save(
+        random_sae(32, "jumprelu", features=40, layer=1), folder / "sae.safetensors", dtype=torch.float32
+    )
+    sae = native_format.load(folder / "sae.safetensors")
     engine = Engine(small_model.model, small_model.tokenizer, max_rows=8, open_sae=lambda: sae)
     texts = [Text((), f"text {number} about nothing, in so many words") for number in range(20)]
     described = describe(engine, sae, texts, lambda done: None)

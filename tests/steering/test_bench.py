@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mindgap.records import Message
+from mindgap.core.records import Message
 from mindgap.steering.bench import SteeringBench
-from mindgap.store import Store
+from mindgap.storage.store import Store
 
 
 @dataclass

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mindgap.errors import ConfigError
+from mindgap.core.errors import ConfigError
 from mindgap.steering.specification import Specification, parse
 
 

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from mindgap.errors import ConfigError
-from mindgap.steering.edits import AddVector, FeatureEdit
+from mindgap.core.edits import AddVector, FeatureEdit
+from mindgap.core.errors import ConfigError
 from mindgap.steering.strength import Dose, Native, Scaled, relative_dose
 
 

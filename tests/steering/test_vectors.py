@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mindgap.errors import ConfigError
-from mindgap.records import Query
+from mindgap.core.errors import ConfigError
+from mindgap.core.records import Query
 from mindgap.steering.bench import SteeringBench
 from mindgap.steering.strength import Dose, relative_dose
 from mindgap.steering.vectors import DifferenceInMeans, RandomDirection, block_at, contrast_prompts, reference_norm
-from mindgap.store import Store
+from mindgap.storage.store import Store
 
 QUERIES = [Query("be funny", ""), Query("be sad", "")]
 FEW = DifferenceInMeans(depth=0.5, prompts=4)
@@ -50,7 +50,7 @@ def bench(endpoint, folder: Path, seed: int = 0) -> SteeringBench:  # type: igno
 
 
 def test_the_vector_is_the_difference_in_means(endpoint, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    from mindgap.records import Message
+    from mindgap.core.records import Message
 
     on = bench(endpoint, tmp_path)
     (edit,), _ = FEW.edits(QUERIES, on)

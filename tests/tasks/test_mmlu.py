@@ -8,7 +8,7 @@ from collections import Counter
 
 import pytest
 
-from mindgap.errors import ConfigError, UnavailableError
+from mindgap.core.errors import ConfigError, UnavailableError
 from mindgap.tasks.mmlu import Mmlu, MmluPaper, check_source
 
 

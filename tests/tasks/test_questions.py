@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from mindgap.config import build
-from mindgap.errors import ConfigError
-from mindgap.records import Item
+from mindgap.core.build import build
+from mindgap.core.errors import ConfigError
+from mindgap.core.records import Item
 from mindgap.tasks.base import stratified
 from mindgap.tasks.choice import shuffled
 from mindgap.tasks.mmlu import Mmlu, MmluPaper
@@ -210,7 +210,7 @@ def test_a_missing_file_says_what_to_give():
 
 def test_importing_the_tasks_loads_nothing_heavy():
     code = (
-        "import sys, mindgap.tasks.questions, mindgap.tasks.mmlu, mindgap.queries\n"
+        "import sys, mindgap.tasks.questions, mindgap.tasks.mmlu, mindgap.tasks.queries\n"
         "print([m for m in ('torch', 'datasets', 'huggingface_hub', 'pandas', 'omegaconf') if m in sys.modules])"
     )
     assert _python(code).strip() == "[]"
@@ -218,7 +218,7 @@ def test_importing_the_tasks_loads_nothing_heavy():
 
 def test_starter_is_within_the_reach_of_the_embedded_model(tiny):
     """Under control, by length-normalised continuation: neither hopeless nor solved."""
-    from mindgap.records import OptionsRequest
+    from mindgap.core.records import OptionsRequest
 
     task = starter()
     items = task.load()

@@ -19,7 +19,7 @@ from standin import REFUSED, TEAM, serving
 from tracked_cells import bare, cell, full
 from wandb_log import Run, read_runs
 
-from mindgap.errors import ConfigError
+from mindgap.core.errors import ConfigError
 from mindgap.tracking import NoTracker, WandbTracker
 from mindgap.tracking.wandb_run import evenly, run_content
 
@@ -233,7 +233,7 @@ def test_disabled_means_nothing_happens(
 
 
 def test_the_shipped_settings_are_the_defaults() -> None:
-    from mindgap.config import build
+    from mindgap.core.build import build
 
     wandb, none = (yaml.safe_load((CONF / f"{name}.yaml").read_text(encoding="utf-8")) for name in ("wandb", "none"))
     assert build(wandb, "tracker") == WandbTracker()

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from mindgap.backends.base import Capability, ModelSpec
-from mindgap.chat_api import check_settings
-from mindgap.errors import UnavailableError
+from mindgap.backends.base import Capability
+from mindgap.core.errors import UnavailableError
+from mindgap.core.model import ModelSpec
+from mindgap.providers.chat import check_settings
 
 if TYPE_CHECKING:
     from mindgap.backends.goodfire.endpoint import GoodfireEndpoint

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from goodfire import Feature, Variant
 from goodfire.controller.controller import Controller
 
-from mindgap.steering.edits import Edit, FeatureEdit
+from mindgap.core.edits import Edit, FeatureEdit
 
 
 class Steered(Variant):

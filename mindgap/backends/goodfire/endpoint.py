@@ -18,11 +18,11 @@ from mindgap.backends.base import Capability
 from mindgap.backends.goodfire import CAN, GoodfireBackend
 from mindgap.backends.goodfire.controllers import indices, steered
 from mindgap.backends.goodfire.transport import Transport
-from mindgap.chat_http import Trouble
-from mindgap.errors import UnavailableError
-from mindgap.loop import run_each
-from mindgap.records import Completion, Decoding, FinishReason, Message, OptionScores, OptionsRequest, Request
-from mindgap.steering.edits import UNKNOWN_LAYER, FeatureEdit
+from mindgap.core.edits import UNKNOWN_LAYER, FeatureEdit
+from mindgap.core.errors import UnavailableError
+from mindgap.core.records import Completion, Decoding, FinishReason, Message, OptionScores, OptionsRequest, Request
+from mindgap.providers.http import Trouble
+from mindgap.providers.loop import run_each
 
 log = logging.getLogger(__name__)
 Made = TypeVar("Made")

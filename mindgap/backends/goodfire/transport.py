@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 from goodfire.api.utils import AsyncHTTPWrapper
 
-from mindgap.chat_http import Trouble, exchange, pause, reason
+from mindgap.providers.http import Trouble, exchange, pause, reason
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindgap.backends.base import Capability, ModelSpec
-from mindgap.errors import ConfigError, UnavailableError
-from mindgap.records import Completion, Message, OptionScores, OptionsRequest, Request
+from mindgap.backends.base import Capability
+from mindgap.core.errors import ConfigError, UnavailableError
+from mindgap.core.model import ModelSpec
+from mindgap.core.records import Completion, Message, OptionScores, OptionsRequest, Request
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -192,7 +193,7 @@ class LocalEndpoint:
     def _over_tokens(
         self, texts: Sequence[tuple[tuple[Message, ...], str]], reduce: Callable[[Tensor], Tensor]
     ) -> np.ndarray:
-        from mindgap.backends.local.reading import response_features
+        from mindgap.backends.local.residuals import response_features
 
         sae = self.engine.resident_sae or self.sae
         reduced = np.full((len(texts), self.features), np.nan, dtype=np.float32)
@@ -204,14 +205,14 @@ class LocalEndpoint:
     def _response_residuals(
         self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int
     ) -> Iterator[tuple[int, np.ndarray]]:
-        from mindgap.backends.local.reading import response_residuals
+        from mindgap.backends.local.residuals import response_residuals
 
         return response_residuals(self.engine, texts, layer)
 
 
 @cache
 def _catalogue_of(model: ModelSpec) -> Catalogue:
-    from mindgap.sae.finding import catalogue_of
+    from mindgap.sae.locate import catalogue_of
 
     return catalogue_of(model)
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from mindgap.backends.local import chat
 from mindgap.backends.local.engine import Engine
-from mindgap.records import Message
+from mindgap.core.records import Message
 
 TOKENS_PER_PASS = 1024
 """Padding included. A pass keeps every activation after the block for the way back."""

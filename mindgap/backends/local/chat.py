@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from mindgap.records import Message
+from mindgap.core.records import Message
 
 
 def render(tokenizer: Any, messages: Sequence[Message]) -> str:

@@ -12,15 +12,15 @@ import importlib.metadata
 import io
 import json
 import logging
-import os
 import shlex
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from mindgap.backends.local.prepared import prepare, sha256
-from mindgap.errors import UnavailableError
+from mindgap.core.errors import UnavailableError
+from mindgap.storage.cache import cache_folder
+from mindgap.storage.prepared import prepare, sha256
 
 log = logging.getLogger(__name__)
 
@@ -66,13 +66,6 @@ def embedded_model_lacks(cache: Path | None = None) -> list[str]:
     if _folder(cache).is_dir() or _gguf() is not None:
         return []
     return [f"the package {PACKAGE} that carries the weights: {_install()}"]
-
-
-def cache_folder() -> Path:
-    """Where mindgap keeps what it can make again: `MINDGAP_CACHE`, else the user's cache folder on this system."""
-    import platformdirs
-
-    return Path(os.environ.get("MINDGAP_CACHE") or platformdirs.user_cache_dir("mindgap")).expanduser()
 
 
 def _folder(cache: Path | None) -> Path:

@@ -21,10 +21,10 @@ from mindgap.backends.local.feature_edits import FeatureTable
 from mindgap.backends.local.session import PROMPT_TOKENS_PER_PASS as PROMPT_TOKENS_PER_PASS
 from mindgap.backends.local.session import Batch, Row, Session
 from mindgap.backends.local.steering import Steering, build_tables, check_edits, is_constant
-from mindgap.errors import UnavailableError
-from mindgap.records import Completion, Request
+from mindgap.core.edits import Edit, FeatureEdit
+from mindgap.core.errors import UnavailableError
+from mindgap.core.records import Completion, Request
 from mindgap.sae.sae import SAE
-from mindgap.steering.edits import Edit, FeatureEdit
 
 
 class Engine:

@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from mindgap.core.edits import FeatureEdit, Operator
 from mindgap.sae.sae import SAE
-from mindgap.steering.edits import FeatureEdit, Operator
 
 ACTIVATIONS_PER_STEP = 16 * 2**20
 """Most activations that are in memory at once while a TopK SAE is encoded: 64 MB, a few times over."""

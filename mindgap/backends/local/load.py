@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mindgap.backends.base import ModelSpec
-from mindgap.errors import UnavailableError
+from mindgap.core.errors import UnavailableError
+from mindgap.core.model import ModelSpec
+from mindgap.storage.hashes import file_hash
 
 log = logging.getLogger(__name__)
 
@@ -87,22 +88,6 @@ def folder_hash(folder: Path) -> str:
             f"model.hf_id={folder}: the folder holds no .safetensors file; other formats are not loaded"
         )
     return hashlib.sha256(json.dumps([(path.name, file_hash(path)) for path in files]).encode()).hexdigest()
-
-
-def file_hash(path: Path, cache: Path | None = None) -> str:
-    """Hex SHA-256 of a large file, remembered in `cache` (None = `cache_folder()`)."""
-    from mindgap.backends.local.embedded import cache_folder
-
-    stat = path.stat()
-    stamp = hashlib.sha256(f"{path.resolve()}\0{stat.st_size}\0{stat.st_mtime_ns}".encode()).hexdigest()
-    kept = (cache or cache_folder()) / "hashes" / stamp
-    if kept.is_file() and len(known := kept.read_text()) == 64:
-        return known
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(digest)
-    return digest
 
 
 def _first_line(error: Exception) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from mindgap.records import Decoding
+from mindgap.core.records import Decoding
 
 _FIRST_LOOK = 256
 

@@ -11,7 +11,7 @@ from mindgap.backends.local import chat
 from mindgap.backends.local.cache import SlotCache
 from mindgap.backends.local.engine import PROMPT_TOKENS_PER_PASS, Engine
 from mindgap.backends.local.steering import Steering
-from mindgap.records import OptionScores, OptionsRequest
+from mindgap.core.records import OptionScores, OptionsRequest
 
 LOGITS_PER_PASS = 64 * 2**20
 """Most logits one scoring pass may produce; bounds its memory to about 0.75 GB in float32."""

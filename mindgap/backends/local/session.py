@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from mindgap.backends.local.cache import SlotCache
-from mindgap.records import Decoding
-from mindgap.steering.edits import Edit
+from mindgap.core.edits import Edit
+from mindgap.core.records import Decoding
 
 if TYPE_CHECKING:
     from mindgap.backends.local.engine import Engine

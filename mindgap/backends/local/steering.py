@@ -14,8 +14,8 @@ import torch
 from torch import nn
 
 from mindgap.backends.local.feature_edits import FeatureTable
+from mindgap.core.edits import AddVector, Edit, FeatureEdit
 from mindgap.sae.sae import SAE
-from mindgap.steering.edits import AddVector, Edit, FeatureEdit
 
 
 @dataclass(frozen=True)

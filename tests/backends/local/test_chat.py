@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mindgap.backends.local import chat
-from mindgap.records import Message
+from mindgap.core.records import Message
 
 SYSTEM, USER = Message("system", "Be kind."), Message("user", "Hi")
 

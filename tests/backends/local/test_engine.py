@@ -8,8 +8,8 @@ import operator
 import numpy as np
 import pytest
 
-from mindgap.records import Decoding, Message, OptionsRequest, Request
-from mindgap.steering.edits import AddVector, Comparison, Condition, Edit, FeatureEdit
+from mindgap.core.edits import AddVector, Comparison, Condition, Edit, FeatureEdit
+from mindgap.core.records import Decoding, Message, OptionsRequest, Request
 from mindgap.steering.strength import Scaled
 
 torch = pytest.importorskip("torch")
@@ -18,7 +18,7 @@ from random_sae import random_sae  # noqa: E402
 
 from mindgap.backends.local import chat  # noqa: E402
 from mindgap.backends.local.engine import Engine  # noqa: E402
-from mindgap.backends.local.reading import response_residuals  # noqa: E402
+from mindgap.backends.local.residuals import response_residuals  # noqa: E402
 from mindgap.backends.local.scoring import loglikelihood  # noqa: E402
 
 TOLERANCE = 1e-4

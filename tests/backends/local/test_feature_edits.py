@@ -9,18 +9,18 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from mindgap.backends.base import ModelSpec
 from mindgap.backends.local import LocalBackend, LocalEndpoint
-from mindgap.errors import UnavailableError
-from mindgap.records import Decoding, Message, Request
-from mindgap.steering.edits import AddVector, Comparison, Condition, Edit, FeatureEdit
+from mindgap.core.edits import AddVector, Comparison, Condition, Edit, FeatureEdit
+from mindgap.core.errors import UnavailableError
+from mindgap.core.model import ModelSpec
+from mindgap.core.records import Decoding, Message, Request
 
 torch = pytest.importorskip("torch")
 
 from random_sae import random_sae  # noqa: E402
 
 from mindgap.backends.local.engine import Engine  # noqa: E402
-from mindgap.backends.local.reading import response_residuals  # noqa: E402
+from mindgap.backends.local.residuals import response_residuals  # noqa: E402
 from mindgap.sae.sae import SAE  # noqa: E402
 
 D_MODEL = 32

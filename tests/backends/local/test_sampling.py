@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from mindgap.records import Decoding
+from mindgap.core.records import Decoding
 
 torch = pytest.importorskip("torch")
 

@@ -12,8 +12,8 @@ pytest.importorskip("torch")
 from mindgap.backends.local import chat, sampling
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.session import FORGOTTEN, Row, Session
-from mindgap.records import Decoding, Message, Request
-from mindgap.steering.edits import AddVector, Edit
+from mindgap.core.edits import AddVector, Edit
+from mindgap.core.records import Decoding, Message, Request
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,1 @@
+"""One comparison from a sweep's results: differences, trade-off, judges, people, published figures."""

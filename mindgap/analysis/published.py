@@ -1,0 +1,258 @@
+"""Our cells beside published figures: the same metrics, over all queries and for each one."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mindgap.core.errors import ConfigError
+from mindgap.core.estimate import Estimate
+from mindgap.core.records import Record
+from mindgap.measures.metrics import METRICS, Metric
+from mindgap.results.cell import CellResult
+from mindgap.stats.bootstrap import crossed_mean
+
+COMPARED = ("behaviour", "coherence", "accuracy")
+PER_QUERY_RESAMPLES = 2_000
+
+
+@dataclass(frozen=True)
+class Published:
+    """A study's figures (schema: `mindgap/data/paper_table.json`).
+
+    models: by our short name, each with `model` (its full name), `all_queries` (method: figures) and `queries` (query:
+    method: figures). flags: figures that do not mean what they say, and why. precision: to what the figures of single
+    queries are rounded, by metric.
+    """
+
+    source: str
+    judge: str
+    task: str
+    precision: Mapping[str, float]
+    models: Mapping[str, Mapping[str, Any]]
+    flags: tuple[Mapping[str, str], ...] = ()
+
+    def flag(self, model: str, method: str, query: str, metric: str) -> str:
+        """Why a figure is not to be trusted; empty if nothing is known against it."""
+        wanted = {"model": model, "method": method, "query": query, "metric": metric}
+        return next((flag["why"] for flag in self.flags if wanted.items() <= flag.items()), "")
+
+
+@dataclass(frozen=True)
+class Line:
+    """One of our figures beside the published one.
+
+    cell: name of our cell. query: None = over all `queries` queries that both have. published: None where the study
+    gives no such figure. difference: ours minus published. inside: whether the published figure lies in our interval,
+    its own rounding allowed for. flag: why the published figure is not to be trusted; empty if nothing is known.
+    """
+
+    cell: str
+    label: str
+    model: str
+    method: str
+    strength: str
+    judge: str
+    published_model: str
+    query: str | None
+    queries: int
+    metric: str
+    ours: Estimate
+    published: float | None
+    inside: bool | None = None
+    flag: str = ""
+
+    @property
+    def difference(self) -> float | None:
+        if self.ours.value is None or self.published is None:
+            return None
+        return self.ours.value - self.published
+
+
+@dataclass(frozen=True)
+class Against:
+    """lines: cell by cell, all queries before single ones. caveats: what keeps like from being compared with like.
+    left_out: our cells that have no published counterpart, and why.
+    """
+
+    source: str
+    lines: tuple[Line, ...]
+    caveats: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def published(what: str = "paper") -> Published:
+    """The figures of `paper`, or of a JSON file laid out like `mindgap/data/paper_table.json`. Raises ConfigError."""
+    if what == "paper":
+        text = (resources.files("mindgap") / "data" / "paper_table.json").read_text(encoding="utf-8")
+    else:
+        path = Path(what)
+        if not path.is_file():
+            raise ConfigError(
+                f"against={what}: say paper, or give a JSON file laid out like mindgap/data/paper_table.json"
+            )
+        text = path.read_text(encoding="utf-8")
+    try:
+        data = json.loads(text)
+        return Published(
+            data["source"],
+            data["judge"],
+            data["task"],
+            data["precision"],
+            data["models"],
+            tuple(data.get("flags", ())),
+        )
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise ConfigError(f"against={what}: not laid out like mindgap/data/paper_table.json ({error!r})") from error
+
+
+def against_paper(results: Sequence[CellResult], figures: Published | None = None, *, seed: int = 0) -> Against:
+    """`results` beside the paper's figures (or those given).
+
+    A cell is compared with the published model of its name; a model that the study has not is put beside each of its
+    models, with a caveat. Methods are matched by name.
+    """
+    figures = figures or published()
+    lines: list[Line] = []
+    left_out: list[str] = []
+    compared: list[CellResult] = []
+    order = {method: place for entry in figures.models.values() for place, method in enumerate(entry["all_queries"])}
+    for result in sorted(results, key=lambda one: order.get(one.method, len(order))):
+        name = f"{result.model} {_title(result)}"
+        if result.status == "failed" or not result.records:
+            left_out.append(f"{name}: it failed")
+            continue
+        mine: list[Line] = []
+        for model, entry in _counterparts(result, figures):
+            if result.method in entry["all_queries"]:
+                mine += _lines(result, model, entry, figures, seed)
+        if mine:
+            lines += mine
+            compared.append(result)
+        else:
+            known = {method for entry in figures.models.values() for method in entry["all_queries"]}
+            why = "no query in common" if result.method in known else "no such method there"
+            left_out.append(f"{name}: {why}")
+    return Against(figures.source, tuple(lines), tuple(_caveats(compared, lines, figures)), tuple(left_out))
+
+
+def _counterparts(result: CellResult, figures: Published) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    own = figures.models.get(result.model)
+    return [(result.model, own)] if own else figures.models.items()
+
+
+def _lines(result: CellResult, model: str, entry: Mapping[str, Any], figures: Published, seed: int) -> list[Line]:
+    """The cell's lines beside one published model; none where they have no query in common."""
+    have = {record.query for record in result.records}
+    shared = [query for query in entry["queries"] if query in have]
+    lines = []
+    for metric in (one for one in METRICS if one.name in COMPARED and shared):
+        chosen = [record for record in result.records if metric.applies(record)]
+        if not chosen:
+            continue
+        for query in (None, *shared):
+            wanted = set(shared) if query is None else {query}
+            ours = _mean(metric, [r for r in chosen if r.query in wanted], seed, single=query is not None)
+            value, flag, rounding = _figure(figures, model, entry, result.method, metric.name, query, shared)
+            lines.append(
+                Line(
+                    cell=result.name,
+                    label=_title(result),
+                    model=result.model,
+                    method=result.method,
+                    strength=result.strength,
+                    judge=result.judge,
+                    published_model=str(entry["model"]),
+                    query=query,
+                    queries=len(wanted),
+                    metric=metric.name,
+                    ours=ours,
+                    published=value,
+                    flag=flag,
+                    inside=_inside(ours, value, rounding),
+                )
+            )
+    return lines
+
+
+def _figure(
+    figures: Published,
+    model: str,
+    entry: Mapping[str, Any],
+    method: str,
+    metric: str,
+    query: str | None,
+    shared: Sequence[str],
+) -> tuple[float | None, str, float]:
+    """The published figure, what is to be said against it, and what it is rounded to.
+
+    Over fewer queries than the study's it is the mean of their single figures, so that both sides rest on the same.
+    """
+    if query is not None:
+        value = entry["queries"][query].get(method, {}).get(metric)
+        return value, figures.flag(model, method, query, metric), float(figures.precision[metric])
+    bad = [one for one in shared if figures.flag(model, method, one, metric)]
+    flag = f"contains {', '.join(repr(one) for one in bad)}" if bad else ""
+    if len(shared) == len(entry["queries"]):
+        return entry["all_queries"][method].get(metric), flag, float(figures.precision["all_queries"])
+    values = [entry["queries"][one].get(method, {}).get(metric) for one in shared]
+    known = [value for value in values if value is not None]
+    return (sum(known) / len(known) if known else None), flag, float(figures.precision[metric])
+
+
+def _mean(metric: Metric, records: Sequence[Record], seed: int, *, single: bool) -> Estimate:
+    values = [metric.value(record) for record in records]
+    return crossed_mean(
+        np.array([math.nan if value is None else value for value in values]),
+        [record.query for record in records],
+        [record.item for record in records],
+        seed=seed,
+        resamples=PER_QUERY_RESAMPLES if single else 10_000,
+        binary=metric.binary,
+        bounds=metric.bounds,
+    )
+
+
+def _inside(ours: Estimate, value: float | None, rounding: float) -> bool | None:
+    if value is None or ours.low is None or ours.high is None:
+        return None
+    return ours.low - rounding / 2 <= value <= ours.high + rounding / 2
+
+
+def _caveats(compared: Sequence[CellResult], lines: Sequence[Line], figures: Published) -> Iterable[str]:
+    """What keeps like from being compared with like."""
+    if others := _names(result.judge for result in compared if result.judge != figures.judge):
+        yield (
+            f"Behaviour and coherence: scored by {figures.judge} there and by {others} here. Scores of two judges are "
+            "not on one scale; compare the order of methods, not the values."
+        )
+    tasks = {str((result.config.get("task") or {}).get("name") or "unknown") for result in compared}
+    if other := _names(task for task in tasks if task != figures.task):
+        yield f"Questions: {figures.task} there, {other} here."
+    models = _names(result.model for result in compared if result.model not in figures.models)
+    if models:
+        yield f"Model: {models} is none of the study's."
+    total = max((len(entry["queries"]) for entry in figures.models.values()), default=0)
+    if fewer := sorted({line.queries for line in lines if line.query is None and line.queries < total}):
+        many = " or ".join(str(count) for count in fewer)
+        yield f"All queries: the {many} of {total} that both have, from the published figures of each."
+    for result in compared:
+        if carried := result.counts.get("found_contaminated"):
+            yield f"{_title(result)}: {carried} of its samples carry the instruction of another method."
+    if any(result.method == "combined" and "vector" in str(result.config.get("method")) for result in compared):
+        yield "Combined: an instruction with Auto Steer's features there, with an activation vector here."
+
+
+def _title(result: CellResult) -> str:
+    return result.label if result.strength == "none" else f"{result.label} {result.strength}"
+
+
+def _names(texts: Iterable[str]) -> str:
+    return " and ".join(sorted(set(texts)))

@@ -1,0 +1,32 @@
+"""Completions and option scores by content key: from the store where they are known, else from the endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mindgap.backends.base import Endpoint
+from mindgap.core.records import Completion, OptionScores, OptionsRequest, Request
+from mindgap.storage.fetch import OnDone, fetch
+from mindgap.storage.store import Store
+
+
+def completions(
+    requests: Sequence[Request], endpoint: Endpoint, store: Store, on_done: OnDone[Completion] | None = None
+) -> dict[str, Completion]:
+    """A completion for every request, by key. Equal requests are generated once; errors are not kept for next time."""
+    return fetch(
+        requests,
+        known=store.completions,
+        make=endpoint.generate,
+        keep=lambda key, completion: store.put_completion(key, completion) if completion.error is None else None,
+        on_done=on_done,
+    )
+
+
+def option_scores(
+    requests: Sequence[OptionsRequest], endpoint: Endpoint, store: Store, on_done: OnDone[OptionScores] | None = None
+) -> dict[str, OptionScores]:
+    """Log-likelihoods of every request's options, by key."""
+    return fetch(
+        requests, known=store.option_scores, make=endpoint.loglikelihood, keep=store.put_option_scores, on_done=on_done
+    )

@@ -1,0 +1,70 @@
+"""Reading the residual stream of the unsteered model, and the SAE features in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from mindgap.backends.local import chat
+from mindgap.backends.local.engine import PROMPT_TOKENS_PER_PASS, Engine
+from mindgap.core.records import Message
+from mindgap.sae.sae import SAE
+
+
+class _Enough(Exception):
+    """Ends a forward pass once the block of interest has been read."""
+
+
+Texts = Sequence[tuple[tuple[Message, ...], str]]
+
+
+def response_residuals(engine: Engine, texts: Texts, layer: int) -> Iterator[tuple[int, np.ndarray]]:
+    """Yield `(index, residuals)`: float32 `[response tokens, d_model]` at the output of block `layer`, unsteered."""
+    for index, residual in _responses(engine, texts, layer):
+        yield index, residual.cpu().numpy()
+
+
+def response_features(engine: Engine, sae: SAE, texts: Texts) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield `(index, activations)`: float32 `[response tokens, features]` of `sae`, unsteered, on the device."""
+    for index, residual in _responses(engine, texts, sae.layer):
+        yield index, sae.encode(residual)
+
+
+@torch.inference_mode()
+def _responses(engine: Engine, texts: Texts, layer: int) -> Iterator[tuple[int, torch.Tensor]]:
+    """The residual stream over each text's response tokens, float32 on the device; long texts come first."""
+    sequences = []
+    for index, (messages, text) in enumerate(texts):
+        prompt = chat.encode_prompt(engine.tokenizer, messages)
+        sequences.append((index, prompt, chat.encode(engine.tokenizer, text)))
+    sequences.sort(key=lambda sequence: len(sequence[1]) + len(sequence[2]), reverse=True)
+    while sequences:
+        width = len(sequences[0][1]) + len(sequences[0][2])
+        group = sequences[: max(1, PROMPT_TOKENS_PER_PASS // width)]
+        residual = residual_stream(engine, [prompt + reply for _, prompt, reply in group], layer)
+        for row, (index, prompt, reply) in enumerate(group):
+            yield index, residual[row, len(prompt) : len(prompt) + len(reply)].float()
+        del sequences[: len(group)]
+
+
+def residual_stream(engine: Engine, sequences: list[list[int]], layer: int) -> torch.Tensor:
+    """Residual stream `[rows, tokens, d_model]` at the output of block `layer`; later blocks are not run."""
+    read: list[torch.Tensor] = []
+
+    def stop(module: nn.Module, args: object, output: Any) -> None:
+        read.append(output[0] if isinstance(output, tuple) else output)
+        raise _Enough
+
+    tokens, _ = engine.padded(sequences)
+    handle = engine.blocks[layer].register_forward_hook(stop)
+    try:
+        engine.model(input_ids=tokens, use_cache=False)
+    except _Enough:
+        pass
+    finally:
+        handle.remove()
+    return read[0]

@@ -1,0 +1,66 @@
+"""What the commands that work on a model's SAE share: reading their arguments, and building the model they name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from mindgap.core.errors import ConfigError
+from mindgap.core.model import ModelSpec
+
+GROUPS = ("model", "backend")
+
+
+def read_arguments(
+    given: Sequence[str], settings: Sequence[str], command: str
+) -> tuple[list[str], dict[str, str], ModelSpec]:
+    """Plain words, settings by name, and the model. command: the module's name, for messages.
+
+    Raises ConfigError, with a did-you-mean, for a setting or a model that does not exist.
+    """
+    words, plain, config = split_arguments(given, settings, command)
+    return words, plain, model_of(config)
+
+
+def split_arguments(
+    given: Sequence[str], settings: Sequence[str], command: str, groups: Sequence[str] = GROUPS
+) -> tuple[list[str], dict[str, str], dict[str, Any]]:
+    """Plain words, settings by name, and the configuration that the settings of `groups` compose."""
+    from mindgap.core.compose import composed, config_folder
+
+    words: list[str] = []
+    plain: dict[str, str] = {}
+    of_groups: list[str] = []
+    folder: Path | None = None
+    waiting = iter(given)
+    for argument in waiting:
+        key, equals, value = argument.partition("=")
+        if key in ("--config-dir", "-cd"):
+            folder = Path(value if equals else next(waiting, ""))
+        elif argument.startswith("-"):
+            raise ConfigError(f"{argument}: there is no such flag; see python -m mindgap.{command} --help")
+        elif not equals or not key.replace(".", "").replace("_", "").isalnum():
+            words.append(argument)
+        elif key.partition(".")[0] in groups:
+            of_groups.append(argument)
+        elif key in settings:
+            plain[key] = value
+        else:
+            known = [*settings, *groups]
+            near = difflib.get_close_matches(key, known, n=1)
+            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}"
+            raise ConfigError(f"{key}: there is no such setting. {hint}")
+    if folder is not None:
+        if not folder.is_dir():
+            raise ConfigError(f"--config-dir {folder}: there is no such folder")
+        of_groups.append(f"hydra.searchpath=[file://{folder.resolve()}]")
+    return words, plain, composed(["tracker=none", *of_groups], config_folder())
+
+
+def model_of(config: dict[str, Any]) -> ModelSpec:
+    from mindgap.core.build import build
+
+    model: ModelSpec = build(config["model"], "model")
+    return model

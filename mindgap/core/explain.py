@@ -1,0 +1,92 @@
+"""Turn what Hydra and YAML raise over a user's mistake into one short message."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from pathlib import Path
+
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    MissingConfigException,
+    OverrideParseException,
+)
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+from yaml import MarkedYAMLError
+
+from mindgap.core.errors import MindgapError
+
+UserMistake = (MindgapError, HydraException, OmegaConfBaseException, MarkedYAMLError)
+"""What may be raised before anything runs."""
+
+
+def explain(error: Exception, conf: Path) -> str:
+    """What is wrong, where, and what would work: a line or two."""
+    cause = error.__cause__
+    if isinstance(error, MarkedYAMLError):
+        return _yaml(error)
+    if isinstance(error, MissingConfigException):
+        return _missing(error)
+    if isinstance(error, OverrideParseException):
+        return f"{error.override}: cannot be read as key=value ({_first_line(error)})"
+    if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
+        return _omegaconf(cause, conf)
+    if isinstance(error, ConfigCompositionException):
+        return _composition(error, conf)
+    if isinstance(error, OmegaConfBaseException):
+        return _omegaconf(error, conf)
+    return str(error)
+
+
+def _yaml(error: MarkedYAMLError) -> str:
+    mark = error.problem_mark or error.context_mark
+    where = f"{mark.name}, line {mark.line + 1}: " if mark else ""
+    return f"{where}this YAML cannot be read: {error.problem or error.context}"
+
+
+def _missing(error: MissingConfigException) -> str:
+    wanted = error.missing_cfg_file or ""
+    group, _, name = wanted.rpartition("/")
+    options = list(error.options or [])
+    if not options:
+        return _first_line(error)
+    return f"{group}={name}: there is no such option. {_nearest(name, options)}"
+
+
+def _composition(error: ConfigCompositionException, conf: Path) -> str:
+    text = str(error)
+    if match := re.search(r"Could not override '([^']+)'", text):
+        key = match.group(1)
+        return f"{key}: there is no such setting. {_nearest(key, _top_level(conf))}"
+    if text.startswith("Ambiguous value"):
+        return f"{_first_line(error)}: several values make a sweep, add -m"
+    return _first_line(error)
+
+
+def _omegaconf(error: OmegaConfBaseException, conf: Path) -> str:
+    key = getattr(error, "full_key", None)
+    if isinstance(error, ConfigKeyError) or "is not in struct" in str(error):
+        siblings = list(error.parent_node) if error.parent_node is not None else []
+        parent, dot, own = str(key).rpartition(".")
+        known = [str(sibling) for sibling in siblings if sibling != "_target_"]
+        return f"{key}: there is no such setting. {_nearest(own, known, prefix=parent + dot)}"
+    return f"{key}: {_first_line(error)}" if key else _first_line(error)
+
+
+def _top_level(conf: Path) -> list[str]:
+    """Every group and setting that `config.yaml` names."""
+    text = (conf / "config.yaml").read_text(encoding="utf-8")
+    groups = re.findall(r"^  - (?:optional )?([a-z]\w*):", text, re.MULTILINE)
+    settings = re.findall(r"^([a-z]\w*):", text, re.MULTILINE)
+    return [*groups, *(name for name in settings if name not in ("defaults", "hydra"))]
+
+
+def _nearest(name: str, options: list[str], prefix: str = "") -> str:
+    near = difflib.get_close_matches(name, options, n=1)
+    listed = f"There are: {', '.join(sorted(options))}"
+    return f"Did you mean {prefix}{near[0]}? {listed}" if near else listed
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0]

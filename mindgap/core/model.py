@@ -1,0 +1,39 @@
+"""A model and what each backend calls it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from mindgap.core.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """One model, and what each backend calls it (`conf/model/*.yaml`).
+
+    name: short name, used in folders and tables.
+    hf_id: Hugging Face id or local folder for `backend=local`; null if it has none.
+    revision: hub revision of `hf_id`; part of every content key.
+    embedded: the model travels in an installed package; `hf_id` is then ignored.
+    litellm_id: the name litellm knows it by, for `backend=litellm`.
+    goodfire_id: the name Goodfire's API knows it by, for `backend=goodfire`.
+    sae: release of a sparse autoencoder for it; null if there is none.
+    parameters_b: size in billions of parameters, to estimate memory before loading.
+    option_scoring: how options of an item are scored by log-likelihood.
+    """
+
+    name: str
+    hf_id: str | None = None
+    revision: str | None = None
+    embedded: bool = False
+    litellm_id: str | None = None
+    goodfire_id: str | None = None
+    sae: str | None = None
+    parameters_b: float | None = None
+    option_scoring: str = "continuation"
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigError("model.name is empty: give the model a short name, it is used in folders and tables")
+        if self.option_scoring not in ("continuation", "letter", "none"):
+            raise ConfigError(f"model.option_scoring={self.option_scoring!r}: choose continuation, letter or none")

@@ -1,0 +1,242 @@
+"""What flows through an experiment: requests, completions, judgements, records.
+
+Everything here is frozen. A *content key* (`Request.key` and its siblings) is a hash of all that can change
+the answer and of nothing else, so it serves as cache key, resume key and join key at once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Literal
+
+from mindgap.core.edits import Edit
+from mindgap.core.keys import content_key
+
+Role = Literal["system", "user", "assistant"]
+
+
+@dataclass(frozen=True)
+class Message:
+    role: Role
+    content: str
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """How the next token is chosen. `temperature` 0 is greedy; then `top_p` and the seed change nothing."""
+
+    max_tokens: int = 256
+    temperature: float = 0.6
+    top_p: float = 0.9
+
+    def __post_init__(self) -> None:
+        if self.max_tokens < 1:
+            raise ValueError(f"max_tokens must be at least 1, not {self.max_tokens}")
+        if self.temperature < 0:
+            raise ValueError(f"temperature must be 0 (greedy) or more, not {self.temperature}")
+        if not 0 < self.top_p <= 1:
+            raise ValueError(f"top_p must be in (0, 1], not {self.top_p}")
+
+
+@dataclass(frozen=True)
+class Request:
+    """One generation asked of a backend.
+
+    `source` names where the text comes from so exactly that two sources never share a key: backend, model id,
+    revision or weights hash, and numeric type (`Endpoint.identity`). `edits` is what is done inside the model.
+    """
+
+    source: str
+    messages: tuple[Message, ...]
+    decoding: Decoding
+    seed: int
+    edits: tuple[Edit, ...] = ()
+
+    @cached_property
+    def key(self) -> str:
+        greedy = self.decoding.temperature == 0
+        return content_key(
+            "completion",
+            source=self.source,
+            messages=[asdict(message) for message in self.messages],
+            max_tokens=self.decoding.max_tokens,
+            temperature=self.decoding.temperature,
+            top_p=None if greedy else self.decoding.top_p,
+            seed=None if greedy else self.seed,
+            edits=[edit.key for edit in self.edits],
+        )
+
+
+FinishReason = Literal["stop", "length", "error"]
+
+
+@dataclass(frozen=True)
+class Completion:
+    """What came back. With `error` set there is no text to score: the sample is an error record."""
+
+    text: str
+    finish_reason: FinishReason
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    error: str | None = None
+
+
+@dataclass(frozen=True)
+class OptionsRequest:
+    """Log-likelihoods of `options` as the assistant's reply to `messages`, under the same steering as generation."""
+
+    source: str
+    messages: tuple[Message, ...]
+    options: tuple[str, ...]
+    edits: tuple[Edit, ...] = ()
+
+    @cached_property
+    def key(self) -> str:
+        return content_key(
+            "options",
+            source=self.source,
+            messages=[asdict(message) for message in self.messages],
+            options=self.options,
+            edits=[edit.key for edit in self.edits],
+        )
+
+
+@dataclass(frozen=True)
+class OptionScores:
+    """Summed log-likelihood in nats and number of tokens of each option, in the order of the request."""
+
+    logprobs: tuple[float, ...]
+    tokens: tuple[int, ...]
+
+    def per_token(self) -> tuple[float, ...]:
+        """Mean log-likelihood per token, in nats; an empty option scores 0 tokens and -inf."""
+        return tuple(
+            logprob / count if count else float("-inf")
+            for logprob, count in zip(self.logprobs, self.tokens, strict=True)
+        )
+
+
+@dataclass(frozen=True)
+class Score:
+    """A score in [1, 5], or missing with the reason. There is no default and no third case."""
+
+    value: float | None
+    missing: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.value is None) == (self.missing is None):
+            raise ValueError("a score has either a value or a reason why it is missing")
+        if self.value is not None and not 1 <= self.value <= 5:
+            raise ValueError(f"a score is between 1 and 5, not {self.value}; an unusable one is missing, with a reason")
+
+
+@dataclass(frozen=True)
+class JudgeRequest:
+    """What a judge gets to see: never the method, the strength or the steering."""
+
+    query: str
+    rubric: str
+    question: str
+    response: str
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """Behaviour and coherence of one response, 1 to 5, as one judge sees them.
+
+    `analysis` is the judge's own words or numbers, for a person to read. `cost_usd` is None where unknown.
+    `transient`: the judge was not reached (network, rate limit, key), so asking again may well give scores; such a
+    judgement is not worth storing. A judge that answered, however badly, has given a lasting judgement.
+    """
+
+    behaviour: Score
+    coherence: Score
+    analysis: str = ""
+    cost_usd: float | None = None
+    transient: bool = False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The option a reply settles on, as an index into `Item.options`, or unparsed with the reason."""
+
+    choice: int | None
+    unparsed: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.choice is None) == (self.unparsed is None):
+            raise ValueError("an answer is either a choice or unparsed with a reason")
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question of a task. Open-ended items have no options and no gold answer."""
+
+    id: str
+    question: str
+    subject: str = ""
+    options: tuple[str, ...] = ()
+    gold: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.gold is not None and not 0 <= self.gold < len(self.options):
+            raise ValueError(f"item {self.id}: gold {self.gold} is not an index into its {len(self.options)} options")
+
+
+@dataclass(frozen=True)
+class Query:
+    """One steering query: the behaviour asked for, as text ("be funny"), and the rubric it is judged by."""
+
+    text: str
+    rubric: str
+
+
+@dataclass(frozen=True)
+class Detectors:
+    """Cheap signs of collapse, computed from the text alone."""
+
+    words: int
+    repetition: float
+    distinct_2: float
+
+
+@dataclass(frozen=True)
+class Record:
+    """One sample: (model, method, strength, query, item, epoch), its generation and everything measured on it."""
+
+    key: str
+    model: str
+    method: str
+    strength: str
+    dose: float | None
+    query: str
+    item: str
+    subject: str
+    epoch: int
+    system_prompt: str
+    prompt: str
+    response: str
+    finish_reason: str
+    prompt_tokens: int | None
+    completion_tokens: int | None
+    error: str | None
+    gold: str | None
+    answer: str | None
+    unparsed: str | None
+    correct: bool | None
+    loglik_answer: str | None
+    loglik_correct: bool | None
+    option_logprobs: tuple[float, ...]
+    judge: str
+    behaviour: float | None
+    behaviour_missing: str | None
+    coherence: float | None
+    coherence_missing: str | None
+    analysis: str
+    repetition: float | None
+    distinct_2: float | None
+    words: int | None
+    perplexity: float | None
+    perplexity_missing: str | None
+    edits: tuple[str, ...] = field(default=())

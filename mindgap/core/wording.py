@@ -1,0 +1,21 @@
+"""Numbers as people read them: real minus signs, no negative zero, no false certainty."""
+
+from __future__ import annotations
+
+MINUS = "−"
+
+
+def decimal(value: float, digits: int, *, signed: bool = False) -> str:
+    """`value` with a real minus sign and no negative zero."""
+    rounded = round(value, digits) + 0.0
+    text = f"{abs(rounded):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return (MINUS if rounded < 0 else "+" if signed else "") + text
+
+
+def percent(share: float) -> str:
+    """A share as whole percent, without claiming that anything is certain."""
+    if 0 < share < 0.005:
+        return "< 1 %"
+    return "> 99 %" if 0.995 < share < 1 else f"{share:.0%}".replace("%", " %")

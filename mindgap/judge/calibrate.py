@@ -1,0 +1,137 @@
+"""`python -m mindgap.judge.calibrate OUT.json FILE=MAP …`: fit the proxy judge to scores recorded elsewhere."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from mindgap.core.records import Score
+from mindgap.text.embedding import Embedder
+
+HELP = """\
+mindgap.judge.calibrate: fit the proxy judge to recorded scores
+
+usage: python -m mindgap.judge.calibrate OUT.json FILE=MAP [FILE=MAP ...]
+
+  OUT.json     is written; use it with judge=proxy judge.calibration=OUT.json
+  FILE=MAP     a recording with responses and scores, and its column map, as python -m mindgap.replay takes them
+               (docs/replay.md)
+
+Scores that are missing or outside 1 to 5 are left out; so are rows that repeat an earlier one. Where the embedding
+model is installed, both variants are fitted, with embeddings and without; else only the one without.
+
+example
+  python -m mindgap.judge.calibrate mine.json responses.csv.gz=goodfire_2025_09_8b"""
+
+FEWEST = 200
+"""Scored responses below which a fit of some hundred features means nothing."""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit codes: 0 done, 2 cannot be fitted."""
+    from mindgap.core.errors import MindgapError
+
+    given = sys.argv[1:] if arguments is None else arguments
+    if not given or any(argument in ("-h", "--help") for argument in given):
+        sys.stdout.write(HELP + "\n")
+        return 0 if given else 2
+    try:
+        _run(Path(given[0]), given[1:])
+    except MindgapError as error:
+        sys.stderr.write(f"mindgap: {error}\n")
+        return 2
+    return 0
+
+
+def read(recordings: list[str]) -> tuple[Any, ...]:
+    """The scored responses (`proxy_fit.Scored`) of recordings given as FILE=MAP. Raises ConfigError."""
+    from mindgap.core.compose import config_folder
+    from mindgap.core.errors import ConfigError
+    from mindgap.core.records import JudgeRequest
+    from mindgap.judges.proxy_fit import Scored
+    from mindgap.results.imports.columns import load_map
+    from mindgap.results.imports.rows import read_samples
+    from mindgap.results.imports.table import read_table
+    from mindgap.tasks.queries import QuerySet
+
+    if not recordings:
+        raise ConfigError("give at least one recording as FILE=MAP; see python -m mindgap.judge.calibrate --help")
+    scored = []
+    for recording in recordings:
+        file, separator, name = recording.rpartition("=")
+        if not separator:
+            raise ConfigError(f"{recording}: say which column is what: {recording}=MAP")
+        column_map = load_map(name, config_folder() / "replay")
+        samples = read_samples(read_table(Path(file)), column_map).samples
+        rubrics = {text: QuerySet("recorded", [text]).queries[0].rubric for text in {one.query for one in samples}}
+        for one in samples:
+            request = JudgeRequest(one.query, rubrics[one.query], one.item.question, one.response)
+            if one.response.strip():
+                scores = _or_nan(one.behaviour), _or_nan(one.coherence)
+                scored.append(Scored(Path(file).name, column_map.judge, one.arm.name, request, *scores))
+    if len(scored) < FEWEST:
+        raise ConfigError(f"{len(scored)} scored responses are too few to fit anything: {FEWEST} are the least")
+    return tuple(scored)
+
+
+def _or_nan(score: Score) -> float:
+    return float("nan") if score.value is None else score.value
+
+
+def _run(out: Path, recordings: list[str]) -> None:
+    from mindgap.text.embedding import embedder, embedder_lacks
+
+    scored = read(recordings)
+    lacks = embedder_lacks()
+    for lack in lacks:
+        sys.stderr.write(f"fitting without embeddings: {lack}\n")
+    node = fitted(scored, None if lacks else embedder())
+    out.write_text(json.dumps(node) + "\n", encoding="utf-8")
+    sys.stdout.write(json.dumps(node["card"], indent=2) + f"\nwritten: {out}\n")
+
+
+def fitted(scored: tuple[Any, ...], model: Embedder | None) -> dict[str, Any]:
+    """What a calibration file holds, as plain JSON: its card, and one variant or two."""
+    from mindgap.judges.proxy_fit import PENALTY, Fitting
+    from mindgap.judges.proxy_model import FORMAT, as_node
+
+    fits = {"text": Fitting(scored, None), **({"embedding": Fitting(scored, model)} if model else {})}
+    card = {
+        "recordings": {
+            source: {
+                "responses": sum(one.source == source for one in scored),
+                **{
+                    f"{target}_scores": sum(one.source == source and getattr(one, target) >= 1 for one in scored)
+                    for target in ("behaviour", "coherence")
+                },
+            }
+            for source in dict.fromkeys(one.source for one in scored)
+        },
+        "scores_by": sorted({one.judge for one in scored}),
+        "queries": sorted({one.request.query for one in scored}),
+        "embedding_model": model.identity if model else None,
+        "penalty": PENALTY,
+        "held_out_rank_correlation": {name: _agreement(fit) for name, fit in fits.items()},
+    }
+    variants = {name: as_node(fit.calibration()) for name, fit in fits.items()}
+    return {"format": FORMAT, "card": card, "embedding": None, **variants}
+
+
+def _agreement(fit: Any) -> dict[str, dict[str, float]]:
+    """Spearman's correlation with the recorded scores, of queries that were left out and of questions that were."""
+    from mindgap.judges.proxy_fit import family, question_folds
+    from mindgap.stats.agreement import spearman
+
+    folds = {"queries": [family(one.request.query) for one in fit.scored], "questions": question_folds(fit.scored)}
+    return {
+        target: {
+            what: round(spearman(fit.held_out(target, groups), fit.scores(target)), 3) for what, groups in folds.items()
+        }
+        for target in ("behaviour", "coherence")
+    }
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,50 @@
+"""Judgements by content key: from the store where they are known, else from the judge."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from mindgap.core.keys import content_key
+from mindgap.core.records import Judgement, JudgeRequest
+from mindgap.judges.base import Budgeted, Judge
+from mindgap.storage.fetch import OnDone, fetch
+from mindgap.storage.store import Store
+
+
+def judgement_key(judge: Judge, request: JudgeRequest) -> str:
+    return content_key(
+        "judgement",
+        judge=judge.identity,
+        query=request.query,
+        rubric=request.rubric,
+        question=request.question,
+        response=request.response,
+    )
+
+
+def judgements(
+    requests: Sequence[JudgeRequest], judge: Judge, store: Store, on_done: OnDone[Judgement] | None = None
+) -> dict[str, Judgement]:
+    """A judgement for every request, by `judgement_key`. One that failed on the way is asked for again next time."""
+    asked = [_Judged(judgement_key(judge, request), request) for request in requests]
+
+    def known(keys: Iterable[str]) -> dict[str, Judgement]:
+        found = store.judgements(keys)
+        if isinstance(judge, Budgeted):
+            for one in asked:
+                if one.key in found and (cost := found[one.key].cost_usd):
+                    judge.already_paid(one.request, cost)
+        return found
+
+    return fetch(
+        asked,
+        known=known,
+        make=lambda missing: judge.judge([one.request for one in missing]),
+        keep=lambda key, judgement: None if judgement.transient else store.put_judgement(key, judgement),
+        on_done=on_done,
+    )
+
+
+class _Judged:
+    def __init__(self, key: str, request: JudgeRequest) -> None:
+        self.key, self.request = key, request

@@ -1,0 +1,63 @@
+"""Read a judge's reply: two scores from 1 to 5, or why one is missing. Nothing is guessed, clamped or defaulted."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from mindgap.core.records import Score
+
+SPELLINGS = {"behaviour": ("behaviour", "behavior"), "coherence": ("coherence",)}
+"""Keys that a score may stand under."""
+
+_DECODER = json.JSONDecoder(strict=False)  # line breaks inside strings are common and harmless
+
+
+def read_scores(text: str) -> tuple[Score, Score, str]:
+    """(behaviour, coherence, analysis) from a reply that should be one JSON object, and may have words around it.
+
+    Several objects that disagree are no answer: one of them may be quoted from the response that is judged.
+    """
+    verdicts = [found for found in _objects(text) if any(key in found for keys in SPELLINGS.values() for key in keys)]
+    if not verdicts:
+        reason = f"no scores in the judge's reply: {_excerpt(text)}"
+        return Score(None, reason), Score(None, reason), ""
+    analysis = next((found["analysis"] for found in verdicts if isinstance(found.get("analysis"), str)), "")
+    return _agreed("behaviour", verdicts), _agreed("coherence", verdicts), analysis
+
+
+def _objects(text: str) -> Iterator[dict[str, Any]]:
+    """The outermost JSON objects in `text`, in order; what lies inside one is not looked at again."""
+    start = text.find("{")
+    while start >= 0:
+        try:
+            found, end = _DECODER.raw_decode(text, start)
+        except (json.JSONDecodeError, RecursionError):
+            end = start + 1
+        else:
+            yield found
+        start = text.find("{", end)
+
+
+def _agreed(name: str, verdicts: list[dict[str, Any]]) -> Score:
+    given = [verdict[key] for verdict in verdicts for key in SPELLINGS[name] if key in verdict]
+    if not given:
+        return Score(None, f"the judge gave no {name}")
+    scores = {_score(name, value) for value in given}
+    return scores.pop() if len(scores) == 1 else Score(None, f"the judge gave several values for {name}: {given}")
+
+
+def _score(name: str, value: Any) -> Score:
+    if isinstance(value, str) and value.strip().isdecimal():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
+        return Score(None, f"{name} is not an integer: {_excerpt(json.dumps(value, ensure_ascii=False))}")
+    if not 1 <= value <= 5:
+        return Score(None, f"{name} is out of range: {value}")
+    return Score(float(value))
+
+
+def _excerpt(text: str) -> str:
+    words = " ".join(text.split())
+    return (words if len(words) <= 80 else words[:79] + "…") or "(nothing)"

@@ -1,0 +1,1 @@
+"""A comparison as sections of tables and figures, for any medium."""

@@ -1,0 +1,389 @@
+"""The figures of a report, made with Plotly; the page gives them its colours."""
+
+from __future__ import annotations
+
+import html
+import json
+import textwrap
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import cycle
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mindgap.analysis.comparison import CellComparison, GroupComparison
+from mindgap.core.estimate import Estimate
+from mindgap.core.records import Record
+from mindgap.measures.metrics import METRICS, Metric
+from mindgap.results.sweep import strength
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+COLOURS = ("#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#e08214", "#7b6fd0")
+"""Paul Tol's bright scheme, and two more: told apart by colour-blind readers, on light and dark ground."""
+REFERENCE_COLOUR = "#8a929c"
+SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "pentagon")
+LEVELS = ("#d7191c", "#fdae61", "#ffffbf", "#abd9e9", "#2c7bb6")
+"""Scores 1 to 5: ColorBrewer's red, yellow and blue."""
+BY_NAME = {metric.name: metric for metric in METRICS}
+
+
+@dataclass(frozen=True)
+class Figure:
+    """key: unique in the page. spec: Plotly's JSON, with `layout.height` set."""
+
+    key: str
+    title: str
+    caption: str
+    spec: dict[str, Any]
+
+
+def tradeoff(group: GroupComparison, cost: str) -> Figure | None:
+    """Behaviour against `cost` (a metric), a point a cell with both intervals, and the front of what is not beaten."""
+    import plotly.graph_objects as go
+
+    shown = [one for one in _finished(group) if _has(one, "behaviour") and _has(one, cost)]
+    if len(shown) < 2:
+        return None
+    label = BY_NAME[cost].label
+    front = _front([(_mean(one, cost), _mean(one, "behaviour")) for one in shown])
+    traces: list[Any] = [
+        go.Scatter(
+            x=[x for x, _ in front],
+            y=[y for _, y in front],
+            mode="lines",
+            line={"dash": "dot", "width": 1.5, "color": REFERENCE_COLOUR, "shape": "hv"},
+            name="not beaten",
+            hoverinfo="skip",
+        )
+    ]
+    for style, members in _by_label(group, shown):
+        traces.append(
+            go.Scatter(
+                x=[_mean(one, cost) for one in members],
+                y=[_mean(one, "behaviour") for one in members],
+                error_x=_bars([one.cell.metrics[cost] for one in members]),
+                error_y=_bars([one.cell.metrics["behaviour"] for one in members]),
+                mode="lines+markers+text" if len(members) > 1 else "markers",
+                text=[_safe(strength(one.cell)) if len(members) > 1 else "" for one in members],
+                textposition="top right",
+                textfont={"size": 11},
+                customdata=[_told(one, cost) for one in members],
+                hovertemplate="%{customdata}<extra></extra>",
+                marker={"size": 11, "symbol": style.symbol, "color": style.colour},
+                line={"width": 1, "color": style.colour},
+                name=_safe(members[0].cell.label),
+            )
+        )
+    layout = _layout(460, xaxis={"title": label}, yaxis={"title": BY_NAME["behaviour"].label})
+    caption = (
+        "Up and to the right is better. Bars are 95 % intervals of each mean; those of differences from the reference, "
+        "which decide, are in the table. A line joins the strengths of one method."
+    )
+    return Figure(f"tradeoff-{cost}", f"Behaviour against {_lower(label)}", caption, _spec(traces, layout))
+
+
+def distribution(group: GroupComparison, metric: str) -> Figure | None:
+    """Shares of samples at each score from 1 to 5, and without one, a bar a cell."""
+    import plotly.graph_objects as go
+
+    shown = [one for one in _finished(group) if metric in one.cell.metrics]
+    if not shown:
+        return None
+    counts = np.array([_levels([getattr(record, metric) for record in one.cell.records]) for one in shown], float)
+    shares = counts / counts.sum(1, keepdims=True)
+    names = [_wrapped(one.name) for one in shown]
+    traces = [
+        go.Bar(
+            y=names,
+            x=shares[:, level],
+            customdata=counts[:, level],
+            name=str(level + 1) if level < 5 else "missing",
+            orientation="h",
+            marker={"color": LEVELS[level]} if level < 5 else {"color": REFERENCE_COLOUR, "pattern": {"shape": "/"}},
+            hovertemplate="%{y}: %{x:.1%} (%{customdata} samples)<extra>" + f"score {level + 1}</extra>",
+        )
+        for level in range(6)
+        if level < 5 or counts[:, level].any()
+    ]
+    layout = _layout(
+        110 + 34 * len(shown),
+        barmode="stack",
+        xaxis={"tickformat": ".0%", "range": [0, 1], "title": "share of samples"},
+        yaxis={"autorange": "reversed"},
+        legend={"traceorder": "normal", "orientation": "h", "y": 1.02, "yanchor": "bottom"},
+    )
+    label = BY_NAME[metric].label
+    caption = f"{label}, scores rounded to whole numbers; judged by {group.group.judge}."
+    return Figure(f"distribution-{metric}", label, caption, _spec(traces, layout))
+
+
+def heat_map(group: GroupComparison, name: str) -> Figure | None:
+    """Means of a metric by steering query and cell."""
+    import plotly.graph_objects as go
+
+    metric = BY_NAME[name]
+    shown = [one for one in _finished(group) if name in one.cell.metrics]
+    queries = list(dict.fromkeys(record.query for one in shown for record in one.cell.records))
+    if not shown or len(queries) < 2:
+        return None
+    means = [_by_query(one.cell.records, metric) for one in shown]
+    values = [[mean.get(query) for mean in means] for query in queries]
+    bounds = metric.bounds if metric.bounds == (1, 5) else (None, None)
+    trace = go.Heatmap(
+        z=values,
+        x=[_wrapped(one.name, 14) for one in shown],
+        y=[_wrapped(query.removeprefix("be "), 24) for query in queries],
+        texttemplate=f"%{{z:.{metric.digits}f}}",
+        textfont={"size": 11},
+        hovertemplate=f"%{{y}}<br>%{{x}}<br>%{{z:.{metric.digits}f}}<extra></extra>",
+        colorscale="Viridis",
+        zmin=bounds[0],
+        zmax=bounds[1],
+        xgap=1,
+        ygap=1,
+        colorbar={"thickness": 12, "outlinewidth": 0},
+    )
+    layout = _layout(
+        130 + 30 * len(queries),
+        yaxis={"autorange": "reversed", "automargin": True, "showgrid": False},
+        xaxis={"side": "top", "automargin": True, "showgrid": False, "type": "category", "tickangle": 0},
+        showlegend=False,
+        meta={"width": 260 + 74 * len(shown)},
+    )
+    return Figure(f"heat-{name}", metric.label, "Means over items and epochs, by query.", _spec([trace], layout))
+
+
+def coherence_against_accuracy(group: GroupComparison) -> Figure | None:
+    """A point for every query under every cell: do answers break where sentences break?"""
+    import plotly.graph_objects as go
+
+    shown = [one for one in _finished(group) if _has(one, "coherence") and _has(one, "accuracy")]
+    if not shown:
+        return None
+    traces = []
+    for style, members in _by_label(group, shown):
+        points = []
+        for one in members:
+            coherence = _by_query(one.cell.records, BY_NAME["coherence"])
+            accuracy = _by_query(one.cell.records, BY_NAME["accuracy"])
+            points += [(coherence[q], accuracy[q], f"{one.name}: {q}") for q in coherence if q in accuracy]
+        traces.append(
+            go.Scatter(
+                x=[x for x, _, _ in points],
+                y=[y for _, y, _ in points],
+                text=[_safe(text) for _, _, text in points],
+                mode="markers",
+                marker={"size": 8, "opacity": 0.75, "color": style.colour, "symbol": style.symbol},
+                hovertemplate="%{text}<br>coherence %{x:.2f}, accuracy %{y:.3f}<extra></extra>",
+                name=_safe(members[0].cell.label),
+            )
+        )
+    layout = _layout(420, xaxis={"title": BY_NAME["coherence"].label}, yaxis={"title": BY_NAME["accuracy"].label})
+    caption = "One point is the mean of one query under one cell; all strengths of a method have its colour."
+    return Figure("coherence-accuracy", "Coherence against accuracy", caption, _spec(traces, layout))
+
+
+def dose_response(group: GroupComparison, name: str) -> Figure | None:
+    """A metric over the relative dose, a line for each method that was run at two doses or more."""
+    import plotly.graph_objects as go
+
+    metric = BY_NAME[name]
+    traces: list[Any] = []
+    shown = [one for one in _finished(group) if _has(one, name)]
+    for style, members in _by_label(group, shown):
+        dosed = sorted((one for one in members if one.cell.dose is not None), key=lambda one: one.cell.dose or 0.0)
+        if len({one.cell.dose for one in dosed}) < 2:
+            continue
+        traces.append(
+            go.Scatter(
+                x=[one.cell.dose for one in dosed],
+                y=[_mean(one, name) for one in dosed],
+                error_y=_bars([one.cell.metrics[name] for one in dosed]),
+                mode="lines+markers",
+                marker={"size": 9, "color": style.colour, "symbol": style.symbol},
+                line={"color": style.colour},
+                name=_safe(members[0].cell.label),
+                hovertemplate=f"dose %{{x:.3g}}: %{{y:.{metric.digits}f}}",
+            )
+        )
+    if not traces:
+        return None
+    layout = _layout(380, xaxis={"title": "relative dose", "rangemode": "tozero"}, yaxis={"title": metric.label})
+    if _has(group.reference, name):
+        layout["shapes"] = [
+            {
+                "type": "line",
+                "xref": "paper",
+                "x0": 0,
+                "x1": 1,
+                "y0": _mean(group.reference, name),
+                "y1": _mean(group.reference, name),
+                "line": {"dash": "dash", "width": 1, "color": REFERENCE_COLOUR},
+                "label": {"text": _safe(group.reference.name), "textposition": "start", "font": {"size": 11}},
+            }
+        ]
+    caption = (
+        "Relative dose: norm of what is added over the median norm of the residual stream there. Bars: 95 % intervals."
+    )
+    return Figure(f"dose-{name}", metric.label, caption, _spec(traces, layout))
+
+
+def account(group: GroupComparison) -> Figure | None:
+    """Accuracy lost against the reference, stacked by where it went: knowledge and expression where they are known."""
+    import plotly.graph_objects as go
+
+    shown = [one for one in group.others if one.account is not None]
+    if not shown:
+        return None
+    split = all(one.account is not None and one.account.knowledge is not None for one in shown)
+    kinds = [("format", "no answer can be read", COLOURS[3])]
+    kinds += [("knowledge", "the model prefers a wrong option", COLOURS[1])] if split else []
+    kinds += [("expression", "it prefers the right one and says a wrong one", COLOURS[0])] if split else []
+    kinds += [] if split else [("wrong", "a wrong answer", COLOURS[1])]
+    traces = []
+    for part, name, colour in kinds:
+        estimates = [getattr(one.account, part) for one in shown]
+        traces.append(
+            go.Bar(
+                y=[_wrapped(one.name) for one in shown],
+                x=[None if e is None or e.value is None else 100 * e.value for e in estimates],
+                orientation="h",
+                name=name,
+                marker={"color": colour},
+                hovertemplate="%{y}: %{x:.1f} points<extra>" + name + "</extra>",
+            )
+        )
+    layout = _layout(
+        130 + 34 * len(shown),
+        barmode="relative",
+        xaxis={"title": "percentage points lost"},
+        yaxis={"autorange": "reversed"},
+    )
+    return Figure(
+        "account",
+        "Where accuracy went",
+        "Left of 0: gained. The parts add up to the whole difference.",
+        _spec(traces, layout),
+    )
+
+
+@dataclass(frozen=True)
+class _Style:
+    colour: str
+    symbol: str
+
+
+def _by_label(group: GroupComparison, shown: Sequence[CellComparison]) -> Iterable[tuple[_Style, list[CellComparison]]]:
+    """Cells of one label together, each label with the same look in every figure of the group."""
+    labels = dict.fromkeys(one.cell.label for one in group.cells if one is not group.reference)
+    styles = {label: _Style(*look) for label, look in zip(labels, zip(cycle(COLOURS), cycle(SYMBOLS)), strict=False)}
+    alone = [one for one in shown if one is group.reference]
+    if alone:
+        yield _Style(REFERENCE_COLOUR, "circle-open"), alone
+    for label, style in styles.items():
+        members = [one for one in shown if one.cell.label == label and one is not group.reference]
+        if members:
+            yield style, members
+
+
+def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The points that no other is at least as good as in both, from left to right."""
+    front: list[tuple[float, float]] = []
+    for point in sorted(set(points), reverse=True):
+        if not front or point[1] > front[-1][1]:
+            front.append(point)
+    return front
+
+
+def _finished(group: GroupComparison) -> list[CellComparison]:
+    return [one for one in group.cells if one.cell in group.group.finished]
+
+
+def _has(one: CellComparison, name: str) -> bool:
+    estimate = one.cell.metrics.get(name)
+    return estimate is not None and estimate.value is not None
+
+
+def _mean(one: CellComparison, name: str) -> float:
+    value = one.cell.metrics[name].value
+    assert value is not None
+    return value
+
+
+def _bars(estimates: Sequence[Estimate]) -> dict[str, Any]:
+    """Plotly's error bars; none where there is no interval."""
+
+    def reach(bound: Callable[[Estimate], float | None]) -> list[float]:
+        found = [(bound(estimate), estimate.value) for estimate in estimates]
+        return [0.0 if end is None or value is None else abs(end - value) for end, value in found]
+
+    ends = {"array": reach(lambda e: e.high), "arrayminus": reach(lambda e: e.low)}
+    return {"type": "data", "symmetric": False, "thickness": 1.2, "width": 3, **ends}
+
+
+def _told(one: CellComparison, cost: str) -> str:
+    """What a point says when it is pointed at."""
+    lines = [f"<b>{_safe(one.name)}</b>"]
+    for name in ("behaviour", cost):
+        estimate, digits = one.cell.metrics[name], BY_NAME[name].digits
+        interval = "" if estimate.low is None else f" [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
+        lines.append(f"{name} {estimate.value:.{digits}f}{interval}")
+    if one.front is not None:
+        lines.append(f"on the front in {one.front.probability:.0%} of resamples")
+    return "<br>".join(lines)
+
+
+def _levels(scores: Iterable[float | None]) -> list[int]:
+    """How many scores round to 1, 2 … 5, and how many are missing."""
+    counts = [0] * 6
+    for score in scores:
+        counts[5 if score is None else min(4, max(0, int(score + 0.5) - 1))] += 1
+    return counts
+
+
+def _by_query(records: Sequence[Record], metric: Metric) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for record in records:
+        if metric.applies(record) and (value := metric.value(record)) is not None:
+            values.setdefault(record.query, []).append(value)
+    return {query: float(np.mean(found)) for query, found in values.items()}
+
+
+def _layout(height: int, **more: Any) -> dict[str, Any]:
+    common = {
+        "height": height,
+        "margin": {"l": 60, "r": 20, "t": 40, "b": 50},
+        "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
+        "hovermode": "closest",
+    }
+    layout = {**common, **more}
+    for axis in ("xaxis", "yaxis"):
+        layout[axis] = {"automargin": True, **layout.get(axis, {})}
+    return layout
+
+
+def _spec(traces: Sequence[Any], layout: dict[str, Any]) -> dict[str, Any]:
+    """Checked by Plotly, without its default template: the page has its own."""
+    import plotly.graph_objects as go
+
+    figure: go.Figure = go.Figure(data=list(traces), layout={**layout, "template": None})
+    spec: dict[str, Any] = json.loads(figure.to_json())
+    spec["layout"].pop("template", None)
+    return spec
+
+
+def _safe(text: str) -> str:
+    """Plotly reads a little HTML in labels; names are to be shown as they are."""
+    return html.escape(" ".join(text.split()), quote=False)
+
+
+def _wrapped(text: str, width: int = 22) -> str:
+    lines = textwrap.wrap(" ".join(text.split()), width) or [""]
+    return "<br>".join(html.escape(line, quote=False) for line in lines)
+
+
+def _lower(label: str) -> str:
+    return label[0].lower() + label[1:]

@@ -1,0 +1,204 @@
+"""The tables of a group's comparison."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from mindgap.analysis.comparison import ALPHA, BROKEN, MARGIN, PRIMARY, GroupComparison, Tested
+from mindgap.core.wording import decimal, percent
+from mindgap.measures.metrics import METRICS
+from mindgap.presentation.tables import Cell, Direction, Number, Table, number
+
+MAIN = ("behaviour", "coherence", "accuracy", "answered", "loglik_accuracy", "repetition")
+"""Metrics of the tables and figures; the others are in comparison.json."""
+LOWER_IS_BETTER = frozenset({"repetition", "nll"})
+_VERDICTS = {"unharmed": "yes", "harmed": "no", "undecided": "cannot be told"}
+
+
+def all_tables(group: GroupComparison) -> tuple[Table, ...]:
+    """Every table of a group, means and differences first."""
+    optional = (differences_table(group), account_table(group), dose_table(group), interaction_table(group))
+    last = (bounds_table(group), power_table(group))
+    return (means_table(group), *some_tables(*optional), missing_table(group), *some_tables(*last))
+
+
+def means_table(group: GroupComparison) -> Table:
+    """Means with intervals, one row a cell."""
+    metrics = [m for m in METRICS if m.name in MAIN and any(m.name in one.cell.metrics for one in group.cells)]
+    harmonic = any(one.harmonic for one in group.cells)
+    fronts = [one.front for one in group.cells if one.front is not None]
+    columns = ["cell", *(metric.label for metric in metrics)]
+    columns += ["Harmonic mean (0-2)"] * harmonic + ["On the front"] * bool(fronts)
+    rows = []
+    for one in group.cells:
+        row: list[Cell] = [one.name + (" (failed)" if one.cell.status == "failed" else "")]
+        row += [number(one.cell.metrics.get(metric.name), metric.digits) for metric in metrics]
+        row += [number(one.harmonic, 2)] * harmonic
+        row += [Number("–" if one.front is None else percent(one.front.probability))] * bool(fronts)
+        rows.append(tuple(row))
+    notes = [f"Means and 95 % intervals over crossed queries and items; judge: {group.group.judge}."]
+    if fronts:
+        objectives = _and(list(fronts[0].means))
+        notes.append(f"On the front: share of resamples in which no other cell beats it in {objectives} together.")
+    return Table("means", "Means", tuple(columns), tuple(rows), tuple(notes))
+
+
+def differences_table(group: GroupComparison) -> Table | None:
+    """Paired differences from the reference; nothing where there is nothing to compare."""
+    metrics = [m for m in METRICS if m.name in MAIN and any(m.name in one.differences for one in group.others)]
+    if not metrics:
+        return None
+    rows = []
+    for one in group.others:
+        row: list[Cell] = [one.name]
+        for metric in metrics:
+            tested = one.differences.get(metric.name)
+            estimate = tested.estimate if tested else None
+            row.append(number(estimate, metric.digits, signed=True, direction=_direction(tested)))
+        rows.append(tuple(row))
+    notes = (
+        "Mean differences with 95 % intervals over the samples that both cells have (same query, item and epoch); "
+        f"judge: {group.group.judge}. Coloured or starred: clearly not 0, that is, Holm-adjusted p below {ALPHA} "
+        "(sign flips of whole clusters) and an interval that leaves out 0.",
+    )
+    columns = ("cell", *(metric.label for metric in metrics))
+    return Table("differences", f"Differences from {group.reference.name}", columns, tuple(rows), notes)
+
+
+def account_table(group: GroupComparison) -> Table | None:
+    """Accuracy lost, and where it went."""
+    shown = [(one, one.account) for one in group.others if one.account is not None]
+    if not shown:
+        return None
+    split = all(account.knowledge is not None for _, account in shown)
+    columns = ["cell", "Accuracy lost", "No readable answer"]
+    columns += ["Knowledge", "Expression"] if split else ["Wrong answer"]
+    columns += [f"Loss within {100 * MARGIN:g} points"]
+    rows = []
+    for one, account in shown:
+        parts = (account.knowledge, account.expression) if split else (account.wrong,)
+        row: list[Cell] = [one.name]
+        row += [number(part, 3, signed=True) for part in (account.total, account.format, *parts)]
+        row.append(Number(_VERDICTS[one.non_inferior.verdict] if one.non_inferior else "–"))
+        rows.append(tuple(row))
+    note = "Shares of all samples; a loss is positive, and the parts add up to it."
+    if split:
+        note += (
+            " Knowledge: the option that the model itself finds likeliest changed with the answer. Expression: it did "
+            "not, and yet the answer changed."
+        )
+    return Table("account", f"Accuracy lost against {group.reference.name}", tuple(columns), tuple(rows), (note,))
+
+
+def dose_table(group: GroupComparison) -> Table | None:
+    """Slopes over the dose, and the dose at which coherence breaks."""
+    if not group.dose_responses:
+        return None
+    rows = []
+    for label, found in group.dose_responses:
+        breaks = number(found.breaks, 2) if found.metric == "coherence" else Number("")
+        if found.metric == "coherence" and found.breaks.value is None:
+            breaks = Number(f"above {found.doses[-1]:g}")
+        digits = _digits(found.metric)
+        rows.append((label, _label(found.metric), number(found.slope, digits, signed=True), breaks))
+    columns = ("method", "metric", "Change per unit of dose", "Breaks at dose")
+    note = f"Breaks: the first dose at which mean coherence lies {BROKEN:g} point below {group.reference.name}."
+    return Table("dose", "Slope over the relative dose", columns, tuple(rows), (note,))
+
+
+def interaction_table(group: GroupComparison) -> Table | None:
+    """Combined effects less the sum of their parts."""
+    if not group.interactions:
+        return None
+    rows: list[tuple[Cell, ...]] = []
+    for combined, found in group.interactions:
+        digits = _digits(found.metric)
+        changes = [number(part, digits, signed=True) for part in (found.first, found.second, found.together)]
+        beyond = number(found.estimate, digits, signed=True)
+        rows.append((combined.name, _label(found.metric), *changes, beyond))
+    columns = ("cell", "metric", "Words alone", "Steering alone", "Both", "More than the sum by")
+    note = "Positive: both together do more than one added to the other; an interval around 0 says neither."
+    return Table("interaction", "Combinations against the sum of their parts", columns, tuple(rows), (note,))
+
+
+def power_table(group: GroupComparison) -> Table | None:
+    """What these samples could have shown."""
+    metrics = [metric for metric in PRIMARY if any(metric in one.detectable for one in group.others)]
+    if not metrics:
+        return None
+    rows: list[tuple[Cell, ...]] = []
+    for one in group.others:
+        found = [(metric, one.detectable.get(metric)) for metric in metrics]
+        shown = [Number("–" if power is None else decimal(power.difference, _digits(m))) for m, power in found]
+        rows.append((one.name, *shown))
+    note = (
+        "A true difference from the reference of this size would have been found clear 4 times in 5, by the variance "
+        "that was measured and with the correction for the number of tests."
+    )
+    columns = ("cell", *map(_label, metrics))
+    return Table("power", "Smallest difference these samples could show", columns, tuple(rows), (note,))
+
+
+def bounds_table(group: GroupComparison) -> Table | None:
+    """What missing scores could change."""
+    rows: list[tuple[Cell, ...]] = []
+    for one in group.others:
+        for tested in one.differences.values():
+            lowest, highest = tested.difference.lowest, tested.difference.highest
+            if tested.metric not in MAIN or not tested.estimate.missing or lowest is None or highest is None:
+                continue
+            digits = _digits(tested.metric)
+            ends = [Number(decimal(end, digits, signed=True)) for end in (lowest, highest)]
+            left_out = Number(str(tested.estimate.missing))
+            rows.append(
+                (one.name, _label(tested.metric), left_out, number(tested.estimate, digits, signed=True), *ends)
+            )
+    if not rows:
+        return None
+    columns = ("cell", "metric", "Pairs left out", "Difference", "All at the worst", "All at the best")
+    note = "What the difference would be if every missing score were the worst, or the best, for the cell."
+    return Table("bounds", "What missing scores could change", columns, tuple(rows), (note,))
+
+
+def missing_table(group: GroupComparison) -> Table:
+    """Counts of what is not there: no failure is silent."""
+    named = {
+        "samples": "samples",
+        "errors": "failed",
+        "truncated": "cut off",
+        "unparsed": "answer unread",
+        "behaviour_missing": "no behaviour score",
+        "coherence_missing": "no coherence score",
+        "perplexity_missing": "no perplexity",
+    }
+    rows: list[tuple[Cell, ...]] = []
+    for one in group.cells:
+        counts = one.cell.counts
+        rows.append((one.name, *(Number(str(counts[name]) if name in counts else "–") for name in named)))
+    failed = [f"{one.name} failed: {one.cell.reason}" for one in group.cells if one.cell.status == "failed"]
+    notes = (*failed, *(f"Not computed: {note}" for note in group.notes))
+    return Table("missing", "Samples, and what they lack", ("cell", *named.values()), tuple(rows), notes)
+
+
+def _direction(difference: Tested | None) -> Direction:
+    if difference is None or not difference.clear or difference.estimate.value is None:
+        return ""
+    better = (difference.estimate.value > 0) != (difference.metric in LOWER_IS_BETTER)
+    return "up" if better else "down"
+
+
+def _label(metric: str) -> str:
+    return next((one.label for one in METRICS if one.name == metric), metric)
+
+
+def _digits(metric: str) -> int:
+    return next((one.digits for one in METRICS if one.name == metric), 2)
+
+
+def _and(names: Sequence[str]) -> str:
+    return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
+
+
+def some_tables(*found: Table | None) -> tuple[Table, ...]:
+    """Those that there are."""
+    return tuple(table for table in found if table is not None)

@@ -1,0 +1,1 @@
+"""What a sweep left on disk, read once: cells, judgements, ratings, imports."""

@@ -1,0 +1,94 @@
+"""What people rate: responses by where they stand, without a word on the cell they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from mindgap.core.keys import content_key
+from mindgap.core.records import JudgeRequest, Query, Record
+from mindgap.results.cell import CellResult
+from mindgap.results.sweep import Sweep
+from mindgap.tasks.queries import QuerySet
+
+Place = tuple[str, str, int]
+"""(query, item, epoch): what every cell has answered once."""
+
+
+@dataclass(frozen=True)
+class Card:
+    """One response to be rated. Cells whose responses at a place are the same text share the card.
+
+    key: hash of all that is shown, so a rating outlives a sweep that is judged anew or moved.
+    """
+
+    place: Place
+    shown: JudgeRequest
+
+    @cached_property
+    def key(self) -> str:
+        shown = self.shown
+        return content_key(
+            "rating", query=shown.query, rubric=shown.rubric, question=shown.question, response=shown.response
+        )
+
+
+@dataclass(frozen=True)
+class Cards:
+    """All responses of a sweep. at: cards by place, none for what has no text. of: each record's card, by its key.
+
+    size: mean number of responses at a place, before equal ones are merged.
+    """
+
+    at: Mapping[Place, tuple[Card, ...]]
+    of: Mapping[str, Card]
+
+    @property
+    def samples(self) -> dict[str, list[str]]:
+        """Keys of the records that each card stands for, by the card's key."""
+        found: dict[str, list[str]] = {}
+        for record, card in self.of.items():
+            found.setdefault(card.key, []).append(record)
+        return found
+
+    @property
+    def size(self) -> float:
+        return len(self.of) / len(self.at)
+
+
+def cards_of(sweep: Sweep) -> Cards:
+    """The sweep's cards. The question is the first cell's at a place, so that it cannot tell cells apart."""
+    questions: dict[Place, tuple[str, str]] = {}
+    at: dict[Place, dict[str, Card]] = {}
+    of: dict[str, Card] = {}
+    for cell in sweep.cells:
+        rubrics = _rubrics(cell)
+        for record in cell.records:
+            if record.error is not None:
+                continue
+            place = place_of(record)
+            at.setdefault(place, {})
+            if not record.response.strip():
+                continue
+            rubric, question = questions.setdefault(place, (rubrics[record.query], record.prompt))
+            card = Card(place, JudgeRequest(record.query, rubric, question, record.response))
+            of[record.key] = at[place].setdefault(card.key, card)
+    return Cards({place: tuple(cards.values()) for place, cards in at.items()}, of)
+
+
+def place_of(record: Record) -> Place:
+    return record.query, record.item, record.epoch
+
+
+def _rubrics(cell: CellResult) -> dict[str, str]:
+    """Each query's rubric: that of the cell's own configuration, else mindgap's for a query of this text."""
+    configured = {query.text: query.rubric for query in _queries(cell.config)}
+    texts = dict.fromkeys(record.query for record in cell.records)
+    return {text: configured.get(text) or QuerySet("rated", [text]).queries[0].rubric for text in texts}
+
+
+def _queries(config: Mapping[str, Any]) -> tuple[Query, ...]:
+    entries = (config.get("query_set") or {}).get("queries")
+    return QuerySet("rated", entries).queries if entries else ()

@@ -1,0 +1,79 @@
+"""Methods: how a behaviour is asked for. An instruction, interventions, both or neither, declared in YAML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from mindgap.backends.base import Capability
+from mindgap.core.edits import Edit
+from mindgap.core.errors import ConfigError
+from mindgap.core.records import Message, Query
+from mindgap.steering.bench import SteeringBench
+
+
+class Intervention(Protocol):
+    """What is done inside the model for a query: settings and one verb.
+
+    `needs` says what a backend must be capable of; it is checked before anything is spent.
+    """
+
+    @property
+    def needs(self) -> frozenset[Capability]: ...
+
+    def edits(self, queries: Sequence[Query], bench: SteeringBench) -> list[tuple[Edit, ...]]:
+        """The edits for each query at native strength, in the order of `queries`. Deterministic for a seed."""
+
+
+@dataclass(frozen=True)
+class Method:
+    """`conf/method/*.yaml`. Pure: it turns messages into new messages and touches nothing else.
+
+    name: short name for folders and tables. label: for people. instruction: sentence with `{query}` in it,
+    given to the model in the system prompt; None = no instruction. interventions: applied together.
+    """
+
+    name: str
+    label: str
+    instruction: str | None = None
+    interventions: tuple[Intervention, ...] = field(default=())
+
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ConfigError("method.name is empty: give the method a short name, it is used in folders and tables")
+        if self.instruction is not None and "{query}" not in self.instruction:
+            raise ConfigError(
+                f"method.instruction={self.instruction!r} does not say where the query goes: put {{query}} in it, "
+                "for example 'When answering, please {query}.'"
+            )
+
+    @property
+    def needs(self) -> frozenset[Capability]:
+        """What a backend must be capable of to run this method."""
+        needs: set[Capability] = {"generate"}
+        return frozenset(needs.union(*(intervention.needs for intervention in self.interventions)))
+
+    @property
+    def steers(self) -> bool:
+        """Whether anything is done inside the model, so that a strength has an effect."""
+        return bool(self.interventions)
+
+    def messages(self, messages: tuple[Message, ...], query: Query, *, replace: bool = False) -> tuple[Message, ...]:
+        """New messages with the instruction for `query` in the system prompt.
+
+        It is added to the task's own system prompt, whose format instruction stays; `replace=True` puts it in its
+        place, as the paper did.
+        """
+        if self.instruction is None:
+            return messages
+        instruction = self.instruction.replace("{query}", query.text)
+        if messages and messages[0].role == "system":
+            system = instruction if replace else f"{messages[0].content}\n\n{instruction}"
+            return (Message("system", system), *messages[1:])
+        return (Message("system", instruction), *messages)
+
+    def edits(self, queries: Sequence[Query], bench: SteeringBench) -> list[tuple[Edit, ...]]:
+        """All interventions' edits for each query, at native strength."""
+        per_intervention = [intervention.edits(queries, bench) for intervention in self.interventions]
+        return [tuple(edit for edits in per_intervention for edit in edits[i]) for i in range(len(queries))]

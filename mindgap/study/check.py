@@ -1,0 +1,75 @@
+"""Refuse what cannot run while nothing is spent, and say what could."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeVar
+
+from mindgap.backends.base import Backend, Capability
+from mindgap.core.errors import ConfigError, UnavailableError
+from mindgap.core.model import ModelSpec
+from mindgap.study.experiment import Experiment
+
+Setting = TypeVar("Setting")
+
+
+def check(experiments: Sequence[Experiment]) -> None:
+    """Raise for the first kind of trouble among `experiments`, all models that share it in one message."""
+    for experiment in experiments:
+        if experiment.task.instruction_mode not in ("add", "replace"):
+            raise ConfigError(f"task.instruction_mode={experiment.task.instruction_mode!r}: choose add or replace")
+    _check_backends(experiments)
+    for task in _distinct(experiment.task for experiment in experiments):
+        task.check()
+    for judge in _distinct(experiment.judge for experiment in experiments):
+        if missing := judge.lacks():
+            raise UnavailableError(
+                f"judge={judge.name} cannot run here: it lacks {'; '.join(missing)}. judge=proxy needs no key"
+            )
+
+
+def _check_backends(experiments: Sequence[Experiment]) -> None:
+    """One message a model: which backends could run the methods asked for, and what each lacks here."""
+    messages = []
+    for model in dict.fromkeys(experiment.model for experiment in experiments):
+        mine = [experiment for experiment in experiments if experiment.model == model]
+        lines = []
+        for experiment in mine:
+            if lacking := experiment.backend.lacks(model, experiment.method.needs):
+                lines.append(f"  method={experiment.method.name}: lacks {_sentence(lacking)}")
+        if not lines:
+            continue
+        needs: frozenset[Capability] = frozenset(need for experiment in mine for need in experiment.method.needs)
+        lines = list(dict.fromkeys(lines))
+        head = f"model={model.name} cannot run on backend={mine[0].backend.name}:"
+        others = [_could(backend, model, needs) for backend in _all_backends() if backend.name != mine[0].backend.name]
+        messages.append("\n".join([head, *lines, " other backends:", *others]))
+    if messages:
+        messages.append("model=tiny works here now: python -m mindgap method=autosteer,prompt model=tiny -m")
+        raise UnavailableError("\n".join(messages))
+
+
+def _distinct(settings: Iterable[Setting]) -> list[Setting]:
+    """Each once, by equality: a user's own class need not be hashable."""
+    distinct: list[Setting] = []
+    for one in settings:
+        if one not in distinct:
+            distinct.append(one)
+    return distinct
+
+
+def _could(backend: Backend, model: ModelSpec, needs: frozenset[Capability]) -> str:
+    lacking = backend.lacks(model, needs)
+    return f"  backend={backend.name}: {'lacks ' + _sentence(lacking) if lacking else 'could run it'}"
+
+
+def _all_backends() -> list[Backend]:
+    from mindgap.backends.goodfire import GoodfireBackend
+    from mindgap.backends.litellm import LiteLLMBackend
+    from mindgap.backends.local import LocalBackend
+
+    return [LocalBackend(), GoodfireBackend(), LiteLLMBackend()]
+
+
+def _sentence(parts: Sequence[str]) -> str:
+    return "; ".join(parts)

@@ -1,0 +1,173 @@
+"""`plan=true`: what a run would make, what is known already, how long, how much money, and what it could detect."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any, NoReturn, cast
+
+from mindgap.backends.base import Endpoint
+from mindgap.core.records import Completion
+from mindgap.judges.fetch import judgement_key
+from mindgap.storage.store import Store
+from mindgap.study.experiment import Experiment
+from mindgap.study.run import Sample, judge_request, plan, steer
+
+CHARACTERS_PER_TOKEN = 4
+"""Of English text under the usual vocabularies; good enough for a forecast."""
+
+JUDGE_TOKENS = (500, 150)
+"""Tokens a judgement reads beside question and response, and tokens it writes: about what our prompt comes to."""
+
+
+class _WouldSpend(Exception):
+    """Raised where the real run would generate."""
+
+
+SPENDING = frozenset(
+    [
+        "generate",
+        "loglikelihood",
+        "residuals",
+        "residual_norms",
+        "feature_means",
+        "feature_maxima",
+        "likelihood_gradients",
+        "auto_edits",
+    ]
+)
+"""What an endpoint does that costs time or money; everything else only tells what is there."""
+
+
+class _Frozen:
+    """An endpoint that tells what it is and refuses to make anything."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self._endpoint = endpoint
+
+    def __getattr__(self, name: str) -> Any:
+        value = getattr(self._endpoint, name)
+        return _refuse if name in SPENDING else value
+
+
+def _refuse(*arguments: object) -> NoReturn:
+    raise _WouldSpend
+
+
+@dataclass(frozen=True)
+class Forecast:
+    """What one cell would take.
+
+    requests: distinct generations; known: those in the store. judgements, judged: likewise. prompt_tokens: estimated;
+    reply_tokens: at most. seconds, usd: None where nothing is known to tell by; both are for what is not known yet.
+    vectors_missing: the steering vectors have to be made first, so that nothing can be said about what is known.
+    """
+
+    method: str
+    strength: str
+    samples: int
+    requests: int
+    known: int
+    judgements: int
+    judged: int
+    prompt_tokens: int
+    reply_tokens: int
+    seconds: float | None
+    usd: float | None
+    vectors_missing: bool
+
+
+def forecast(experiment: Experiment) -> Forecast:
+    """The forecast of one cell. Loads the model for its identity and generates nothing."""
+    from mindgap.study.run import strength_label
+
+    endpoint = experiment.backend.open(experiment.model)
+    store = Store(experiment.store)
+    try:
+        frozen = cast(Endpoint, _Frozen(endpoint))
+        try:
+            steering = steer(experiment, frozen, store)
+            missing = False
+        except _WouldSpend:
+            steering, missing = [((), None)] * len(experiment.query_set.queries), True
+        samples = plan(experiment, endpoint, steering)
+        keys = {sample.request.key for sample in samples}
+        known = {} if missing else store.completions(keys)
+        requests = len(samples) if missing else len(keys)
+        judged = _judged(experiment, samples, known, store)
+    finally:
+        store.close()
+    left = [sample for sample in samples if sample.request.key not in known]
+    prompt_tokens = _tokens(message.content for sample in left for message in sample.request.messages)
+    reply_tokens = (requests - len(known)) * experiment.decoding.max_tokens
+    pace = _seconds_per_request(experiment)
+    return Forecast(
+        method=experiment.method.label,
+        strength=strength_label(experiment),
+        samples=len(samples),
+        requests=requests,
+        known=len(known),
+        judgements=len(samples),
+        judged=judged,
+        prompt_tokens=prompt_tokens,
+        reply_tokens=reply_tokens,
+        seconds=None if pace is None else pace * (requests - len(known)),
+        usd=_usd(experiment, samples, len(samples) - judged, prompt_tokens, reply_tokens),
+        vectors_missing=missing,
+    )
+
+
+def _judged(experiment: Experiment, samples: Sequence[Sample], known: dict[str, Completion], store: Store) -> int:
+    """How many samples have a judgement in the store: those whose reply is there and was judged."""
+    replied = [(sample, known[sample.request.key]) for sample in samples if sample.request.key in known]
+    asked = [judge_request(sample, reply) for sample, reply in replied]
+    keys = [judgement_key(experiment.judge, request) for request in asked if request]
+    found = store.judgements(keys)
+    return sum(key in found for key in keys)
+
+
+def _seconds_per_request(experiment: Experiment) -> float | None:
+    """Median over earlier cells of the same model and task in the outputs folder; None without one."""
+    paces = [
+        cell["seconds"] / cell["counts"]["made"]
+        for cell in _earlier_cells(experiment.outputs)
+        if cell["model"] == experiment.model.name and cell["counts"].get("made", 0) >= cell["counts"].get("samples", 1)
+    ]
+    # A cell makes three things a sample: a reply, option scores, a judgement.
+    return 3 * median(paces) if paces else None
+
+
+def _earlier_cells(outputs: Path) -> Iterator[dict[str, Any]]:
+    for path in sorted(outputs.glob("*/*/metrics.json")):
+        cell: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if cell.get("status") == "finished":
+            yield cell
+
+
+def _usd(
+    experiment: Experiment, samples: Sequence[Sample], judgements: int, prompt_tokens: int, reply_tokens: int
+) -> float | None:
+    """Estimated price of what is left: generations and judgements behind an API. 0 where all of it runs here."""
+    from mindgap.providers.chat import prices
+
+    total = 0.0
+    if experiment.backend.name == "litellm":
+        if (price := prices(experiment.model.litellm_id or "")) is None:
+            return None
+        total += prompt_tokens * price[0] + reply_tokens * price[1]
+    for judge in getattr(experiment.judge, "judges", (experiment.judge,)):  # a panel's members
+        if (judge_model := getattr(judge, "api_model", None)) is not None:
+            if (price := prices(judge_model)) is None:
+                return None
+            questions = _tokens(sample.item.question for sample in samples) / max(1, len(samples))
+            read = JUDGE_TOKENS[0] + questions + experiment.decoding.max_tokens
+            calls = getattr(judge, "api_calls", 1)
+            total += judgements * calls * (read * price[0] + JUDGE_TOKENS[1] * price[1])
+    return total
+
+
+def _tokens(texts: Iterable[str]) -> int:
+    return sum(len(text) for text in texts) // CHARACTERS_PER_TOKEN

@@ -1,0 +1,1 @@
+"""What can be said of a text without asking anyone: its words, repetition, and sentence embeddings."""

@@ -1,0 +1,66 @@
+"""Cheap signs that a text has collapsed: no judge, no model, linear in the length of the text."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+from mindgap.core.records import Detectors
+
+REPEATED_NGRAM = 4
+"""Words in a row that make a repetition. Shorter runs ("one of the") recur in any healthy text."""
+
+LONGEST_WORD = 40
+"""Characters. What is longer ("hahahaha…") is no word: its repetition is looked for among its characters."""
+
+# Scripts written without spaces: Thai, Lao, Burmese, Khmer, kana, CJK ideographs.
+_UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+# Accents and vowel signs that belong to the letter before them, and the Indic scripts, which are full of them.
+_MARKS = "\u0300-\u036f\u0591-\u05c7\u064b-\u065f\u0900-\u0dff"
+_LETTERS = rf"(?:[^\W{_UNSPACED}]|[{_MARKS}])+"
+_WORD = re.compile(rf"[{_UNSPACED}]|{_LETTERS}(?:['\u2019\-]{_LETTERS})*|([^\w\s])\1{{0,2}}")
+
+
+def words(text: str) -> list[str]:
+    """The text's words in lower case; a punctuation mark (or up to three equal ones) is a word of its own.
+
+    Scripts written without spaces count one word a character: word counts are then characters, while repetition and
+    distinct-2 keep their meaning.
+    """
+    return [match.group() for match in _WORD.finditer(text.lower())]
+
+
+def repetition(tokens: Sequence[str]) -> float:
+    """Share of the text that says again what it has said before, in [0, 1]: 0 in a healthy text, towards 1 in a loop.
+
+    It is the share of n-grams of words that have occurred earlier in the text, n = `REPEATED_NGRAM`; in a text
+    shorter than two of those, n is half its length. That is 1 - distinct-n (Li et al. 2016, arXiv 1510.03055), also
+    known as seq-rep-n (Welleck et al. 2019, arXiv 1908.04319). 0 for no or one word.
+    """
+    return _repeated_share(tokens, max(1, min(REPEATED_NGRAM, len(tokens) // 2)))
+
+
+def distinct_2(tokens: Sequence[str]) -> float:
+    """Number of different pairs of neighbouring words over the number of all such pairs, in [0, 1].
+
+    1 where there is no pair, that is for no or one word: nothing is said twice.
+    """
+    return 1.0 - _repeated_share(tokens, 2)
+
+
+def detect(text: str) -> Detectors:
+    """All detectors of `text`. The word count leaves punctuation out."""
+    tokens = words(text)
+    pieces = [piece for token in tokens for piece in ([token] if len(token) <= LONGEST_WORD else token)]
+    return Detectors(
+        words=sum(token[0].isalnum() for token in tokens),
+        repetition=repetition(pieces),
+        distinct_2=distinct_2(pieces),
+    )
+
+
+def _repeated_share(tokens: Sequence[str], size: int) -> float:
+    counts = Counter(zip(*(tokens[start:] for start in range(size)), strict=False))
+    total = sum(counts.values())
+    return 1.0 - len(counts) / total if total else 0.0

@@ -1,0 +1,266 @@
+"""A sweep as a W&B Report: words and tables of ours, panels over the runs of its cells, and its summary run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mindgap.analysis.comparison import GroupComparison
+from mindgap.analysis.compute import compare
+from mindgap.analysis.headline import headline
+from mindgap.analysis.warnings import warnings_of
+from mindgap.core.build import build
+from mindgap.core.errors import MindgapError
+from mindgap.measures.metrics import METRICS
+from mindgap.presentation.group_tables import all_tables, differences_table, means_table
+from mindgap.presentation.tables import markdown
+from mindgap.results.cell import CellResult
+from mindgap.results.sweep import Group, Sweep, read_sweep
+from mindgap.storage.atomic import replacing
+from mindgap.tracking.wandb import RUN_ID, WandbTracker, one_line, quiet_client
+from mindgap.tracking.wandb_sweep import CELLS, COMPARISON, PARETO, sweep_content, sweep_figures
+
+if TYPE_CHECKING:
+    import wandb_workspaces.reports.v2 as wr
+
+SAVED = "wandb_report.json"
+"""File in a sweep's folder with the address and id of its report: a report written again replaces the first."""
+PLOTTED = ("behaviour", "coherence", "accuracy")
+TITLE_LIMIT = 128
+"""Characters that W&B takes."""
+
+
+class PublishError(MindgapError):
+    """There is no W&B Report, and the message says what it would take."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where runs and report are."""
+
+    entity: str
+    project: str
+
+
+def publish(
+    folder: Path,
+    *,
+    project: str | None = None,
+    entity: str | None = None,
+    say: Callable[[str], None] = lambda line: None,
+) -> str:
+    """Write the W&B Report of the sweep in `folder` and return its address.
+
+    Cells that have no run at W&B get theirs, and so does the sweep's summary; `say` is told of each. project, entity:
+    None = those the cells were tracked with, and else the defaults of `tracker=wandb`. Raises NoSweepError,
+    ConfigError, and PublishError where there is no client, key or server, or W&B refuses.
+    """
+    sweep = read_sweep(folder)
+    tracker = tracker_of(sweep.cells, project=project, entity=entity)
+    if find_spec("wandb_workspaces") is None:
+        raise PublishError("a W&B Report needs wandb-workspaces: pip install 'mindgap[wandb-report]'")
+    with quiet_client(sweep.folder / "wandb"):
+        if (reason := tracker.why_offline()) is not None:
+            raise PublishError(f"no W&B Report, which is made online only: {reason}")
+        try:
+            place, missing = _at_wandb(sweep, tracker)
+            for cell in missing:
+                say(f"{cell.name}: {tracker.log(cell)}")
+            say(f"summary: {tracker.log_sweep(sweep.folder)}")
+            return _save(build_report(sweep, [compare(group) for group in sweep.groups], place), sweep.folder)
+        except MindgapError:
+            raise
+        except Exception as error:  # the seam to a client and a server that are not ours
+            raise PublishError(f"no W&B Report: {one_line(error)}") from error
+
+
+def tracker_of(cells: Sequence[CellResult], *, project: str | None = None, entity: str | None = None) -> WandbTracker:
+    """The settings that the cells were tracked with where that was by W&B, else the defaults; online in any case."""
+    saved = [cell.config.get("tracker") or {} for cell in cells]
+    wandb = [one for one in saved if str(one.get("_target_", "")).endswith(".WandbTracker")]
+    found = build(wandb[-1], "tracker") if wandb else WandbTracker()
+    return replace(found, mode="online", project=project or found.project, entity=entity or found.entity)
+
+
+def build_report(sweep: Sweep, comparisons: Sequence[GroupComparison], place: Place) -> wr.Report:
+    """The report, not saved yet. Panels show runs by their ids, so namesakes in the project stay out of it."""
+    import wandb_workspaces.reports.v2 as wr
+
+    blocks: list[Any] = [wr.TableOfContents()]
+    several = len(comparisons) > 1
+    for group in comparisons:
+        blocks.append(wr.CalloutBlock(text=f"{group.group.title}: {headline(group)}" if several else headline(group)))
+    if warnings := warnings_of(sweep):
+        blocks.append(wr.UnorderedList(items=[wr.UnorderedListItem(text=text) for text in warnings]))
+    for group in comparisons:
+        if several:
+            blocks.append(wr.H1(text=group.group.title))
+        blocks += _group_blocks(group, place)
+    if summary := _run_ids([sweep.folder]):
+        blocks += _summary_blocks(sweep, comparisons, place, summary)
+    title = f"{sweep.name}: what the steering cost"
+    return wr.Report(
+        project=place.project,
+        entity=place.entity,
+        title=title if len(title) <= TITLE_LIMIT else title[: TITLE_LIMIT - 1] + "…",
+        description=f"{len(sweep.cells)} cells, judged by {', '.join(sweep.judges)}. Made by mindgap.",
+        blocks=blocks,
+        width="fluid",
+    )
+
+
+def _group_blocks(group: GroupComparison, place: Place) -> Iterator[Any]:
+    import wandb_workspaces.reports.v2 as wr
+
+    means, differences = means_table(group), differences_table(group)
+    yield wr.H2(text="Comparison")
+    yield wr.P(text="Intervals and adjusted p-values are mindgap's; W&B computes none of them.")
+    yield from (wr.MarkdownBlock(text=markdown(table)) for table in (means, differences) if table is not None)
+    runs = _run_ids([cell.folder for cell in group.group.cells])
+    if runs:
+        yield wr.H2(text="By model and method")
+        yield wr.P(
+            text="A bar is the mean over the cells of a method; its range is from the lowest cell to the highest."
+        )
+        yield wr.PanelGrid(
+            runsets=[_runset("cells by model and method", place, runs, ["config.model.name", "config.method.name"])],
+            panels=_bars(group.group),
+        )
+        yield wr.H2(text="Every cell")
+        yield wr.PanelGrid(runsets=[_runset("cells", place, runs)], panels=_cell_panels(group.group))
+        yield wr.H2(text="Samples")
+        yield wr.PanelGrid(
+            runsets=[_runset("cells", place, runs)],
+            panels=[wr.WeavePanelSummaryTable(table_name="samples", layout=wr.Layout(w=24, h=16))],
+        )
+    others = [table for table in all_tables(group) if table not in (means, differences)]
+    yield wr.H2(text="More tables", collapsed_blocks=[wr.MarkdownBlock(text=markdown(table)) for table in others])
+
+
+def _bars(group: Group) -> list[Any]:
+    import wandb_workspaces.reports.v2 as wr
+
+    return [
+        wr.BarPlot(
+            title=label,
+            metrics=[name],
+            groupby=wr.Config("method.name"),
+            groupby_aggfunc="mean",
+            groupby_rangefunc="minmax",
+            layout=wr.Layout(x=8 * place, w=8, h=8),
+        )
+        for place, (name, label) in enumerate(_measured(group, PLOTTED).items())
+    ]
+
+
+def _cell_panels(group: Group) -> list[Any]:
+    """Trade-offs, a point a cell; all metrics as parallel coordinates; and the cells' settings side by side."""
+    import wandb_workspaces.reports.v2 as wr
+
+    measured = _measured(group, [metric.name for metric in METRICS])
+    panels: list[Any] = []
+    if "behaviour" in measured:
+        costs = [name for name in ("accuracy", "coherence") if name in measured]
+        panels += [
+            wr.ScatterPlot(
+                title=f"Behaviour against {name}",
+                x=wr.SummaryMetric(name),
+                y=wr.SummaryMetric("behaviour"),
+                layout=wr.Layout(x=12 * place, w=12, h=10),
+            )
+            for place, name in enumerate(costs)
+        ]
+    columns = [wr.ParallelCoordinatesPlotColumn(wr.Config("method.name"), display_name="method")]
+    if any(cell.dose is not None for cell in group.cells):
+        columns.append(wr.ParallelCoordinatesPlotColumn(wr.SummaryMetric("dose"), display_name="relative dose"))
+    columns += [
+        wr.ParallelCoordinatesPlotColumn(wr.SummaryMetric(name), display_name=label) for name, label in measured.items()
+    ]
+    panels.append(wr.ParallelCoordinatesPlot(title="All metrics", columns=columns, layout=wr.Layout(y=10, w=24, h=10)))
+    panels.append(wr.RunComparer(diff_only="split", layout=wr.Layout(y=20, w=24, h=10)))
+    return panels
+
+
+def _summary_blocks(
+    sweep: Sweep, comparisons: Sequence[GroupComparison], place: Place, runs: Sequence[str]
+) -> Iterator[Any]:
+    """The summary run's tables, to sort and filter, and its figures, which have our intervals."""
+    import wandb_workspaces.reports.v2 as wr
+
+    tables = [name for name in (COMPARISON, CELLS, PARETO) if name in sweep_content(sweep, comparisons, ()).tables]
+    panels: list[Any] = [
+        wr.WeavePanelSummaryTable(table_name=name, layout=wr.Layout(y=10 * row, w=24, h=10))
+        for row, name in enumerate(tables)
+    ]
+    top = 10 * len(tables)
+    panels += [
+        wr.MediaBrowser(
+            title=title,
+            media_keys=[name],
+            num_columns=1,
+            layout=wr.Layout(x=12 * (number % 2), y=top + 12 * (number // 2), w=12, h=12),
+        )
+        for number, (name, title, _) in enumerate(sweep_figures(comparisons))
+    ]
+    yield wr.H1(text="Summary run")
+    yield wr.P(text="The same numbers as tables to sort and filter, and the figures of report.html.")
+    yield wr.PanelGrid(runsets=[_runset("summary", place, runs)], panels=panels)
+
+
+def _runset(name: str, place: Place, runs: Sequence[str], groupby: Sequence[str] = ()) -> Any:
+    import wandb_workspaces.reports.v2 as wr
+    from wandb_workspaces import expr
+
+    return wr.Runset(
+        entity=place.entity,
+        project=place.project,
+        name=name,
+        filters=[expr.Metric("ID").isin(list(runs))],
+        groupby=list(groupby),
+        order=[wr.OrderBy("Name", ascending=True)],
+    )
+
+
+def _measured(group: Group, names: Sequence[str]) -> dict[str, str]:
+    """Labels of those of the metrics that a cell of the group has, by name."""
+    return {m.name: m.label for m in METRICS if m.name in names and any(m.name in c.metrics for c in group.cells)}
+
+
+def _run_ids(folders: Sequence[Path]) -> list[str]:
+    """Ids of the runs of those cells or sweeps that were logged."""
+    paths = [folder / RUN_ID for folder in folders]
+    return [path.read_text(encoding="utf-8").strip() for path in paths if path.is_file()]
+
+
+def _at_wandb(sweep: Sweep, tracker: WandbTracker) -> tuple[Place, list[CellResult]]:
+    """Where W&B has the sweep, and the cells of which it has no run: never logged, or offline and not uploaded."""
+    import wandb
+
+    api = wandb.Api(timeout=max(1, round(tracker.timeout_s)))
+    entity = tracker.entity or api.default_entity
+    if not entity:
+        raise PublishError("no W&B Report: the account has no default entity; name one with --entity")
+    ids = {cell.name: _run_ids([cell.folder]) for cell in sweep.cells}
+    known: set[str] = set()
+    if tracker.project in {project.name for project in api.projects(entity)}:
+        wanted = {"name": {"$in": [one for found in ids.values() for one in found]}}
+        known = {run.id for run in api.runs(f"{entity}/{tracker.project}", filters=wanted)}
+    return Place(entity, tracker.project), [cell for cell in sweep.cells if not known & set(ids[cell.name])]
+
+
+def _save(report: wr.Report, folder: Path) -> str:
+    """Save the report, in the place of the one that was saved for this sweep to the same project; its address."""
+    path = folder / SAVED
+    if path.is_file():
+        saved = json.loads(path.read_text(encoding="utf-8"))
+        report.id = saved["id"]
+        if saved["url"].rpartition("/reports/")[0] != str(report.url).rpartition("/reports/")[0]:
+            report.id = ""
+    report.save()
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps({"url": report.url, "id": report.id}) + "\n", encoding="utf-8")
+    return str(report.url)

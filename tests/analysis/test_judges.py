@@ -1,0 +1,164 @@
+"""Does the judge matter? What reports say where several judges saw the same responses."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sweeps import KINDS, write_sweep
+
+from mindgap.analysis.compute import compare
+from mindgap.analysis.judges import judges_compared
+from mindgap.core.records import Judgement, Record, Score
+from mindgap.report.write import write_report
+from mindgap.results.cards import cards_of
+from mindgap.results.files import read_cell
+from mindgap.results.judgements import write_judgements
+from mindgap.results.ratings import Rating, append
+from mindgap.results.sweep import read_sweep
+from mindgap.stats.agreement import quadratic_kappa, spearman
+
+SMALL = {"kinds": KINDS[:3], "queries": (*"abcdefghij",), "items": 8}
+
+
+@dataclass(frozen=True)
+class Named:
+    name: str
+    identity: str = "any"
+
+
+def score(folder: Path, judge: str, behaviour: Callable[[Record], float | None]) -> None:
+    """Have `judge` give every sample of the sweep this behaviour, and the coherence that it has."""
+    for path in sorted(folder.glob("*/metrics.json")):
+        cell = read_cell(path.parent)
+        found = {}
+        for one in cell.records:
+            value = behaviour(one)
+            shown = Score(None, "no opinion") if value is None else Score(value)
+            same = Score(None, "no opinion") if one.coherence is None else Score(one.coherence)
+            found[one.key] = Judgement(shown, same)
+        write_judgements(cell.folder, Named(judge), found)  # type: ignore[arg-type]
+
+
+def turned(one: Record) -> float | None:
+    return None if one.behaviour is None else 6 - one.behaviour
+
+
+def squeezed(one: Record) -> float | None:
+    """The same opinion on a narrower scale."""
+    return None if one.behaviour is None else 3 + (one.behaviour - 3) / 4
+
+
+def judges_of(folder: Path) -> dict:
+    write_report(folder, formats=("html", "markdown", "latex"))
+    (group,) = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))["groups"]
+    return group["judges"]
+
+
+@pytest.fixture(scope="module")
+def contradicted(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_sweep(tmp_path_factory.mktemp("outputs") / "study", **SMALL)  # type: ignore[arg-type]
+    score(folder, "contrary", turned)
+    write_report(folder, formats=("html", "markdown", "latex"))
+    return folder
+
+
+def test_one_judge_is_said_in_one_line_with_the_way_to_another(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "study", **SMALL)  # type: ignore[arg-type]
+    found = judges_of(folder)
+    assert [view["judge"] for view in found["views"]] == ["proxy"] and found["reversals"] == []
+    for name in ("report.html", "report.md"):
+        text = (folder / name).read_text(encoding="utf-8").replace("\\_", "_")
+        assert "Only one judge saw these responses: proxy." in text
+        assert "python -m mindgap.judge outputs/study judge=NAME" in text
+
+
+def test_a_judge_that_turns_the_order_round_is_a_warning_everywhere(contradicted: Path) -> None:
+    (group,) = json.loads((contradicted / "comparison.json").read_text(encoding="utf-8"))["groups"]
+    found = group["judges"]
+    own, other = found["views"]
+    assert own["headline"] == group["headline"] != other["headline"]
+    assert own["headline"].startswith("Prompting brings the most")
+    assert "Prompting brings the most" not in other["headline"]
+    assert other["orders"]["behaviour"] == {"kendall": -1, "spearman": -1, "cells": 3}
+    assert ["Control", "Prompting"] in [one["cells"] for one in found["reversals"]]
+    assert {one["metric"] for one in found["reversals"]} == {"behaviour"}  # coherence is the same under both
+    for name in ("report.html", "report.md"):
+        text = (contradicted / name).read_text(encoding="utf-8")
+        assert "Warning: the judge decides the order of Control and Prompting in behaviour" in text
+        assert other["headline"][:30] in text
+    assert "Means by judge" in (contradicted / "tables.tex").read_text(encoding="utf-8")
+
+
+def test_agreement_and_means_are_those_of_the_scores(contradicted: Path) -> None:
+    (group,) = json.loads((contradicted / "comparison.json").read_text(encoding="utf-8"))["groups"]
+    view = group["judges"]["views"][1]
+    records = [one for path in contradicted.glob("*/metrics.json") for one in read_cell(path.parent).records]
+    own = np.array([np.nan if one.behaviour is None else one.behaviour for one in records])
+    found = view["agreement"]["behaviour"]
+    assert found["spearman"]["value"] == pytest.approx(spearman(own, 6 - own)) == pytest.approx(-1)
+    assert found["kappa"]["value"] == pytest.approx(quadratic_kappa(own, 6 - own))
+    assert found["kappa"]["low"] < found["kappa"]["value"] < found["kappa"]["high"]
+    assert found["kappa"]["n"] + found["kappa"]["missing"] == len(records) == view["of"]
+    assert set(view["by_query"]["behaviour"]) == set(SMALL["queries"])  # type: ignore[call-overload]
+    means = {cell["cell"]: cell["metrics"]["behaviour"]["value"] for cell in group["cells"]}
+    assert {cell: one["behaviour"]["value"] for cell, one in view["means"].items()} == pytest.approx(
+        {cell: 6 - mean for cell, mean in means.items()}
+    )
+    assert view["agreement"]["coherence"]["kappa"]["value"] == pytest.approx(1)
+
+
+def test_another_scale_or_noise_is_no_warning(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "study", **SMALL)  # type: ignore[arg-type]
+    score(folder, "timid", squeezed)
+    generator = np.random.default_rng(0)
+    score(folder, "dice", lambda one: float(generator.integers(1, 6)))
+    found = judges_of(folder)
+    assert [view["judge"] for view in found["views"]] == ["proxy", "dice", "timid"]
+    assert found["reversals"] == []
+    dice, timid = found["views"][1:]
+    assert timid["orders"]["behaviour"]["kendall"] == 1
+    assert timid["agreement"]["behaviour"]["spearman"]["value"] == pytest.approx(1)
+    assert abs(dice["agreement"]["behaviour"]["spearman"]["value"]) < 0.25
+    assert found["alpha"]["behaviour"]["value"] < timid["agreement"]["behaviour"]["alpha"]["value"]
+
+
+def test_people_are_judges_of_what_they_rated(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "study", **SMALL)  # type: ignore[arg-type]
+    cards = cards_of(read_sweep(folder))
+    records = [one for path in sorted(folder.glob("*/metrics.json")) for one in read_cell(path.parent).records]
+    rated = [one for one in records if one.behaviour is not None][:30]
+    for one in rated:
+        assert one.behaviour is not None
+        append(folder, Rating("anna", cards.of[one.key].key, behaviour=int(one.behaviour)))
+    append(folder, Rating("anna", cards.of[rated[0].key].key))  # the first one is taken back
+    found = judges_of(folder)
+    view = found["views"][1]
+    assert (view["judge"], view["scored"], view["of"]) == ("person:anna", 29, len(records))
+    assert view["agreement"]["behaviour"]["kappa"]["value"] == pytest.approx(1)
+    assert view["agreement"]["behaviour"]["kappa"]["n"] == 29
+    assert view["agreement"]["coherence"]["kappa"]["value"] is None
+    assert f"29 of {len(records)} samples" in (folder / "report.html").read_text(encoding="utf-8")
+
+
+def test_a_judge_of_some_cells_only_does_not_stop_the_report(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "study", **SMALL)  # type: ignore[arg-type]
+    score(folder, "late", squeezed)
+    for path in folder.glob("tiny-prompt-none/judgements/*"):
+        path.unlink()
+    view = judges_of(folder)["views"][1]
+    assert view["means"]["tiny-prompt-none"]["behaviour"]["value"] is None
+    assert view["orders"]["behaviour"]["cells"] == 2
+
+
+def test_the_headline_under_a_judge_is_that_of_a_sweep_it_judged(contradicted: Path) -> None:
+    (group,) = read_sweep(contradicted).groups
+    comparison = compare(group)
+    own = judges_compared(comparison).views[0]
+    from mindgap.analysis.headline import headline
+
+    assert own.headline == headline(comparison)

@@ -1,0 +1,102 @@
+"""The command line as a person meets it: help, mistakes, and what they cost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+
+def mindgap(folder: Path, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+    """Run `python -m mindgap` in `folder`, without any key in its environment."""
+    import os
+
+    environment = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}
+    return subprocess.run(
+        [sys.executable, "-m", "mindgap", *arguments],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+        check=False,
+    )
+
+
+def test_help_is_a_page_for_people_and_comes_at_once(tmp_path: Path) -> None:
+    began = time.monotonic()
+    done = mindgap(tmp_path, "--help")
+    assert done.returncode == 0
+    assert time.monotonic() - began < 5  # 0.05 s on an idle machine; Hydra alone would take over a second
+    for word in ("method", "vector", "query_set", "examples", "python -m mindgap experiment=demo"):
+        assert word in done.stdout
+    loaded = "import sys, mindgap.cli.help; print([m for m in ('hydra', 'numpy', 'torch', 'rich') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+MISTAKES = [
+    (["model=9b"], ["model=9b: there is no such option", "8b"]),
+    (["method=promt"], ["method=promt", "Did you mean prompt?"]),
+    (["sed=3"], ["sed: there is no such setting", "Did you mean seed?"]),
+    (["+sed=3"], ["sed: there is no such setting", "Did you mean seed?"]),
+    (["model.sise=3"], ["model.sise: there is no such setting"]),
+    (["+model.sise=3"], ["model.sise: there is no such setting"]),
+    (["task.limt=3"], ["task.limt", "Did you mean task.limit?"]),
+    (["seed=many"], ["seed='many'"]),
+    (["task.limit=0"], ["task.limit must be at least 1"]),
+    (["decoding.temperature=-1"], ["temperature must be 0 (greedy) or more"]),
+    (["strength=dose", "strength.dose=much"], ["strength.dose='much'"]),
+    (["method=vector", "backend=litellm"], ["backend=litellm", "steering vectors", "model=tiny works here now"]),
+    (["method=autosteer,prompt", "model=8b,70b", "-m"], ["model=8b", "model=70b", "hf download", "GOODFIRE_API_KEY"]),
+    (["judge=llm"], ["OPENAI_API_KEY", "judge=proxy"]),
+    (["task=mmlu", "task.path=/nowhere/mmlu"], ["task.path"]),
+    (["method=control,prompt"], ["-m"]),
+    (["seed"], ["seed"]),
+]
+
+
+@pytest.mark.parametrize(("arguments", "words"), MISTAKES, ids=[" ".join(arguments) for arguments, _ in MISTAKES])
+def test_a_mistake_is_one_short_message(tmp_path: Path, arguments: list[str], words: list[str]) -> None:
+    done = mindgap(tmp_path, *arguments)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.startswith("mindgap: ")
+    assert len(done.stderr) < 2500
+    for word in words:
+        assert word in done.stderr
+    assert not list(tmp_path.iterdir())  # nothing was written, nothing was spent
+
+
+def test_a_yaml_syntax_error_names_file_and_line(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "method").mkdir(parents=True)
+    (tmp_path / "mine" / "method" / "shout.yaml").write_text("name: shout\nlabel: [Shout\ninstruction: hi\n")
+    done = mindgap(tmp_path, "--config-dir", "mine", "method=shout")
+    assert done.returncode == 2
+    assert "shout.yaml, line " in done.stderr and "cannot be read" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_typo_in_a_users_yaml_names_the_key(tmp_path: Path) -> None:
+    (tmp_path / "mine" / "method").mkdir(parents=True)
+    (tmp_path / "mine" / "method" / "shout.yaml").write_text(
+        "name: shout\nlabel: Shout\ninstrution: 'Please {query}.'\n"
+    )
+    done = mindgap(tmp_path, "--config-dir", "mine", "method=shout")
+    assert done.returncode == 2
+    assert "method.instrution" in done.stderr and "Did you mean method.instruction?" in done.stderr
+
+
+def test_flags_and_settings_may_come_in_any_order() -> None:
+    from mindgap.__main__ import arranged
+
+    given = ["method=a,b", "-m", "--config-dir", "mine", "seed=1", "--cfg", "job", "~task.limit"]
+    assert arranged(given) == ["-m", "--config-dir", "mine", "--cfg", "job", "method=a,b", "seed=1", "~task.limit"]
+
+
+def test_a_config_folder_that_is_not_there(tmp_path: Path) -> None:
+    done = mindgap(tmp_path, "--config-dir", "nowhere", "method=shout")
+    assert done.returncode == 2
+    assert "nowhere" in done.stderr and "Traceback" not in done.stderr
