@@ -26,13 +26,13 @@ from mindgap.core.records import (
     Request,
 )
 from mindgap.judges.fetch import judgement_key, judgements
+from mindgap.measures.base import measured
 from mindgap.steering.bench import SteeringBench
 from mindgap.steering.strength import relative_dose
 from mindgap.steering.vectors import reference_norm
 from mindgap.storage.store import Store
 from mindgap.study.experiment import Experiment
 from mindgap.study.progress import Progress
-from mindgap.text.words import detect
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,8 @@ def run_cell(experiment: Experiment, store: Store, progress: Progress) -> list[R
                 perplexities.get(sample.key),
             )
         )
-    return records
+    with progress.stage("measuring"):
+        return measured(records, list(experiment.measures.values()))
 
 
 def steer(experiment: Experiment, endpoint: Endpoint, store: Store) -> list[tuple[tuple[Edit, ...], float | None]]:
@@ -170,7 +171,7 @@ def record(
     judgement: Judgement | None,
     perplexity: float | None,
 ) -> Record:
-    """One sample with everything measured on it. What could not be measured says why."""
+    """One sample with all that is known of it. What is not known says why."""
     item, request = sample.item, sample.request
     failed = reply.error is not None
     answer = experiment.task.read(item, reply.text) if item.options and not failed else None
@@ -178,7 +179,6 @@ def record(
     if options is not None:
         per_token = options.per_token()
         likeliest = per_token.index(max(per_token))
-    signs = None if failed else detect(reply.text)
     no_judgement = f"not judged: {reply.error}" if judgement is None else None
     system = next((message.content for message in request.messages if message.role == "system"), "")
     return Record(
@@ -211,9 +211,6 @@ def record(
         coherence=judgement.coherence.value if judgement else None,
         coherence_missing=judgement.coherence.missing if judgement else no_judgement,
         analysis=judgement.analysis if judgement else "",
-        repetition=signs.repetition if signs else None,
-        distinct_2=signs.distinct_2 if signs else None,
-        words=signs.words if signs else None,
         perplexity=perplexity,
         perplexity_missing=None if perplexity is not None else _why_no_perplexity(reply),
         edits=tuple(str(edit) for edit in request.edits),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
-import os
 import sys
 import time
 import traceback
@@ -19,12 +18,16 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.logging import RichHandler
 
+from mindgap.analysis.whole import compare_sweep
 from mindgap.core.build import build
 from mindgap.core.errors import ConfigError, MindgapError
 from mindgap.core.keys import content_key
+from mindgap.measures.estimates import count, estimates
+from mindgap.report.write import write_report
 from mindgap.results.cell import BESIDE_CELLS, CellResult
-from mindgap.results.files import read_cell, write_cell, write_summary
+from mindgap.results.files import METRICS_FILE, write_cell, write_summary
 from mindgap.results.masking import mask_text, without_secrets
+from mindgap.results.sweep import read_sweep
 from mindgap.study import terminal
 from mindgap.study.check import check
 from mindgap.study.experiment import Experiment, build_experiment
@@ -69,17 +72,24 @@ class SweepCallback(Callback):
             sys.exit(0)
 
     def _end(self, config: DictConfig) -> None:
-        """Sum up from the files, which is where cells of any launcher leave their results."""
+        """Sum up from the files, which is where cells of any launcher leave their results: read once, compared once."""
         folder = Path(config.outputs) / config.sweep
-        results = [read_cell(path.parent) for path in sorted(folder.glob("*/metrics.json"), key=os.path.getmtime)]
+        console = _console()
+        sweep = read_sweep(folder)
+        results = sorted(sweep.cells, key=lambda cell: (cell.folder / METRICS_FILE).stat().st_mtime_ns)
         write_summary(folder, results)
         where = None
         if any(result.status == "finished" for result in results):
-            _report(folder)
-            where = build(plain(config)["tracker"], "tracker").log_sweep(folder)
-        terminal.print_summary(_console(), folder, results)
+            try:
+                comparison = compare_sweep(sweep)
+            except MindgapError as error:  # samples that allow no comparison are no reason to fail the sweep
+                console.print(f"no report: {error}", markup=False, soft_wrap=True)
+            else:
+                write_report(comparison)
+                where = build(plain(config)["tracker"], "tracker").log_sweep(comparison)
+        terminal.print_summary(console, folder, results)
         if where and not where.startswith("W&B offline"):  # the summary says how to upload those
-            _console().print(where, markup=False, soft_wrap=True)
+            console.print(where, markup=False, soft_wrap=True)
         if any(result.status == "failed" for result in results):
             sys.exit(1)
 
@@ -107,16 +117,6 @@ def _console(quiet: bool = False) -> Console:
     """Where a person reads; lines are not folded at 80 columns when nobody's terminal says so."""
     console = Console(highlight=False, quiet=quiet)
     return console if console.is_terminal else Console(highlight=False, quiet=quiet, width=140)
-
-
-def _report(folder: Path) -> None:
-    """Write report.html and comparison.json. Samples that allow no comparison are no reason to fail the sweep."""
-    from mindgap.report.write import write_report
-
-    try:
-        write_report(folder)
-    except MindgapError as error:
-        _console().print(f"no report: {error}", markup=False, soft_wrap=True)
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -184,7 +184,6 @@ def run_job(config: DictConfig) -> None:
 
 
 def _run(experiment: Experiment, name: str, folder: Path, settings: dict[str, Any], console: Console) -> CellResult:
-    from mindgap.measures.metrics import count, measure
     from mindgap.storage.store import Store
     from mindgap.study.progress import Progress
     from mindgap.study.run import run_cell, strength_label
@@ -201,20 +200,21 @@ def _run(experiment: Experiment, name: str, folder: Path, settings: dict[str, An
         status="failed",
         folder=folder,
         config=settings,
+        measures=experiment.declarations,
     )
     log.info("cell %s of sweep %s", name, experiment.sweep)
     store = Store(experiment.store)
     try:
         progress = Progress(console, terminal.head_of(result))
         records = run_cell(experiment, store, progress)
-        metrics = measure(records, seed=experiment.seed, resamples=experiment.resamples)
+        metrics = estimates(records, experiment.declarations, seed=experiment.seed, resamples=experiment.resamples)
     except Exception as error:  # noqa: BLE001  # the seam between cells: whatever broke this one must not lose the others
         log.error("the cell failed\n%s", traceback.format_exc())
         return replace(result, reason=f"{type(error).__name__}: {error}", seconds=time.monotonic() - began)
     finally:
         store.close()
     doses = [record.dose for record in records if record.dose is not None]
-    counts = {**count(records), **progress.counts}
+    counts = {**count(records, experiment.declarations), **progress.counts}
     log.info("finished: %s", counts)
     return replace(
         result,

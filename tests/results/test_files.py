@@ -15,7 +15,7 @@ from tracked_cells import bare, cell, full
 
 from mindgap.core.estimate import Estimate
 from mindgap.core.records import Record
-from mindgap.results.files import COLUMNS, METRICS, SAMPLES, SUMMARY, read_cell, write_cell, write_summary
+from mindgap.results.files import COLUMNS, METRICS_FILE, SAMPLES, SUMMARY, read_cell, write_cell, write_summary
 
 
 def strict_json(path: Path) -> Any:
@@ -55,7 +55,7 @@ def test_column_types_do_not_depend_on_what_is_missing(tmp_path: Path, records: 
 def test_nan_is_a_value_in_samples_and_null_in_json(tmp_path: Path) -> None:
     metrics = {"nll": Estimate(math.nan, -math.inf, math.inf, n=1, note="one sample")}
     write_cell(cell(tmp_path, records=(full(perplexity=math.nan), bare()), metrics=metrics, dose=math.nan))
-    said = strict_json(tmp_path / METRICS)
+    said = strict_json(tmp_path / METRICS_FILE)
     assert said["metrics"]["nll"] == {
         "value": None,
         "low": None,

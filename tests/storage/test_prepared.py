@@ -19,7 +19,7 @@ CONTENT = {"weights.bin": "0123456789" * 1000, "settings.json": "{}"}
 PROCESS = """
 import logging, sys, time
 from pathlib import Path
-from mindgap.backends.local.prepared import prepare
+from mindgap.storage.prepared import prepare
 
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
 folder, seconds = Path(sys.argv[1]), float(sys.argv[2])
