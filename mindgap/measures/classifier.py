@@ -74,4 +74,6 @@ def _classifier(hf_id: str, revision: str | None) -> Callable[[str], list[dict[s
         reason = str(error).strip().splitlines()[0]
         return f"the classifier {hf_id} could not be loaded ({reason}); give a local folder or download it first"
     pipeline = transformers.pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None)
-    return lambda text: pipeline(text, truncation=True)
+    positions = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
+    most = min(tokenizer.model_max_length, positions - 2)  # RoBERTa counts two positions more than it has
+    return lambda text: pipeline(text, truncation=True, max_length=most)

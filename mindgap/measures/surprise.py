@@ -24,4 +24,6 @@ class Surprise:
         """See `Measure.value`."""
         if sample.perplexity is None:
             return Value(None, sample.perplexity_missing or "no perplexity")
+        if not 0 < sample.perplexity < math.inf:
+            return Value(None, "the perplexity is not a finite number")
         return Value(math.log(sample.perplexity))
