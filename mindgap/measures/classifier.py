@@ -76,4 +76,4 @@ def _classifier(hf_id: str, revision: str | None) -> Callable[[str], list[dict[s
     pipeline = transformers.pipeline("text-classification", model=model, tokenizer=tokenizer, top_k=None)
     positions = getattr(model.config, "max_position_embeddings", None) or tokenizer.model_max_length
     most = min(tokenizer.model_max_length, positions - 2)  # RoBERTa counts two positions more than it has
-    return lambda text: pipeline(text, truncation=True, max_length=most)
+    return lambda text: pipeline([text], truncation=True, max_length=most)[0]
