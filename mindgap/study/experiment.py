@@ -86,6 +86,11 @@ class Experiment:
         """What is measured on each sample, in display order. Raises ConfigError where a measure makes no sense."""
         return tuple(declared(measure) for measure in self.measures.values())
 
+    @property
+    def strength_label(self) -> str:
+        """The strength's label; `none` where the method steers nothing, whatever strength is set."""
+        return self.strength.label if self.method.steers else "none"
+
 
 def build_experiment(config: Mapping[str, Any]) -> Experiment:
     """The experiment that a composed and resolved configuration describes. Raises ConfigError."""

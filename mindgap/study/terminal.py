@@ -19,6 +19,12 @@ from mindgap.study.experiment import Experiment
 from mindgap.study.forecast import Forecast
 
 
+def console_for(quiet: bool = False) -> Console:
+    """Where a person reads; lines are not folded at 80 columns when nobody's terminal says so."""
+    console = Console(highlight=False, quiet=quiet)
+    return console if console.is_terminal else Console(highlight=False, quiet=quiet, width=140)
+
+
 def print_plan(
     console: Console, config: Mapping[str, Any], experiments: Sequence[Experiment], cells: int, folder: Path
 ) -> None:

@@ -113,10 +113,11 @@ def write_sweep(
     items: int = 40,
     hostile: bool = False,
     seed: int = 0,
+    **changes: Any,
 ) -> Path:
     """Write a sweep of one cell a kind to `folder` and return it. The same arguments give the same files."""
     for kind in kinds:
-        write_cell(make_cell(folder, kind, queries=queries, items=items, hostile=hostile, seed=seed))
+        write_cell(make_cell(folder, kind, queries=queries, items=items, hostile=hostile, seed=seed, **changes))
     return folder
 
 

@@ -163,7 +163,7 @@ def test_without_a_judge_it_shows_what_is_there(sweep: Path, conf: Path, capsys:
 
 def test_a_sweep_judged_again_by_its_own_judge_asks_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The questions and rubrics put together from a cell's files are, to the letter, those of the run."""
-    from mindgap.study.sweep import run_job
+    from mindgap.study.job import run_job
 
     conf = judge_files(tmp_path / "conf", echo={})
     outputs = tmp_path / "outputs"
