@@ -65,10 +65,18 @@ def test_a_forecast_goes_by_cells_of_the_same_model_and_task(tmp_path: Path, tin
     )
 
     def seconds(task: str) -> float | None:
-        overrides = ["sweep=new", f"outputs={tmp_path}", "judge=proxy", f"task={task}", "task.limit=2"]
+        overrides = [
+            "sweep=new",
+            f"outputs={tmp_path}",
+            "judge=proxy",
+            f"task={task}",
+            "task.limit=2",
+            "query_set.queries=[be funny]",
+        ]
         return forecast(build_experiment(composed(overrides, config_folder()))).seconds
 
     assert seconds("starter_open") is None  # the earlier cell was run on mmlu
     for path in (tmp_path / "earlier").glob("*/config.yaml"):
         path.write_text(path.read_text().replace("name: mmlu", "name: starter_open"))
-    assert seconds("starter_open") == pytest.approx(3 * 0.5 * 6)
+    # 0.5 s a thing made, three things a sample, two questions under one behaviour
+    assert seconds("starter_open") == pytest.approx(0.5 * 3 * 2)
