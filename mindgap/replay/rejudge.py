@@ -24,5 +24,5 @@ def rejudge(samples: Sequence[Sample], judge: Judge, store: Store, progress: Pro
     }
     unique = {judgement_key(judge, request): request for request in requests.values()}
     with progress.counting(f"judging ({judge.name})", len(unique)) as done:
-        made = judgements(list(unique.values()), judge, store, lambda _, known: done(known))
+        made = judgements(list(unique.values()), judge, store, lambda key, _, known: done(key, known))
     return Scored(judge.name, {number: made[judgement_key(judge, request)] for number, request in requests.items()})

@@ -13,8 +13,8 @@ class Keyed(Protocol):
 
 Asked = TypeVar("Asked", bound=Keyed)
 Made = TypeVar("Made")
-OnDone = Callable[[Made, bool], None]
-"""Called with each result and whether it came from the store."""
+OnDone = Callable[[str, Made, bool], None]
+"""Called with each result's key, the result, and whether it came from the store."""
 
 
 def fetch(
@@ -27,8 +27,9 @@ def fetch(
 ) -> dict[str, Made]:
     unique = {request.key: request for request in requests}
     results = known(unique)
-    for made in results.values() if on_done else ():
-        on_done(made, True)  # type: ignore[misc]
+    if on_done:
+        for key, result in results.items():
+            on_done(key, result, True)
     missing = [request for key, request in unique.items() if key not in results]
     if missing:
         for index, made in make(missing):
@@ -36,7 +37,7 @@ def fetch(
             keep(key, made)
             results[key] = made
             if on_done:
-                on_done(made, False)
+                on_done(key, made, False)
     if absent := len(unique) - len(results):
         raise RuntimeError(f"{absent} of {len(unique)} requests were never answered")
     return results
