@@ -1,4 +1,4 @@
-"""One sweep, one batch: the same samples and counts as cell by cell, and a cell that cannot be planned harms no other."""
+"""One sweep, one batch: the same samples and counts as cell by cell; a cell that cannot be planned harms no other."""
 
 from __future__ import annotations
 
