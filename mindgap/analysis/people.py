@@ -12,7 +12,7 @@ from mindgap.judges.empty import EMPTY_RESPONSE
 from mindgap.results.cards import Place, place_of
 from mindgap.results.cell import CellResult
 from mindgap.results.judgements import PERSON, Judgements, read_judgements
-from mindgap.results.rating_plan import Plan, read_plan
+from mindgap.results.rating_plan import RatingPlan, read_plan
 from mindgap.results.sweep import Group, Sweep
 from mindgap.stats.agreement import Agreement, agreement
 from mindgap.stats.ppi import Anchored, anchored_mean, tuned_power
@@ -79,7 +79,7 @@ def anchor_sweep(sweep: Sweep, *, seed: int = 0, resamples: int = 2_000) -> tupl
 
 
 def anchor(
-    group: Group, plan: Plan | None, judgements: Judgements, *, seed: int = 0, resamples: int = 2_000
+    group: Group, plan: RatingPlan | None, judgements: Judgements, *, seed: int = 0, resamples: int = 2_000
 ) -> AnchoredGroup | None:
     """The group's means and differences anchored in people's ratings; None where nobody rated any of it.
 
@@ -142,7 +142,7 @@ def _told(
     )
 
 
-def _read(cells: Sequence[CellResult], plan: Plan, judgements: Judgements) -> _Scores:
+def _read(cells: Sequence[CellResult], plan: RatingPlan, judgements: Judgements) -> _Scores:
     places = list(dict.fromkeys(place_of(record) for cell in cells for record in cell.records))
     index = {place: number for number, place in enumerate(places)}
     drawn = np.isin(range(len(places)), [index[place] for place in set(plan.drawn) & index.keys()])

@@ -96,7 +96,7 @@ def _annotate(folder: Path, settings: Mapping[str, str]) -> None:
     seed = _whole(settings, "seed", 0, 0) if "seed" in settings else None
     sweep = read_sweep(folder)
     cards = cards_of(sweep)
-    if not cards.of:
+    if not cards.by_record:
         raise MindgapError(f"{folder} has no response with text in it: there is nothing to rate")
     plan = planned(sweep.folder, rater, cards, samples=samples, seed=seed, overlap=_share(settings, "overlap"))
     with AnnotationServer(sweep.folder, rater, plan.deck(rater, cards), cards.samples, port) as server:

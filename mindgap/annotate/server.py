@@ -25,7 +25,7 @@ from typing import Any
 from mindgap.core.errors import ConfigError
 from mindgap.judges.prompts import INSTRUCTIONS
 from mindgap.results.cards import Card
-from mindgap.results.ratings import Rating, append, read_ratings
+from mindgap.results.ratings import Rating, append_rating, read_ratings
 
 HERE = Path(__file__).resolve().parent
 Samples = Mapping[str, Sequence[str]]
@@ -98,7 +98,7 @@ class AnnotationServer(ThreadingHTTPServer):
         now = datetime.now(UTC).isoformat(timespec="milliseconds")
         rating = replace(Rating(self.rater, **data), keys=self.samples[data["sample"]], time=now)
         with self.writing:
-            append(self.folder, rating)
+            append_rating(self.folder, rating)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A browser that hangs up is nobody's mistake; all else is shown."""

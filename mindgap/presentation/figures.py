@@ -18,7 +18,7 @@ from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Declaration
 from mindgap.core.records import Record
 from mindgap.measures.estimates import column
-from mindgap.results.sweep import strength
+from mindgap.results.sweep import strength_name
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -72,7 +72,7 @@ def tradeoff(group: GroupComparison, cost: Declaration) -> Figure | None:
                 error_x=_bars([one.cell.metrics[cost.name] for one in members]),
                 error_y=_bars([one.cell.metrics[target.name] for one in members]),
                 mode="lines+markers+text" if len(members) > 1 else "markers",
-                text=[_safe(strength(one.cell)) if len(members) > 1 else "" for one in members],
+                text=[_safe(strength_name(one.cell)) if len(members) > 1 else "" for one in members],
                 textposition="top right",
                 textfont={"size": 11},
                 customdata=[_told(one, (target, cost)) for one in members],

@@ -10,7 +10,7 @@ from mindgap.analysis.people import AnchoredGroup, Told
 from mindgap.core.estimate import Estimate, finite
 from mindgap.core.wording import decimal
 from mindgap.presentation.tables import Cell, Direction, Number, Table, markdown, number
-from mindgap.results.rating_plan import Plan
+from mindgap.results.rating_plan import RatingPlan
 from mindgap.stats.samples import JUDGED
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def anchored_markdown(name: str, groups: Sequence[AnchoredGroup]) -> str:
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def anchored_json(plan: Plan, groups: Sequence[AnchoredGroup]) -> dict[str, Any]:
+def anchored_json(plan: RatingPlan, groups: Sequence[AnchoredGroup]) -> dict[str, Any]:
     """`anchored.json`: the draw, agreement, and every estimate; null = there is none, and its note says why."""
     return {
         "draw": {

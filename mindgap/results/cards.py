@@ -1,4 +1,4 @@
-"""What people rate: responses by where they stand, without a word on the cell they come from."""
+"""What people rate: a sweep's responses, each with its query and question and no word on the cell it comes from."""
 
 from __future__ import annotations
 
@@ -21,7 +21,9 @@ Place = tuple[str, str, int]
 class Card:
     """One response to be rated. Cells whose responses at a place are the same text share the card.
 
-    key: hash of all that is shown, so a rating outlives a sweep that is judged anew or moved.
+    Attributes:
+        place: What was asked.
+        shown: All that the person sees.
     """
 
     place: Place
@@ -29,6 +31,7 @@ class Card:
 
     @cached_property
     def key(self) -> str:
+        """Hash of all that is shown, so that a rating outlives a sweep that is judged anew or moved."""
         shown = self.shown
         return content_key(
             "rating", query=shown.query, rubric=shown.rubric, question=shown.question, response=shown.response
@@ -37,48 +40,52 @@ class Card:
 
 @dataclass(frozen=True)
 class Cards:
-    """All responses of a sweep. at: cards by place, none for what has no text. of: each record's card, by its key.
+    """All responses of a sweep.
 
-    size: mean number of responses at a place, before equal ones are merged.
+    Attributes:
+        by_place: The cards of each place; none for responses without text.
+        by_record: The card of each record, by the record's key.
     """
 
-    at: Mapping[Place, tuple[Card, ...]]
-    of: Mapping[str, Card]
+    by_place: Mapping[Place, tuple[Card, ...]]
+    by_record: Mapping[str, Card]
 
     @property
     def samples(self) -> dict[str, list[str]]:
         """Keys of the records that each card stands for, by the card's key."""
-        found: dict[str, list[str]] = {}
-        for record, card in self.of.items():
-            found.setdefault(card.key, []).append(record)
-        return found
+        record_keys: dict[str, list[str]] = {}
+        for record_key, card in self.by_record.items():
+            record_keys.setdefault(card.key, []).append(record_key)
+        return record_keys
 
     @property
     def size(self) -> float:
-        return len(self.of) / len(self.at)
+        """Mean number of responses at a place, before equal ones are merged."""
+        return len(self.by_record) / len(self.by_place)
 
 
 def cards_of(sweep: Sweep) -> Cards:
     """The sweep's cards. The question is the first cell's at a place, so that it cannot tell cells apart."""
     questions: dict[Place, tuple[str, str]] = {}
-    at: dict[Place, dict[str, Card]] = {}
-    of: dict[str, Card] = {}
+    by_place: dict[Place, dict[str, Card]] = {}
+    by_record: dict[str, Card] = {}
     for cell in sweep.cells:
         rubrics = _rubrics(cell)
         for record in cell.records:
             if record.error is not None:
                 continue
             place = place_of(record)
-            at.setdefault(place, {})
+            by_place.setdefault(place, {})
             if not record.response.strip():
                 continue
             rubric, question = questions.setdefault(place, (rubrics[record.query], record.prompt))
             card = Card(place, JudgeRequest(record.query, rubric, question, record.response))
-            of[record.key] = at[place].setdefault(card.key, card)
-    return Cards({place: tuple(cards.values()) for place, cards in at.items()}, of)
+            by_record[record.key] = by_place[place].setdefault(card.key, card)
+    return Cards({place: tuple(cards.values()) for place, cards in by_place.items()}, by_record)
 
 
 def place_of(record: Record) -> Place:
+    """Where the record stands: its query, item and epoch."""
     return record.query, record.item, record.epoch
 
 

@@ -1,4 +1,4 @@
-"""The files of a cell and of a sweep: the record of truth.
+"""Writes and reads the files of a cell and of a sweep, which are the record of truth.
 
 Every file is written beside its place and renamed into it, so a reader never sees half of one, and a killed run
 leaves the old file or the new one. `metrics.json` goes first when a cell is written anew and comes last: a folder
@@ -35,7 +35,8 @@ OPTIONAL = ("judge_usd", "source")
 def write_cell(result: CellResult) -> None:
     """Write `samples.parquet`, `config.yaml` and `metrics.json` to the cell's folder, secrets masked.
 
-    Raises OSError where the folder cannot be written.
+    Raises:
+        OSError: The folder cannot be written.
     """
     import pyarrow.parquet as pq
     import yaml
@@ -52,7 +53,11 @@ def write_cell(result: CellResult) -> None:
 
 
 def read_cell(folder: Path) -> CellResult:
-    """The cell that was written to `folder`. Raises FileNotFoundError if it is not complete."""
+    """Read the cell that was written to `folder`.
+
+    Raises:
+        FileNotFoundError: The cell is not complete.
+    """
     import pyarrow.parquet as pq
     import yaml
 
@@ -104,8 +109,8 @@ def _metrics(result: CellResult) -> dict[str, Any]:
 
 
 def _identity(result: CellResult) -> dict[str, Any]:
-    known = {name: getattr(result, name) for name in (*IDENTITY, *OPTIONAL)}
-    return {**known, "dose": finite(result.dose), "seconds": finite(result.seconds)}
+    fields = {name: getattr(result, name) for name in (*IDENTITY, *OPTIONAL)}
+    return {**fields, "dose": finite(result.dose), "seconds": finite(result.seconds)}
 
 
 def _summary_row(result: CellResult) -> dict[str, Any]:

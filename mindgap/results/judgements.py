@@ -31,12 +31,12 @@ PERSON = "person:"
 Scores = tuple[Score, Score]
 """Behaviour and coherence of one sample."""
 Judgements = Mapping[str, Mapping[str, Mapping[str, Scores]]]
-"""By cell's name, judge and sample key."""
+"""Scores by the cell's name, judge and sample key."""
 
 
 def read_judgements(sweep: Sweep) -> Judgements:
     """Everybody's scores of everything in the sweep, by the cell's name, judge and sample key."""
-    ratings = people(sweep)
+    ratings = scores_by_person(sweep)
     return {cell.name: recorded_judgements(cell, ratings) for cell in sweep.cells}
 
 
@@ -47,7 +47,8 @@ def recorded_judgements(cell: CellResult, ratings: Mapping[str, Mapping[str, Sco
     that the cell does not have are left out.
 
     Args:
-        ratings: What `people` says of the cell's sweep.
+        cell: A finished cell.
+        ratings: What `scores_by_person` says of the cell's sweep.
     """
     import pyarrow.parquet as pq
 
@@ -62,16 +63,16 @@ def recorded_judgements(cell: CellResult, ratings: Mapping[str, Mapping[str, Sco
     for path in sorted((cell.folder / JUDGEMENTS).glob("*.parquet")):
         table = pq.read_table(path)
         name = table.schema.metadata[b"judge"].decode()
-        scores = _scores(table.to_pylist())
+        scores_by_key = _scores(table.to_pylist())
         judge = f"{name} (again)" if name == cell.judge else name
-        by_judge[judge] = {key: scores[key] for key in scores if key in own}
-    for person, scores_of_person in ratings.items():
-        if rated := {key: scores for key, scores in scores_of_person.items() if key in own}:
+        by_judge[judge] = {key: scores for key, scores in scores_by_key.items() if key in own}
+    for person, rated_samples in ratings.items():
+        if rated := {key: scores for key, scores in rated_samples.items() if key in own}:
             by_judge[person] = rated
     return by_judge
 
 
-def people(sweep: Sweep) -> dict[str, dict[str, Scores]]:
+def scores_by_person(sweep: Sweep) -> dict[str, dict[str, Scores]]:
     """People's ratings by `person:<rater>` and sample key; a rating counts for all samples with that very response."""
     ratings = read_ratings(sweep.folder)
     if not ratings:
@@ -87,18 +88,27 @@ def people(sweep: Sweep) -> dict[str, dict[str, Scores]]:
 
 
 def write_judgements(cell_folder: Path, judge: Judge, judgements: Mapping[str, Judgement]) -> Path:
-    """Write a judge's judgements, by sample key, to its file in the cell's folder; returns its path."""
+    """Write a judge's judgements to its file in the cell's folder.
+
+    Args:
+        cell_folder: Where the cell's files are.
+        judge: Who judged; the file goes by its name.
+        judgements: By sample key.
+
+    Returns:
+        The file's path.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     columns = {
         "key": pa.array(judgements.keys(), pa.string()),
-        "behaviour": pa.array([one.behaviour.value for one in judgements.values()], pa.float64()),
-        "behaviour_missing": pa.array([one.behaviour.missing for one in judgements.values()], pa.string()),
-        "coherence": pa.array([one.coherence.value for one in judgements.values()], pa.float64()),
-        "coherence_missing": pa.array([one.coherence.missing for one in judgements.values()], pa.string()),
-        "analysis": pa.array([one.analysis for one in judgements.values()], pa.string()),
-        "cost_usd": pa.array([one.cost_usd for one in judgements.values()], pa.float64()),
+        "behaviour": pa.array([judgement.behaviour.value for judgement in judgements.values()], pa.float64()),
+        "behaviour_missing": pa.array([judgement.behaviour.missing for judgement in judgements.values()], pa.string()),
+        "coherence": pa.array([judgement.coherence.value for judgement in judgements.values()], pa.float64()),
+        "coherence_missing": pa.array([judgement.coherence.missing for judgement in judgements.values()], pa.string()),
+        "analysis": pa.array([judgement.analysis for judgement in judgements.values()], pa.string()),
+        "cost_usd": pa.array([judgement.cost_usd for judgement in judgements.values()], pa.float64()),
     }
     path = cell_folder / JUDGEMENTS / _file_name(judge.name)
     path.parent.mkdir(exist_ok=True)
@@ -121,7 +131,10 @@ def judge_requests(cell: CellResult) -> dict[str, JudgeRequest]:
     """What a judge is shown of each sample, by sample key: exactly what the sweep's own judge was shown.
 
     Question and rubric come from the cell's own settings, so the task's data must be here. Samples without a reply are
-    left out. Raises MindgapError where the settings no longer give a sample's query or item.
+    left out.
+
+    Raises:
+        MindgapError: The settings no longer give a sample's query or item.
     """
     answered = [record for record in cell.records if record.error is None]
     questions = dict(_questions(cell, answered))

@@ -91,9 +91,9 @@ def _environment_secrets() -> tuple[str, ...]:
 def _masked(value: Any, secrets: Iterable[str], *, named: bool) -> Any:
     """`value` masked; `named`: the key above it already says that it is a secret."""
     if isinstance(value, Mapping):
-        return {key: _masked(one, secrets, named=named or looks_secret(str(key))) for key, one in value.items()}
+        return {key: _masked(inner, secrets, named=named or looks_secret(str(key))) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_masked(one, secrets, named=named) for one in value]
+        return [_masked(element, secrets, named=named) for element in value]
     if named and value is not None and not isinstance(value, bool) and value != "":
         return MASK
     return _masked_text(value, secrets) if isinstance(value, str) else value
@@ -108,12 +108,12 @@ def _masked_text(text: str, secrets: Iterable[str]) -> str:
 
 
 def _clean_record(record: Record, secrets: tuple[str, ...]) -> Record:
-    said = {
+    reasons = {
         name: text
         for name in ("error", "unparsed", "behaviour_missing", "coherence_missing", "perplexity_missing")
         if (text := getattr(record, name)) is not None
     }
-    cleaned: dict[str, Any] = {name: _masked_text(text, secrets) for name, text in said.items()}
+    cleaned: dict[str, Any] = {name: _masked_text(text, secrets) for name, text in reasons.items()}
     measures = {name: _clean_value(value, secrets) for name, value in record.measures.items()}
     return replace(record, **cleaned, measures=measures)
 

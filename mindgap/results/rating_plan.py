@@ -29,12 +29,16 @@ a person who stops early leaves whole places behind."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class RatingPlan:
     """What was drawn.
 
-    seed: of every order. overlap: share of a person's places that everybody rates. population: places of the sweep
-    when it was drawn. drawn: places in the order of the draw. common: how many of them everybody rates, from the front.
-    raters: each person's places, as indexes into `drawn`, in the order of rating.
+    Attributes:
+        seed: Of every order.
+        overlap: Share of a person's places that everybody rates.
+        population: How many places the sweep had when it was drawn.
+        drawn: Places, in the order of the draw.
+        common: How many of them everybody rates, from the front; None until somebody has come.
+        raters: Each person's places, as indexes into `drawn`, in the order of rating.
     """
 
     seed: int
@@ -46,7 +50,7 @@ class Plan:
 
     @property
     def probability(self) -> float:
-        """Of any place to have been drawn."""
+        """How likely any place was to be drawn."""
         return len(self.drawn) / self.population
 
     def deck(self, rater: str, cards: Cards) -> list[Card]:
@@ -54,7 +58,7 @@ class Plan:
         deck: list[Card] = []
         block: list[Card] = []
         for index in self.raters[rater]:
-            block += cards.at.get(self.drawn[index], ())
+            block += cards.by_place.get(self.drawn[index], ())
             if len(block) >= BLOCK:
                 deck += self._shuffled(block, rater)
                 block = []
@@ -64,7 +68,7 @@ class Plan:
         return sorted(block, key=lambda card: content_key("order", seed=self.seed, rater=rater, card=card.key))
 
 
-def order(places: Iterable[Place], seed: int) -> list[Place]:
+def drawing_order(places: Iterable[Place], seed: int) -> list[Place]:
     """All places, by chance and evenly over queries: each front piece has about the same share of every query.
 
     A place's position is (its rank by chance within the query + one draw a query) / places of the query: uniform on 0
@@ -74,14 +78,14 @@ def order(places: Iterable[Place], seed: int) -> list[Place]:
     for place in places:
         by_query.setdefault(place[0], []).append(place)
     position: dict[Place, float] = {}
-    for query, own in by_query.items():
+    for query, places_of_query in by_query.items():
         start = random.Random(content_key("start", seed=seed, query=query)).random()
-        by_chance = sorted(own, key=lambda place: content_key("draw", seed=seed, place=place))
-        position |= {place: (rank + start) / len(own) for rank, place in enumerate(by_chance)}
+        by_chance = sorted(places_of_query, key=lambda place: content_key("draw", seed=seed, place=place))
+        position |= {place: (rank + start) / len(by_chance) for rank, place in enumerate(by_chance)}
     return sorted(position, key=lambda place: (position[place], place))
 
 
-def join(plan: Plan, rater: str, samples: int, cards: Cards) -> Plan:
+def with_rater(plan: RatingPlan, rater: str, samples: int, cards: Cards) -> RatingPlan:
     """`plan` with places for a person to rate about `samples` responses. What somebody has already stays theirs.
 
     The first to come fixes how many places are everybody's. Beyond those, people get places that nobody has, as long as
@@ -89,54 +93,66 @@ def join(plan: Plan, rater: str, samples: int, cards: Cards) -> Plan:
     """
     wanted = min(plan.population, max(1, round(samples / cards.size)))
     common = plan.common if plan.common is not None else round(plan.overlap * wanted)
-    waiting = [place for place in order(cards.at, plan.seed) if place not in set(plan.drawn)]
+    already_drawn = set(plan.drawn)
+    waiting = [place for place in drawing_order(cards.by_place, plan.seed) if place not in already_drawn]
     drawn = [*plan.drawn, *waiting[: max(0, common - len(plan.drawn))]]
-    mine = set(plan.raters.get(rater, ())) | set(range(min(common, wanted, len(drawn))))
-    fresh = waiting[len(drawn) - len(plan.drawn) :][: max(0, wanted - len(mine))]
-    mine |= set(range(len(drawn), len(drawn) + len(fresh)))
+    rated = set(plan.raters.get(rater, ())) | set(range(min(common, wanted, len(drawn))))
+    fresh = waiting[len(drawn) - len(plan.drawn) :][: max(0, wanted - len(rated))]
+    rated |= set(range(len(drawn), len(drawn) + len(fresh)))
     drawn += fresh
-    others = [index for index in range(len(drawn)) if index not in mine]
-    mine |= set(others[: max(0, wanted - len(mine))])
-    mixed = tuple(_mixed(sorted(mine), common))
+    others = [index for index in range(len(drawn)) if index not in rated]
+    rated |= set(others[: max(0, wanted - len(rated))])
+    mixed = tuple(_mixed(sorted(rated), common))
     return replace(plan, drawn=tuple(drawn), common=common, raters={**plan.raters, rater: mixed})
 
 
 def _mixed(indexes: Sequence[int], common: int) -> list[int]:
     """Everybody's places spread evenly among a person's own, so that neither come when the person is tired."""
-    parts = [[i for i in indexes if i < common], [i for i in indexes if i >= common]]
-    position = {i: (rank + 0.5) / len(part) for part in parts for rank, i in enumerate(part)}
-    return sorted(indexes, key=lambda i: (position[i], i))
+    everybodys = [index for index in indexes if index < common]
+    own = [index for index in indexes if index >= common]
+    position = {index: (rank + 0.5) / len(part) for part in (everybodys, own) for rank, index in enumerate(part)}
+    return sorted(indexes, key=lambda index: (position[index], index))
 
 
 def planned(
     folder: Path, rater: str, cards: Cards, *, samples: int, seed: int | None = None, overlap: float | None = None
-) -> Plan:
-    """The sweep's plan with a place in it for `rater`, written to the folder. seed, overlap: None keeps what is there.
+) -> RatingPlan:
+    """The sweep's plan with a part in it for `rater`, written to the folder.
 
-    Raises ConfigError where seed or overlap differ from those of a plan that people already rate by.
+    Args:
+        folder: The sweep's.
+        rater: Who is to rate.
+        cards: The sweep's responses.
+        samples: About how many of them the person rates.
+        seed: Of the draw; None keeps what is there.
+        overlap: Share of a person's places that everybody rates; None keeps what is there.
+
+    Raises:
+        ConfigError: seed or overlap differ from those of a plan that people already rate by.
+        MindgapError: The sweep has more or fewer places now than when they were drawn.
     """
     with FileLock(folder / f".{PLAN}.lock"):
         plan = read_plan(folder)
-        for name, given in (("seed", seed), ("overlap", overlap)):
-            if plan is not None and given is not None and given != getattr(plan, name):
+        for name, wanted in (("seed", seed), ("overlap", overlap)):
+            if plan is not None and wanted is not None and wanted != getattr(plan, name):
                 raise ConfigError(
-                    f"{name}={given}: people already rate this sweep with {name}={getattr(plan, name)}. Leave {name} "
+                    f"{name}={wanted}: people already rate this sweep with {name}={getattr(plan, name)}. Leave {name} "
                     f"out, or start over by moving {PLAN} and ratings.jsonl out of {folder}"
                 )
         if plan is None:
-            plan = Plan(seed or 0, 0.3 if overlap is None else overlap, len(cards.at))
-        if plan.population != len(cards.at):
+            plan = RatingPlan(seed or 0, 0.3 if overlap is None else overlap, len(cards.by_place))
+        if plan.population != len(cards.by_place):
             raise MindgapError(
                 f"{folder / PLAN}: places were drawn when the sweep had {plan.population} of them, and now it has "
-                f"{len(cards.at)}. Move {PLAN} and ratings.jsonl elsewhere and start over, or put the cells back"
+                f"{len(cards.by_place)}. Move {PLAN} and ratings.jsonl elsewhere and start over, or put the cells back"
             )
-        plan = join(plan, rater, samples, cards)
+        plan = with_rater(plan, rater, samples, cards)
         with replacing(folder / PLAN) as path:
             path.write_text(json.dumps(_written(plan), indent=1, ensure_ascii=False), encoding="utf-8")
     return plan
 
 
-def read_plan(folder: Path) -> Plan | None:
+def read_plan(folder: Path) -> RatingPlan | None:
     """The sweep's plan, None where nobody has rated yet."""
     path = folder / PLAN
     if not path.is_file():
@@ -145,8 +161,8 @@ def read_plan(folder: Path) -> Plan | None:
     del data["probability"]
     drawn = tuple((query, item, epoch) for query, item, epoch in data.pop("drawn"))
     raters = {name: tuple(indexes) for name, indexes in data.pop("raters").items()}
-    return Plan(**data, drawn=drawn, raters=raters)
+    return RatingPlan(**data, drawn=drawn, raters=raters)
 
 
-def _written(plan: Plan) -> dict[str, Any]:
+def _written(plan: RatingPlan) -> dict[str, Any]:
     return {**asdict(plan), "probability": plan.probability}

@@ -1,4 +1,4 @@
-"""People's ratings: one line a click, appended and flushed; the last line on a response wins."""
+"""People's ratings on disk, `ratings.jsonl`: one line a click; a person's last line on a response is what counts."""
 
 from __future__ import annotations
 
@@ -17,9 +17,19 @@ RATINGS = "ratings.jsonl"
 
 @dataclass(frozen=True)
 class Rating:
-    """What one person says of one response: scores 1 to 5, None = not given. time: UTC, ISO 8601.
+    """What one person says of one response.
 
-    sample: the card's key. keys: of the samples it stands for. skipped: the person looked at it and would not say.
+    Attributes:
+        rater: The person's name.
+        sample: The card's key.
+        keys: Keys of the samples that the card stands for.
+        behaviour: From 1 to 5; None = not given.
+        coherence: From 1 to 5; None = not given.
+        skipped: The person looked at it and would not say.
+        time: UTC, ISO 8601.
+
+    Raises:
+        ValueError: A score is no whole number from 1 to 5, or skipped is no bool.
     """
 
     rater: str
@@ -40,10 +50,11 @@ class Rating:
 
     @property
     def done(self) -> bool:
+        """Whether nothing is left to say of the response."""
         return self.skipped or (self.behaviour is not None and self.coherence is not None)
 
 
-def append(folder: Path, rating: Rating) -> None:
+def append_rating(folder: Path, rating: Rating) -> None:
     """Add a line to the sweep's ratings; on return it is on the disk. Several programs may do so at once."""
     line = json.dumps(asdict(rating), ensure_ascii=False).encode() + b"\n"
     with FileLock(folder / f".{RATINGS}.lock"), (folder / RATINGS).open("ab+") as file:
@@ -56,21 +67,23 @@ def append(folder: Path, rating: Rating) -> None:
 def read_ratings(folder: Path) -> dict[tuple[str, str], Rating]:
     """The last rating of each (rater, card), in the order they were first rated; empty where there are none.
 
-    A last line that does not end was never promised to be saved, and is left out. Raises MindgapError for any other
-    line that is no rating.
+    A last line that does not end was never promised to be saved, and is left out.
+
+    Raises:
+        MindgapError: Any other line is no rating.
     """
     path = folder / RATINGS
     if not path.is_file():
         return {}
-    found: dict[tuple[str, str], Rating] = {}
+    ratings: dict[tuple[str, str], Rating] = {}
     *lines, _unended = path.read_bytes().split(b"\n")
     for number, line in enumerate(lines, 1):
         try:
             rating = Rating(**json.loads(line))
         except (TypeError, ValueError) as error:
             raise MindgapError(f"{path}, line {number} is not a rating: {error}") from error
-        found[rating.rater, rating.sample] = rating
-    return found
+        ratings[rating.rater, rating.sample] = rating
+    return ratings
 
 
 def _whole_lines(path: Path) -> int:
@@ -80,8 +93,8 @@ def _whole_lines(path: Path) -> int:
         while position > 0:
             start = max(0, position - 4096)
             file.seek(start)
-            found = file.read(position - start).rfind(b"\n")
-            if found >= 0:
-                return min(end, start + found + 1)
+            newline = file.read(position - start).rfind(b"\n")
+            if newline >= 0:
+                return min(end, start + newline + 1)
             position = start
     return 0

@@ -103,7 +103,7 @@ def read_samples(table: pa.Table) -> tuple[tuple[Record, ...], tuple[Declaration
     measures = tuple(_declaration(node) for node in json.loads(saved))
     values = {measure.name: _values(table, measure.name) for measure in measures}
     return tuple(
-        _record(row, {name: value for name, of_rows in values.items() if (value := of_rows[number]) is not None})
+        _record(row, {name: value for name, column in values.items() if (value := column[number]) is not None})
         for number, row in enumerate(rows)
     ), measures
 

@@ -1,4 +1,4 @@
-"""A sweep's folder, read once into what all reports share."""
+"""Reads a sweep's folder, once, into the cells that every analysis and report shares, grouped by what is comparable."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ class NoSweepError(MindgapError):
 class Group:
     """Cells that may be compared: equal in every setting but method and strength, scored by one judge.
 
-    cells: the reference first. title: for people; says what sets the group apart from the sweep's other groups.
+    Attributes:
+        title: For people; says what sets the group apart from the sweep's other groups.
+        cells: The reference first.
     """
 
     title: str
@@ -35,6 +37,7 @@ class Group:
 
     @property
     def reference(self) -> CellResult:
+        """The cell that the others are compared with."""
         return self.cells[0]
 
     @property
@@ -44,6 +47,7 @@ class Group:
 
     @property
     def judge(self) -> str:
+        """Name of the judge that the cells were run with."""
         return self.reference.judge
 
     @property
@@ -54,12 +58,19 @@ class Group:
     def name(self, cell: CellResult) -> str:
         """What people call `cell` here: label and strength, and its folder where that is not enough."""
         plain = _plain_name(cell)
-        return f"{plain} [{cell.name}]" if sum(_plain_name(one) == plain for one in self.cells) > 1 else plain
+        ambiguous = sum(_plain_name(member) == plain for member in self.cells) > 1
+        return f"{plain} [{cell.name}]" if ambiguous else plain
 
 
 @dataclass(frozen=True)
 class Sweep:
-    """All finished and failed cells of a sweep's folder. unfinished: cells' folders that have no result yet."""
+    """All finished and failed cells of a sweep's folder.
+
+    Attributes:
+        folder: The sweep's folder, resolved.
+        groups: The cells by what may be compared, largest group first.
+        unfinished: Names of cells' folders that have no result yet.
+    """
 
     folder: Path
     groups: tuple[Group, ...]
@@ -67,19 +78,26 @@ class Sweep:
 
     @property
     def name(self) -> str:
+        """The folder's name."""
         return self.folder.name
 
     @property
     def cells(self) -> tuple[CellResult, ...]:
+        """Every cell, group by group."""
         return tuple(cell for group in self.groups for cell in group.cells)
 
     @property
     def judges(self) -> tuple[str, ...]:
+        """Names of the judges that cells were run with."""
         return tuple(dict.fromkeys(cell.judge for cell in self.cells))
 
 
 def read_sweep(folder: Path) -> Sweep:
-    """The sweep in `folder`. Raises NoSweepError, saying what the folder is instead."""
+    """Read the sweep in `folder`.
+
+    Raises:
+        NoSweepError: The folder holds none; the message says what it is instead.
+    """
     folder = Path(folder)
     if not folder.is_dir():
         raise NoSweepError(f"{folder}: there is no such folder. {_sweeps_in(folder.parent)}".rstrip())
@@ -92,22 +110,22 @@ def read_sweep(folder: Path) -> Sweep:
     waiting = tuple(
         path.name for path in inside if (path / "run.log").is_file() and not (path / METRICS_FILE).is_file()
     )
-    return Sweep(folder.resolve(), groups(cells), waiting)
+    return Sweep(folder.resolve(), grouped(cells), waiting)
 
 
-def groups(cells: Sequence[CellResult]) -> tuple[Group, ...]:
+def grouped(cells: Sequence[CellResult]) -> tuple[Group, ...]:
     """`cells` by what may be compared, largest group first, each with its reference in front."""
     by_settings: dict[str, list[CellResult]] = {}
     for cell in cells:
         by_settings.setdefault(_settings_key(cell), []).append(cell)
     apart = _differing([_flat(_counted(members[0].config)) for members in by_settings.values()])
-    found = []
+    groups = []
     for members in by_settings.values():
         settings = _flat(_counted(members[0].config))
         parts = [f"model {members[0].model}", f"judge {members[0].judge}"]
         parts += [f"{key}={settings.get(key, 'unset')}" for key in apart]
-        found.append(Group(" · ".join(parts), _ordered(members)))
-    return tuple(sorted(found, key=lambda group: (-len(group.cells), group.title)))
+        groups.append(Group(" · ".join(parts), _ordered(members)))
+    return tuple(sorted(groups, key=lambda group: (-len(group.cells), group.title)))
 
 
 def _ordered(cells: Iterable[CellResult]) -> tuple[CellResult, ...]:
@@ -133,27 +151,27 @@ def _flat(node: Any, path: str = "") -> dict[str, str]:
     """`{"task.limit": "8"}` from `{"task": {"limit": 8}}`; a list is one value."""
     if isinstance(node, Mapping):
         inside = [_flat(value, f"{path}.{key}" if path else str(key)) for key, value in node.items()]
-        return {key: value for one in inside for key, value in one.items()}
+        return {key: value for settings in inside for key, value in settings.items()}
     return {path: node if isinstance(node, str) else json.dumps(node, ensure_ascii=False, default=str)}
 
 
-def _differing(settings: Sequence[Mapping[str, str]]) -> list[str]:
-    """Keys whose values are not the same everywhere; model and judge are named anyway."""
-    keys = dict.fromkeys(key for one in settings for key in one if key.split(".")[0] not in ("model", "judge"))
-    return [key for key in keys if len({one.get(key) for one in settings}) > 1]
+def _differing(groups: Sequence[Mapping[str, str]]) -> list[str]:
+    """Settings whose values are not the same in all groups; model and judge are named anyway."""
+    keys = dict.fromkeys(key for settings in groups for key in settings if key.split(".")[0] not in ("model", "judge"))
+    return [key for key in keys if len({settings.get(key) for settings in groups}) > 1]
 
 
 def _plain_name(cell: CellResult) -> str:
-    return cell.label if cell.strength == "none" else f"{cell.label} ({strength(cell)})"
+    return cell.label if cell.strength == "none" else f"{cell.label} ({strength_name(cell)})"
 
 
-def strength(cell: CellResult) -> str:
+def strength_name(cell: CellResult) -> str:
     """The strength's label for people: `dose 0.3` for `dose0.3`, `×2` for `x2`, others as they are."""
     return re.sub(r"^x(?=[-\d])", "×", re.sub(r"^dose(?=[-\d])", "dose ", cell.strength))
 
 
 def _sweeps_in(folder: Path) -> str:
-    found = sorted({path.parents[1] for path in folder.glob(f"*/*/{METRICS_FILE}")})
-    if not found:
+    sweeps = sorted({path.parents[1] for path in folder.glob(f"*/*/{METRICS_FILE}")})
+    if not sweeps:
         return ""
-    return "Sweeps: " + ", ".join(str(path) for path in found[:8]) + (" …" if len(found) > 8 else "")
+    return "Sweeps: " + ", ".join(str(path) for path in sweeps[:8]) + (" …" if len(sweeps) > 8 else "")

@@ -15,7 +15,7 @@ from sweeps import KINDS, make_cell, with_records
 from mindgap.analysis.compute import compare
 from mindgap.analysis.schema import comparison_json
 from mindgap.results.cell import CellResult
-from mindgap.results.sweep import Sweep, groups
+from mindgap.results.sweep import Sweep, grouped
 
 DOCUMENTED = Path(__file__).resolve().parents[2] / "docs" / "comparison-json.md"
 
@@ -28,7 +28,7 @@ def strict(text: str) -> Any:
 
 
 def document(cells: list[CellResult]) -> Any:
-    sweep = Sweep(Path("study"), groups(cells))
+    sweep = Sweep(Path("study"), grouped(cells))
     return strict(comparison_json(sweep, [compare(group) for group in sweep.groups]))
 
 
@@ -95,14 +95,14 @@ def test_a_cell_whose_every_reply_is_that_of_the_reference_differs_by_nothing() 
         strength="dose0",
         records=tuple(replace(record, method="vector", strength="dose0") for record in control.records),
     )
-    compared = compare(groups([control, steered_by_nothing])[0])
+    compared = compare(grouped([control, steered_by_nothing])[0])
     (other,) = compared.others
     for tested in other.differences.values():
         estimate = tested.difference.estimate
         assert (estimate.value, estimate.low, estimate.high) == (0, 0, 0)
     changed = replace(control.records[0], coherence=1.0, behaviour=1.0)
     nearly = replace(steered_by_nothing, records=(changed, *steered_by_nothing.records[1:]))
-    (other,) = compare(groups([control, nearly])[0]).others
+    (other,) = compare(grouped([control, nearly])[0]).others
     assert other.differences["answered"].difference.estimate.high > 0  # some sample differs: nothing is certain
 
 

@@ -9,14 +9,14 @@ from sweeps import KINDS, QUERIES, Kind, make_cell, with_records
 
 from mindgap.analysis.compute import compare
 from mindgap.analysis.headline import headline
-from mindgap.results.sweep import groups
+from mindgap.results.sweep import grouped
 
 CONTROL, PROMPT = KINDS[:2]
 GENTLE = Kind("gentle", "Gentle", behaviour=1.3)
 
 
 def said(*kinds: Kind, items: int = 25) -> str:
-    (group,) = groups([make_cell(Path("study"), kind, queries=QUERIES, items=items) for kind in kinds])
+    (group,) = grouped([make_cell(Path("study"), kind, queries=QUERIES, items=items) for kind in kinds])
     return headline(compare(group))
 
 
@@ -55,5 +55,5 @@ def test_without_behaviour_scores_nothing_is_said_about_behaviour() -> None:
     blind = []
     for cell in cells:
         blind.append(with_records(cell, (replace(r, behaviour=None, behaviour_missing="no key") for r in cell.records)))
-    (group,) = groups(blind)
+    (group,) = grouped(blind)
     assert "cannot be said" in headline(compare(group))

@@ -15,7 +15,7 @@ from mindgap.core.records import Judgement, Record, Score
 from mindgap.results.cards import cards_of
 from mindgap.results.files import read_cell
 from mindgap.results.judgements import write_judgements
-from mindgap.results.ratings import Rating, append
+from mindgap.results.ratings import Rating, append_rating
 from mindgap.results.sweep import read_sweep
 from mindgap.stats.agreement import quadratic_kappa, spearman
 
@@ -131,8 +131,8 @@ def test_people_are_judges_of_what_they_rated(tmp_path: Path) -> None:
     rated = [one for one in records if one.behaviour is not None][:30]
     for one in rated:
         assert one.behaviour is not None
-        append(folder, Rating("anna", cards.of[one.key].key, behaviour=int(one.behaviour)))
-    append(folder, Rating("anna", cards.of[rated[0].key].key))  # the first one is taken back
+        append_rating(folder, Rating("anna", cards.by_record[one.key].key, behaviour=int(one.behaviour)))
+    append_rating(folder, Rating("anna", cards.by_record[rated[0].key].key))  # the first one is taken back
     found = judges_of(folder)
     view = found["views"][1]
     assert (view["judge"], view["scored"], view["of"]) == ("person:anna", 29, len(records))

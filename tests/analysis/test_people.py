@@ -14,7 +14,7 @@ from mindgap.annotate.__main__ import main
 from mindgap.results.cards import cards_of, place_of
 from mindgap.results.files import write_cell
 from mindgap.results.rating_plan import planned
-from mindgap.results.ratings import Rating, append
+from mindgap.results.ratings import Rating, append_rating
 from mindgap.results.sweep import read_sweep
 
 OFF = 0.75
@@ -32,15 +32,13 @@ def rated(tmp_path: Path) -> Path:
         plan = planned(folder, rater, cards, samples=60, overlap=0.5)
         for card in plan.deck(rater, cards):
             record = records[cards.samples[card.key][0]]
-            append(folder, Rating(rater, card.key, cards.samples[card.key], *_said(record.behaviour, record.coherence)))
+            append_rating(
+                folder, Rating(rater, card.key, cards.samples[card.key], *_said(record.behaviour, record.coherence))
+            )
     for cell in sweep.cells:
         shifted = [replace(r, behaviour=r.behaviour and min(5.0, r.behaviour + OFF)) for r in cell.records]
         write_cell(replace(cell, records=tuple(shifted)))
     return folder
-
-
-def _said(behaviour: float | None, coherence: float | None) -> tuple[int, int]:
-    return int(behaviour or 3), int(coherence or 3)
 
 
 def test_the_judges_bias_is_taken_out_and_agreement_is_told(rated: Path) -> None:
@@ -65,7 +63,7 @@ def test_ratings_of_places_that_were_not_drawn_do_not_count(rated: Path) -> None
     sweep = read_sweep(rated)
     plan = planned(rated, "anna", cards_of(sweep), samples=60)
     other = next(r for cell in sweep.cells for r in cell.records if place_of(r) not in plan.drawn)
-    append(rated, Rating("anna", "x", [other.key], 5, 5))
+    append_rating(rated, Rating("anna", "x", [other.key], 5, 5))
     after = anchor_sweep(read_sweep(rated), resamples=50)
     assert [one.told.anchored for one in after[0].means] == [one.told.anchored for one in before[0].means]
 

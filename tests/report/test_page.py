@@ -18,7 +18,7 @@ from mindgap.presentation.sections import parts
 from mindgap.replay.__main__ import main as import_recording
 from mindgap.results.files import write_cell
 from mindgap.results.imports.cells import read_findings
-from mindgap.results.sweep import groups
+from mindgap.results.sweep import grouped
 
 SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 
@@ -46,7 +46,7 @@ def test_names_and_replies_reach_the_page_escaped_or_packed(tmp_path: Path) -> N
 
 
 def test_the_judge_is_named_wherever_its_scores_are_shown() -> None:
-    (group,) = groups([make_cell(Path("study"), kind, items=4, judge="proxy of 2026") for kind in KINDS])
+    (group,) = grouped([make_cell(Path("study"), kind, items=4, judge="proxy of 2026") for kind in KINDS])
     shown = {part.key: part for part in parts(compare(group), prefix="")}
     assert "proxy of 2026" in shown["comparison"].lead
     for table in shown["comparison"].tables:

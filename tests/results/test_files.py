@@ -58,8 +58,8 @@ def test_column_types_do_not_depend_on_what_is_missing(tmp_path: Path, records: 
 def test_nan_is_a_value_in_samples_and_null_in_json(tmp_path: Path) -> None:
     metrics = {"nll": Estimate(math.nan, -math.inf, math.inf, n=1, note="one sample")}
     write_cell(cell(tmp_path, records=(full(perplexity=math.nan), bare()), metrics=metrics, dose=math.nan))
-    said = strict_json(tmp_path / METRICS_FILE)
-    assert said["metrics"]["nll"] == {
+    saved = strict_json(tmp_path / METRICS_FILE)
+    assert saved["metrics"]["nll"] == {
         "value": None,
         "low": None,
         "high": None,
@@ -67,7 +67,7 @@ def test_nan_is_a_value_in_samples_and_null_in_json(tmp_path: Path) -> None:
         "missing": 0,
         "note": "one sample",
     }
-    assert said["dose"] is None
+    assert saved["dose"] is None
     back = read_cell(tmp_path).records
     assert back[0].perplexity is not None
     assert math.isnan(back[0].perplexity)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sweeps import KINDS, Kind, make_cell, write_sweep
 
-from mindgap.results.sweep import NoSweepError, groups, read_sweep
+from mindgap.results.sweep import NoSweepError, grouped, read_sweep
 
 SMALL: dict[str, Any] = {"queries": ("be funny", "be concise"), "items": 3}
 
@@ -16,7 +16,7 @@ SMALL: dict[str, Any] = {"queries": ("be funny", "be concise"), "items": 3}
 def test_control_is_the_reference_whatever_ran_first(tmp_path: Path) -> None:
     cells = [make_cell(tmp_path, kind, **SMALL) for kind in KINDS]
     for order in (cells, cells[::-1]):
-        (group,) = groups(order)
+        (group,) = grouped(order)
         assert group.reference.method == "control"
         assert [group.name(cell) for cell in group.cells] == [
             "Control",
@@ -27,24 +27,24 @@ def test_control_is_the_reference_whatever_ran_first(tmp_path: Path) -> None:
 
 def test_a_failed_control_is_no_reference(tmp_path: Path) -> None:
     control = make_cell(tmp_path, KINDS[0], status="failed", reason="no memory", records=(), metrics={}, **SMALL)
-    (group,) = groups([control, make_cell(tmp_path, KINDS[1], **SMALL)])
+    (group,) = grouped([control, make_cell(tmp_path, KINDS[1], **SMALL)])
     assert group.reference.method == "prompt"
     assert control in group.cells
 
 
 def test_scores_of_two_judges_never_meet(tmp_path: Path) -> None:
     cells = [make_cell(tmp_path, kind, **SMALL, judge=judge) for judge in ("proxy", "gpt") for kind in KINDS[:2]]
-    found = groups(cells)
-    assert [len(group.cells) for group in found] == [2, 2]
-    assert {group.judge for group in found} == {"proxy", "gpt"}
-    assert all(group.judge in group.title for group in found)
+    groups = grouped(cells)
+    assert [len(group.cells) for group in groups] == [2, 2]
+    assert {group.judge for group in groups} == {"proxy", "gpt"}
+    assert all(group.judge in group.title for group in groups)
 
 
 def test_cells_that_differ_in_more_than_method_and_strength_are_kept_apart_and_told_apart(tmp_path: Path) -> None:
     warm, cold = ({**KINDS[0].config, "decoding": {"temperature": t, "top_p": 0.9}} for t in (0.6, 0))
-    found = groups([make_cell(tmp_path, kind, **SMALL, config=c) for c in (warm, cold) for kind in KINDS[:2]])
-    assert len(found) == 2
-    assert {group.title.rpartition(" · ")[2] for group in found} == {
+    groups = grouped([make_cell(tmp_path, kind, **SMALL, config=c) for c in (warm, cold) for kind in KINDS[:2]])
+    assert len(groups) == 2
+    assert {group.title.rpartition(" · ")[2] for group in groups} == {
         "decoding.temperature=0.6",
         "decoding.temperature=0",
     }
@@ -52,7 +52,7 @@ def test_cells_that_differ_in_more_than_method_and_strength_are_kept_apart_and_t
 
 def test_names_are_unique_where_label_and_strength_are_not(tmp_path: Path) -> None:
     twins = [make_cell(tmp_path, KINDS[2], **SMALL, name=f"tiny-vector-{number}") for number in (1, 2)]
-    (group,) = groups(twins)
+    (group,) = grouped(twins)
     assert len({group.name(cell) for cell in group.cells}) == 2
 
 
