@@ -39,7 +39,13 @@ def behaviour_of(measures: Sequence[Declaration]) -> Declaration | None:
 
 @dataclass(frozen=True)
 class Tested:
-    """A paired difference with its p-value adjusted in both ways over its family and the group's cells."""
+    """A paired difference with its p-value adjusted in both ways over its family and the group's cells.
+
+    Attributes:
+        difference: The cell less the reference.
+        p_holm: Adjusted for the family-wise error (Holm); None where there is no p-value.
+        p_bh: Adjusted for the false discovery rate (Benjamini and Hochberg); None where there is no p-value.
+    """
 
     difference: Difference
     p_holm: float | None
@@ -47,10 +53,12 @@ class Tested:
 
     @property
     def metric(self) -> str:
+        """Name of what was measured."""
         return self.difference.metric
 
     @property
     def estimate(self) -> Estimate:
+        """The difference with its interval."""
         return self.difference.estimate
 
     @property
@@ -93,7 +101,13 @@ class CellComparison:
 
 @dataclass(frozen=True)
 class Ordering:
-    """Rank correlation of cells' means under two judges; None where fewer than 2 cells or no differences."""
+    """Whether two judges put cells in the same order: rank correlations of the cells' means.
+
+    Attributes:
+        kendall: Kendall's tau; None where there are fewer than 2 cells or no differences.
+        spearman: Spearman's rho; None likewise.
+        cells: How many cells have a mean under both.
+    """
 
     kendall: float | None
     spearman: float | None
@@ -102,11 +116,17 @@ class Ordering:
 
 @dataclass(frozen=True)
 class JudgeView:
-    """A group as one judge sees it.
+    """A group as one judge sees it, and beside the sweep's own judge; for that judge itself nothing is beside.
 
-    scored, of: samples with a score of its, and all. means: by cell's folder and metric. headline: as it would read.
-    The rest compares it with the sweep's own judge, by metric, and is empty for that one itself; by_query: by metric
-    and query.
+    Attributes:
+        judge: The judge's name.
+        scored: How many samples it gave a score.
+        of: How many samples there are.
+        means: By the cell's name and measure.
+        headline: As it would read by this judge's scores.
+        orders: By measure, the order of cells.
+        agreement: By measure, sample by sample.
+        by_query: The same by measure and query.
     """
 
     judge: str
@@ -121,7 +141,17 @@ class JudgeView:
 
 @dataclass(frozen=True)
 class Reversal:
-    """Two cells that two judges put in opposite order: paired differences, `cell` - `other_cell`, that leave out 0."""
+    """Two cells that two judges put in opposite order, clearly so: both intervals leave out 0.
+
+    Attributes:
+        metric: What was judged.
+        cell: What people call the first cell.
+        other_cell: What people call the second.
+        judge: Name of a judge.
+        difference: The first cell less the second, paired, by that judge.
+        other: Name of the other judge.
+        other_difference: The same difference by the other judge.
+    """
 
     metric: str
     cell: str
@@ -134,7 +164,14 @@ class Reversal:
 
 @dataclass(frozen=True)
 class JudgesCompared:
-    """own: the judge that the sweep ran with; its view is the first. alpha: Krippendorff's, of all judges together."""
+    """What all judges of a group's samples say of it.
+
+    Attributes:
+        own: The judge that the sweep ran with; its view is the first.
+        views: What each judge says.
+        alpha: Krippendorff's alpha of all judges together, by measure; empty where there is one judge.
+        reversals: Cells that judges put in opposite order.
+    """
 
     own: str
     views: tuple[JudgeView, ...]
@@ -149,9 +186,9 @@ class GroupComparison:
     Attributes:
         group: The cells.
         cells: Each with what is said of it; the reference first.
-        dose_responses: One a method's label and measure.
-        interactions: One a measure and cell that is both asked for in words and steered, each of which another cell is
-            alone.
+        dose_responses: For each method's label and measure, the label with the response to the dose.
+        interactions: For each measure of each cell that is both asked for in words and steered, the cell with what both
+            together do beyond the sum of the two alone.
         best: Most behaviour at no more than `MARGIN` of accuracy lost, chosen on all data.
         cross_fit: The same, chosen on one half and reported on the other.
         notes: What could not be computed, and why.
@@ -171,6 +208,7 @@ class GroupComparison:
 
     @property
     def reference(self) -> CellComparison:
+        """The cell that the others are compared with."""
         return self.cells[0]
 
     @property
@@ -200,8 +238,8 @@ class GroupComparison:
     @property
     def others(self) -> tuple[CellComparison, ...]:
         """Finished cells beside the reference."""
-        return tuple(one for one in self.cells[1:] if one.cell in self.group.finished)
+        return tuple(comparison for comparison in self.cells[1:] if comparison.cell in self.group.finished)
 
     def name(self, cell: CellId) -> str:
         """What people call a cell of the statistics, which know cells by their folders' names."""
-        return next(one.name for one in self.cells if one.cell.name == cell.method)
+        return next(comparison.name for comparison in self.cells if comparison.cell.name == cell.method)

@@ -1,4 +1,4 @@
-"""From a group's samples to its comparison: where the report asks `mindgap.stats`."""
+"""Computes the comparison of a group of cells: the one place where reports ask `mindgap.stats`."""
 
 from __future__ import annotations
 
@@ -40,33 +40,34 @@ from mindgap.stats.tradeoff import (
 )
 
 Result = TypeVar("Result")
-Given = ParamSpec("Given")
+Arguments = ParamSpec("Arguments")
 
 
 def compare(group: Group) -> GroupComparison:
     """Everything that is said of a group; seed and resamples are those that its cells were run with."""
     if group.reference not in group.finished:
         return GroupComparison(group, tuple(CellComparison(cell, group.name(cell)) for cell in group.cells))
-    return _Study(group).result()
+    return _Computation(group).result()
 
 
 def compare_scores(group: Group) -> GroupComparison:
     """What a headline is made of, and no more: differences in the primary metrics, and how large ones would be seen."""
     if group.reference not in group.finished:
         return compare(group)
-    study = _Study(group)
+    computation = _Computation(group)
     others = group.finished[1:]
-    tested = study.tested(primary_only=True) if others else {}
-    cells = []
+    tested = computation.tested(primary_only=True) if others else {}
+    compared = []
     for cell in group.cells:
-        one = CellComparison(cell, group.name(cell), differences=tested.get(study.id(cell), {}))
+        comparison = CellComparison(cell, group.name(cell), differences=tested.get(computation.id(cell), {}))
         if cell in others:
-            one = replace(one, detectable=study.detectable(cell, tests=len(others) * len(study.measured)))
-        cells.append(one)
-    return GroupComparison(group, tuple(cells))
+            tests = len(others) * len(computation.measured)
+            comparison = replace(comparison, detectable=computation.detectable(cell, tests=tests))
+        compared.append(comparison)
+    return GroupComparison(group, tuple(compared))
 
 
-class _Study:
+class _Computation:
     """A group's samples, and what could not be computed from them, with the reason."""
 
     def __init__(self, group: Group) -> None:
@@ -85,66 +86,76 @@ class _Study:
         self.reference = self.id(group.reference)
         self.primary = tuple(measure.name for measure in primary_of(group.measures))
         self.measured = tuple(name for name in self.primary if all(self.has(cell, name) for cell in finished))
-        wanted = {measure.name for measure in group.measures if measure.better == "higher"}
-        self.traded = tuple(name for name in self.measured if name in wanted)
+        rising = {measure.name for measure in group.measures if measure.better == "higher"}
+        self.traded = tuple(name for name in self.measured if name in rising)
 
     def id(self, cell: CellResult) -> CellId:
         """Cells go by their folders' names: two may share method and strength and still differ in a setting."""
         return CellId(cell.model, cell.name, "")
 
-    def has(self, cell: CellResult, metric: str) -> bool:
-        """Whether the cell has any value of the metric."""
-        return metric in cell.metrics and cell.metrics[metric].value is not None
+    def has(self, cell: CellResult, measure: str) -> bool:
+        """Whether the measure has a mean in the cell."""
+        return measure in cell.metrics and cell.metrics[measure].value is not None
 
     def result(self) -> GroupComparison:
         others = self.group.finished[1:]
         tested = self.tested() if others else {}
         front = self.front() if others else {}
-        cells = []
+        compared = []
         for cell in self.group.cells:
-            one = CellComparison(cell, self.group.name(cell))
+            comparison = CellComparison(cell, self.group.name(cell))
             if cell in self.group.finished:
                 id = self.id(cell)
-                one = replace(one, harmonic=self.harmonic(cell), front=front.get(id), differences=tested.get(id, {}))
+                comparison = replace(
+                    comparison, harmonic=self.harmonic(cell), front=front.get(id), differences=tested.get(id, {})
+                )
             if cell in others and self.has(cell, "accuracy") and self.has(self.group.reference, "accuracy"):
-                one = replace(one, account=self.account(cell), non_inferior=self.non_inferior(cell))
+                comparison = replace(comparison, account=self.account(cell), non_inferior=self.non_inferior(cell))
             if cell in others:
-                one = replace(one, detectable=self.detectable(cell, tests=len(others) * len(self.measured)))
-            cells.append(one)
+                tests = len(others) * len(self.measured)
+                comparison = replace(comparison, detectable=self.detectable(cell, tests=tests))
+            compared.append(comparison)
         return GroupComparison(
             self.group,
-            tuple(cells),
+            tuple(compared),
             dose_responses=tuple(self.dose_responses()),
-            interactions=tuple(self.interactions(cells)),
+            interactions=tuple(self.interactions(compared)),
             best=self.best() if others else None,
             cross_fit=self.cross_fit() if others else None,
             notes=tuple(dict.fromkeys(self.notes)),
         )
 
     def attempt(
-        self, what: str, work: Callable[Given, Result], *given: Given.args, **named: Given.kwargs
+        self, what: str, work: Callable[Arguments, Result], *arguments: Arguments.args, **settings: Arguments.kwargs
     ) -> Result | None:
         """The result of `work`, or None and a note where the samples do not allow it."""
         try:
-            return work(*given, **named)
+            return work(*arguments, **settings)
         except MindgapError as error:
             self.notes.append(f"{what}: {error}")
             return None
 
     def tested(self, *, primary_only: bool = False) -> dict[CellId, dict[str, Tested]]:
-        """Differences of every cell from the reference, by cell and metric."""
+        """Differences of every cell from the reference, by cell and measure."""
         tested: dict[CellId, dict[str, Tested]] = {}
         names = tuple(self.samples.metrics)
         measured = _measured_on(self.group.reference)
         same = {self.id(cell) for cell in self.group.finished[1:] if _measured_on(cell) == measured}
-        families = [[n for n in names if n in self.primary], [n for n in names if n not in self.primary]]
+        families = [
+            [name for name in names if name in self.primary],
+            [name for name in names if name not in self.primary],
+        ]
         for family in families[:1] if primary_only else families:
-            found = compare_samples(self.samples, self.reference, metrics=family, **self.draws).differences
-            for one in _adjusted(found):
-                if one.difference.cell in same:
-                    one = _no_difference(one)
-                tested.setdefault(one.difference.cell, {})[one.metric] = one
-        return {cell: {name: found[name] for name in names if name in found} for cell, found in tested.items()}
+            differences = compare_samples(self.samples, self.reference, metrics=family, **self.draws).differences
+            for difference in _adjusted(differences):
+                cell = difference.difference.cell
+                tested.setdefault(cell, {})[difference.metric] = (
+                    _no_difference(difference) if cell in same else difference
+                )
+        return {
+            cell: {name: differences_of_cell[name] for name in names if name in differences_of_cell}
+            for cell, differences_of_cell in tested.items()
+        }
 
     def front(self) -> dict[CellId, FrontMember]:
         if len(self.traded) < 2:
@@ -171,20 +182,20 @@ class _Study:
         return non_inferiority(self.samples, self.id(cell), self.reference, MARGIN, **self.draws)
 
     def detectable(self, cell: CellResult, *, tests: int) -> dict[str, Detectable]:
-        """By metric; those of which too few pairs exist are left out, with a note."""
-        found = {
-            metric: self.attempt(
-                f"power, {metric}", measured, self.samples, self.id(cell), self.reference, metric, tests=tests
+        """By measure; those of which too few pairs exist are left out, with a note."""
+        attempts = {
+            name: self.attempt(
+                f"power, {name}", measured, self.samples, self.id(cell), self.reference, name, tests=tests
             )
-            for metric in self.measured
+            for name in self.measured
         }
-        return {metric: one for metric, one in found.items() if one is not None}
+        return {name: smallest for name, smallest in attempts.items() if smallest is not None}
 
     def rule(self) -> Rule | None:
         """Most behaviour within a budget of the first rate that steering may cost: accuracy, where it was measured."""
         target = behaviour_of(self.group.measures)
-        rates = (one for one in primary_of(self.group.measures) if one.role == "cost" and one.binary)
-        budget = next(rates, None)
+        primary = primary_of(self.group.measures)
+        budget = next((measure for measure in primary if measure.role == "cost" and measure.binary), None)
         if target is None or budget is None or not {target.name, budget.name} <= set(self.measured):
             return None
         return Rule(MARGIN, maximise=target.name, budget=budget.name)
@@ -208,42 +219,42 @@ class _Study:
             members = [cell for cell in steered if cell.label == label]
             if len({cell.dose for cell in members}) < 2:
                 continue
-            for metric in (name for name in self.primary if all(self.has(cell, name) for cell in members)):
-                found = self.attempt(
-                    f"dose-response of {label}, {metric}",
+            for name in (name for name in self.primary if all(self.has(cell, name) for cell in members)):
+                response = self.attempt(
+                    f"dose-response of {label}, {name}",
                     dose_response,
                     self.samples,
                     [self.id(cell) for cell in members],
                     self.reference,
-                    metric,
+                    name,
                     drop=BROKEN,
                     **self.draws,
                 )
-                if found is not None:
-                    yield label, found
+                if response is not None:
+                    yield label, response
 
     def interactions(self, cells: Sequence[CellComparison]) -> Iterable[tuple[CellComparison, Interaction]]:
-        """For each metric of each combination whose parts were run alone too."""
+        """For each measure of each combination whose parts were run alone too."""
         for combined, *parts in combinations(self.group.finished):
             words, steering = (self.id(part) for part in parts)
-            shown = next(one for one in cells if one.cell is combined)
-            for metric in self.measured:
-                found = self.attempt(
-                    f"interaction of {shown.name}, {metric}",
+            comparison = next(comparison for comparison in cells if comparison.cell is combined)
+            for name in self.measured:
+                beyond_sum = self.attempt(
+                    f"interaction of {comparison.name}, {name}",
                     interaction,
                     self.samples,
                     self.id(combined),
                     (words, steering),
                     self.reference,
-                    metric,
+                    name,
                     **self.draws,
                 )
-                if found is not None:
-                    yield shown, found
+                if beyond_sum is not None:
+                    yield comparison, beyond_sum
 
 
 def combinations(cells: Sequence[CellResult]) -> list[tuple[CellResult, CellResult, CellResult]]:
-    """Cells that are asked for in words and steered, each with the cell that does only the one and only the other.
+    """Cells that are asked for in words and steered, each with the cell that only asks and the cell that only steers.
 
     Read from the configurations: the same instruction, the same interventions, the same strength.
     """
@@ -252,35 +263,45 @@ def combinations(cells: Sequence[CellResult]) -> list[tuple[CellResult, CellResu
         method = cell.config.get("method") or {}
         return method.get("instruction"), method.get("interventions") or []
 
-    found = []
+    triples = []
     for cell in cells:
         instruction, interventions = parts(cell)
         if not instruction or not interventions:
             continue
-        asked = [one for one in cells if parts(one) == (instruction, [])]
-        steered = [
-            one
-            for one in cells
-            if parts(one) == (None, interventions) and one.config.get("strength") == cell.config.get("strength")
+        asking = [other for other in cells if parts(other) == (instruction, [])]
+        steering = [
+            other
+            for other in cells
+            if parts(other) == (None, interventions) and other.config.get("strength") == cell.config.get("strength")
         ]
-        if len(asked) == len(steered) == 1:
-            found.append((cell, asked[0], steered[0]))
-    return found
+        if len(asking) == len(steering) == 1:
+            triples.append((cell, asking[0], steering[0]))
+    return triples
 
 
 def _measured_on(cell: CellResult) -> dict[tuple[str, str, int], tuple[object, ...]]:
     """What was generated and measured, by sample: two cells that agree in all of it are one and the same."""
-    return {(r.query, r.item, r.epoch): (r.response, r.option_logprobs, r.behaviour, r.coherence) for r in cell.records}
+    return {
+        (record.query, record.item, record.epoch): (
+            record.response,
+            record.option_logprobs,
+            record.behaviour,
+            record.coherence,
+        )
+        for record in cell.records
+    }
 
 
 def _no_difference(tested: Tested) -> Tested:
     """No uncertainty is left where every reply and score is identical: it is the same model, steered by nothing."""
-    known = tested.difference.estimate
-    certain = Estimate(0.0, 0.0, 0.0, known.n, known.missing, "every reply and score is that of the reference")
+    estimate = tested.difference.estimate
+    certain = Estimate(0.0, 0.0, 0.0, estimate.n, estimate.missing, "every reply and score is that of the reference")
     return replace(tested, difference=replace(tested.difference, estimate=certain))
 
 
 def _adjusted(differences: Iterable[Difference]) -> list[Tested]:
     differences = list(differences)
-    rates = adjust([one.p for one in differences], "bh")
-    return [Tested(one, one.p_adjusted, rate) for one, rate in zip(differences, rates, strict=True)]
+    rates = adjust([difference.p for difference in differences], "bh")
+    return [
+        Tested(difference, difference.p_adjusted, rate) for difference, rate in zip(differences, rates, strict=True)
+    ]

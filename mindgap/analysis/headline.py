@@ -1,4 +1,4 @@
-"""The answer in words, from the numbers, and no surer than they are."""
+"""Writes a group's headline: the answer in one to three sentences, no surer than the numbers are."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ def headline(group: GroupComparison) -> str:
     if not others:
         return _alone(group)
     target = group.behaviour
-    if target is None or not any(_known(one, target.name) for one in others):
+    if target is None or not any(_known(cell, target.name) for cell in others):
         return (
             f"Whether any method changes the behaviour cannot be said: no behaviour score is known both under "
             f"{reference.name} and under another cell."
         )
     raised = sorted(
-        (one for one in others if _sign(one, target.name) > 0), key=lambda one: _value(one, target.name), reverse=True
+        (cell for cell in others if _sign(cell, target.name) > 0),
+        key=lambda cell: _value(cell, target.name),
+        reverse=True,
     )
     if not raised:
         return _nothing_clear(group, target)
@@ -33,7 +35,7 @@ def headline(group: GroupComparison) -> str:
         f"{best.name} brings the most of the behaviour, {_points(best.differences[target.name], target)} "
         f"over {reference.name}, and {_cost(best, group.costs)}."
     ]
-    free = next((one for one in raised if not any(_worse(one, cost) for cost in group.costs)), None)
+    free = next((cell for cell in raised if not any(_worse(cell, cost) for cost in group.costs)), None)
     if free is None and len(raised) > 1:
         sentences.append("Nothing that clearly raised the behaviour did so without a sign of loss.")
     elif free is not None and free is not best:
@@ -46,29 +48,28 @@ def headline(group: GroupComparison) -> str:
 
 
 def _alone(group: GroupComparison) -> str:
-    cell = group.reference
-    told = [
+    only = group.reference
+    scores = [
         f"{measure.name} {decimal(estimate.value, measure.digits)}"
         for measure in primary_of(group.measures)
-        if (estimate := cell.cell.metrics.get(measure.name)) is not None and estimate.value is not None
+        if (estimate := only.cell.metrics.get(measure.name)) is not None and estimate.value is not None
     ]
-    return (
-        f"There is one finished cell, {cell.name}, and so nothing to compare it with: {', '.join(told) or 'no scores'}."
-    )
+    listed = ", ".join(scores) or "no scores"
+    return f"There is one finished cell, {only.name}, and so nothing to compare it with: {listed}."
 
 
 def _nothing_clear(group: GroupComparison, target: Declaration) -> str:
     reference, others = group.reference, group.others
-    most = max((one for one in others if _known(one, target.name)), key=lambda one: _value(one, target.name))
+    most = max((cell for cell in others if _known(cell, target.name)), key=lambda cell: _value(cell, target.name))
     difference = most.differences[target.name]
     who = "No method can" if len(others) > 1 else f"{most.name} cannot"
-    said = f"{who} be told apart from {reference.name} by how much it raises the behaviour: "
-    said += f"{'the largest change is ' if len(others) > 1 else 'the change is '}"
-    said += f"{_points(difference, target)}{f' ({most.name})' if len(others) > 1 else ''}."
+    text = f"{who} be told apart from {reference.name} by how much it raises the behaviour: "
+    text += f"{'the largest change is ' if len(others) > 1 else 'the change is '}"
+    text += f"{_points(difference, target)}{f' ({most.name})' if len(others) > 1 else ''}."
     if (power := most.detectable.get(target.name)) is not None:
-        said += f" A true change of {decimal(power.difference, 2)} would probably have been seen."
-    lowered = [one.name for one in others if any(_worse_clearly(one, cost) for cost in group.costs)]
-    return f"{said} {_list(lowered)} clearly cost something." if lowered else said
+        text += f" A true change of {decimal(power.difference, 2)} would probably have been seen."
+    lowered = [cell.name for cell in others if any(_worse_clearly(cell, cost) for cost in group.costs)]
+    return f"{text} {_list(lowered)} clearly cost something." if lowered else text
 
 
 def _cost(cell: CellComparison, costs: Costs) -> str:
@@ -84,14 +85,14 @@ def _cost(cell: CellComparison, costs: Costs) -> str:
             perhaps.append(_loss(difference, cost))
         elif _sign(cell, cost.name) == 0:
             unseen.append(f"{_named(cost)} (change {_interval(difference.estimate, cost)})")
-    said = []
+    clauses = []
     if clear:
-        said.append(f"costs {_list(clear)}")
+        clauses.append(f"costs {_list(clear)}")
     if perhaps:
-        said.append(f"perhaps costs {_list(perhaps)}")
+        clauses.append(f"perhaps costs {_list(perhaps)}")
     if unseen:
-        said.append(f"no {'other ' if said else ''}cost can be seen in {_list(unseen)}")
-    return ", and ".join(said) or "what it costs was not measured"
+        clauses.append(f"no {'other ' if clauses else ''}cost can be seen in {_list(unseen)}")
+    return ", and ".join(clauses) or "what it costs was not measured"
 
 
 def _points(difference: Tested, target: Declaration) -> str:
@@ -134,22 +135,22 @@ def _interval(estimate: Estimate, measure: Declaration) -> str:
     return f"{low} to {high}{unit}"
 
 
-def _known(cell: CellComparison, metric: str) -> bool:
-    difference = cell.differences.get(metric)
+def _known(cell: CellComparison, measure: str) -> bool:
+    difference = cell.differences.get(measure)
     return difference is not None and difference.estimate.value is not None
 
 
-def _value(cell: CellComparison, metric: str) -> float:
-    value = cell.differences[metric].estimate.value
+def _value(cell: CellComparison, measure: str) -> float:
+    value = cell.differences[measure].estimate.value
     assert value is not None
     return value
 
 
-def _sign(cell: CellComparison, metric: str) -> int:
+def _sign(cell: CellComparison, measure: str) -> int:
     """1 for clearly more than the reference, -1 for clearly less, 0 for neither."""
-    if not _known(cell, metric) or not cell.differences[metric].clear:
+    if not _known(cell, measure) or not cell.differences[measure].clear:
         return 0
-    return 1 if _value(cell, metric) > 0 else -1
+    return 1 if _value(cell, measure) > 0 else -1
 
 
 def _worse_clearly(cell: CellComparison, cost: Declaration) -> bool:

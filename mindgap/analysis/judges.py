@@ -1,4 +1,4 @@
-"""Does the judge matter? A group's cells as each judge that scored them sees them."""
+"""Compares the judges of a group: how each sees its cells, how far they agree, and which cells they turn round."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from mindgap.stats.crossed import variance_of_mean
 from mindgap.stats.samples import JUDGED, CellId, Samples, from_columns
 
 Means = Mapping[str, Mapping[str, Estimate]]
-"""By cell's folder and metric."""
+"""By the cell's name and measure."""
 
 NOT_ASKED = Score(None, "not judged")
 
@@ -34,7 +34,12 @@ WORK = 40_000_000
 
 
 def judges_compared(comparison: GroupComparison, recorded: Judgements) -> JudgesCompared:
-    """What every judge of the group's cells says of them, and people."""
+    """What every judge of the group's cells, people among them, says of the cells.
+
+    Args:
+        comparison: The group, compared by the scores of its own judge.
+        recorded: Everybody's scores, as `read_judgements` gives them.
+    """
     group = comparison.group
     names = list(dict.fromkeys([group.judge, *(name for cell in group.finished for name in recorded[cell.name])]))
     judges = {name: _Judge(group, name, recorded) for name in names}
@@ -59,14 +64,14 @@ class _Judge:
     def __init__(self, group: Group, name: str, recorded: Judgements) -> None:
         self.name, self.group = name, group
         cells = group.finished
-        scores = [recorded[cell.name].get(name, {}).get(one.key) for cell in cells for one in cell.records]
-        records = [(cell, one) for cell in cells for one in cell.records]
+        scores = [recorded[cell.name].get(name, {}).get(record.key) for cell in cells for record in cell.records]
+        records = [(cell, record) for cell in cells for record in cell.records]
         columns: dict[str, Any] = {
             "model": [cell.model for cell, _ in records],
             "method": [cell.name for cell, _ in records],
-            "query": [one.query for _, one in records],
-            "item": [one.item for _, one in records],
-            "epoch": [one.epoch for _, one in records],
+            "query": [record.query for _, record in records],
+            "item": [record.item for _, record in records],
+            "epoch": [record.epoch for _, record in records],
             "judge": [name] * len(records),
         }
         for place, metric in enumerate(JUDGED):
@@ -100,17 +105,17 @@ class _Judge:
     def _as_judged(self, cell: CellResult, means: Mapping[str, Estimate]) -> CellResult:
         scores = self.recorded.get(cell.name, {})
         records = []
-        for one in cell.records:
-            judged = zip(JUDGED, scores.get(one.key, (NOT_ASKED, NOT_ASKED)), strict=True)
+        for record in cell.records:
+            judged = zip(JUDGED, scores.get(record.key, (NOT_ASKED, NOT_ASKED)), strict=True)
             values = {name: Value(score.value, score.missing) for name, score in judged}
             behaviour, coherence = (values[name].value for name in JUDGED)
             records.append(
                 replace(
-                    one,
+                    record,
                     judge=self.name,
                     behaviour=behaviour,
                     coherence=coherence,
-                    measures={name: values.get(name, value) for name, value in one.measures.items()},
+                    measures={name: values.get(name, value) for name, value in record.measures.items()},
                 )
             )
         return replace(cell, judge=self.name, records=tuple(records), metrics={**cell.metrics, **means})
@@ -122,29 +127,29 @@ def _value(scores: Scores | None, place: int) -> float:
 
 
 def _view(judge: _Judge, own: _Judge, means: Mapping[str, Means]) -> JudgeView:
-    mine = means[judge.name]
-    found, by_query = _agreement(judge, own)
+    judge_means = means[judge.name]
+    overall, by_query = _agreement(judge, own)
     return JudgeView(
         judge.name,
         judge.scored,
         judge.total,
-        mine,
-        headline(compare_scores(judge.group_as_judged(mine))),
-        {metric: _ordering(mine, means[own.name], metric) for metric in JUDGED},
-        found,
+        judge_means,
+        headline(compare_scores(judge.group_as_judged(judge_means))),
+        {metric: _ordering(judge_means, means[own.name], metric) for metric in JUDGED},
+        overall,
         by_query,
     )
 
 
 def _agreement(judge: _Judge, own: _Judge) -> tuple[dict[str, Agreement], dict[str, dict[str, Agreement]]]:
     queries, items = own.clusters()
-    found, by_query = {}, {}
+    overall, by_query = {}, {}
     for metric in JUDGED:
-        one, other = own.values(metric), judge.values(metric)
-        draws = {"resamples": _resamples(len(one))}
-        found[metric] = agreement(one, other, queries, items, **draws)
-        by_query[metric] = agreement_by_query(one, other, queries, items, **draws)
-    return found, by_query
+        scores = own.values(metric), judge.values(metric)
+        resamples = _resamples(len(queries))
+        overall[metric] = agreement(*scores, queries, items, resamples=resamples)
+        by_query[metric] = agreement_by_query(*scores, queries, items, resamples=resamples)
+    return overall, by_query
 
 
 def _alpha(judges: Sequence[_Judge]) -> dict[str, Estimate]:
@@ -153,25 +158,25 @@ def _alpha(judges: Sequence[_Judge]) -> dict[str, Estimate]:
         return {}
     queries, items = judges[0].clusters()
     ratings = {metric: np.stack([judge.values(metric) for judge in judges]) for metric in JUDGED}
-    draws = _resamples(len(queries))
-    return {metric: alpha_estimate(given, queries, items, resamples=draws) for metric, given in ratings.items()}
+    resamples = _resamples(len(queries))
+    return {metric: alpha_estimate(scores, queries, items, resamples=resamples) for metric, scores in ratings.items()}
 
 
 def _resamples(samples: int) -> int:
     return min(2_000, max(200, WORK // max(1, samples)))
 
 
-def _ordering(one: Means, other: Means, metric: str) -> Ordering:
+def _ordering(first: Means, second: Means, metric: str) -> Ordering:
     from scipy import stats
 
-    pairs = [(one[cell][metric].value, other[cell][metric].value) for cell in one]
-    known = [(a, b) for a, b in pairs if a is not None and b is not None]
-    if len(known) < 2:
-        return Ordering(None, None, len(known))
-    a, b = np.array(known).T
+    pairs = [(first[cell][metric].value, second[cell][metric].value) for cell in first]
+    complete = [(a, b) for a, b in pairs if a is not None and b is not None]
+    if len(complete) < 2:
+        return Ordering(None, None, len(complete))
+    a, b = np.array(complete).T
     if np.ptp(a) == 0 or np.ptp(b) == 0:
-        return Ordering(None, None, len(known))
-    return Ordering(float(stats.kendalltau(a, b).statistic), float(stats.spearmanr(a, b).statistic), len(known))
+        return Ordering(None, None, len(complete))
+    return Ordering(float(stats.kendalltau(a, b).statistic), float(stats.spearmanr(a, b).statistic), len(complete))
 
 
 def _reversals(judges: Sequence[_Judge], group: Group) -> list[Reversal]:
@@ -184,27 +189,36 @@ def _reversals(judges: Sequence[_Judge], group: Group) -> list[Reversal]:
     """
     pairs = list(itertools.combinations(group.finished, 2))
     level = 1 - ALPHA / max(1, len(pairs) * math.comb(len(judges), 2) * len(JUDGED))
-    found = []
+    reversals = []
     for metric in JUDGED:
         for first, second in pairs:
-            said = [(judge.name, _apart(judge.samples, first, second, metric, level)) for judge in judges]
-            clear = [(name, one) for name, one in said if one is not None and (one.low > 0 or one.high < 0)]  # type: ignore[operator]
-            for (a, of_a), (b, of_b) in itertools.combinations(clear, 2):
-                if (of_a.value > 0) != (of_b.value > 0):  # type: ignore[operator]
-                    found.append(Reversal(metric, group.name(first), group.name(second), a, of_a, b, of_b))
-    return found
+            cells = group.name(first), group.name(second)
+            differences = {
+                judge.name: _paired_difference(judge.samples, first, second, metric, level) for judge in judges
+            }
+            clear = [
+                (judge, difference)
+                for judge, difference in differences.items()
+                if difference is not None and (difference.low > 0 or difference.high < 0)  # type: ignore[operator]
+            ]
+            for (judge, difference), (other, other_difference) in itertools.combinations(clear, 2):
+                if (difference.value > 0) != (other_difference.value > 0):  # type: ignore[operator]
+                    reversals.append(Reversal(metric, *cells, judge, difference, other, other_difference))
+    return reversals
 
 
-def _apart(samples: Samples, first: CellResult, second: CellResult, metric: str, level: float) -> Estimate | None:
-    """Paired difference of two cells, first minus second, with a t interval; None where the pairs give none."""
+def _paired_difference(
+    samples: Samples, first: CellResult, second: CellResult, metric: str, level: float
+) -> Estimate | None:
+    """The first cell less the second, paired, with a t interval; None where the pairs give none."""
     values, due = samples.paired(metric, [CellId(cell.model, cell.name, "") for cell in (first, second)])
     changes = values[0] - values[1]
-    known = int((~np.isnan(changes)).sum())
-    if known < 2:
+    pairs = int((~np.isnan(changes)).sum())
+    if pairs < 2:
         return None
     table = samples.table(changes)
     variance = variance_of_mean(table)
     if max(table.levels) == 1 or variance.total == 0:
         return None
     error = t_quantile(level, variance.freedom) * math.sqrt(variance.total)
-    return Estimate(table.mean, table.mean - error, table.mean + error, known, int(due.sum()) - known)
+    return Estimate(table.mean, table.mean - error, table.mean + error, pairs, int(due.sum()) - pairs)

@@ -1,4 +1,4 @@
-"""What people's ratings say of a group: how judges agree with them, and means anchored in them."""
+"""Analyses people's ratings of a group: how judges agree with them, and means and differences anchored in them."""
 
 from __future__ import annotations
 
@@ -20,47 +20,73 @@ from mindgap.stats.samples import JUDGED
 
 LOWEST, HIGHEST = 1.0, 5.0
 PEOPLE = "people"
-"""Who the mean of all raters is said by."""
+"""Stands for all raters together, by the mean of their ratings, where a rater's name would stand."""
 
 
 @dataclass(frozen=True)
-class Compared:
-    """How two agree on a metric over all samples that both scored: judge and people, or two people."""
+class RaterAgreement:
+    """How two agree over all samples that both scored: a judge and people, or two people.
 
-    one: str
-    other: str
+    Attributes:
+        first: Name of a judge or person.
+        second: Name of a person, or `PEOPLE`.
+        metric: What was scored.
+        agreement: How far they agree.
+    """
+
+    first: str
+    second: str
     metric: str
     agreement: Agreement
 
 
 @dataclass(frozen=True)
-class Told:
-    """A cell's mean, or its difference from the reference, by people, by a judge, and by both."""
+class AnchoredEstimate:
+    """A cell's mean, or its difference from the reference, by people, by a judge, and by both.
+
+    Attributes:
+        cell: What people call the cell.
+        metric: What was scored.
+        judge: Name of the judge.
+        estimates: By people alone, by the judge alone, and by the judge corrected by people.
+    """
 
     cell: str
     metric: str
     judge: str
-    told: Anchored
+    estimates: Anchored
 
 
 @dataclass(frozen=True)
 class AnchoredGroup:
     """A group that people rated.
 
-    ratings: samples of the group that each person rated, where equal responses count apart.
+    Attributes:
+        group: The cells.
+        judges: Names of those that scored them, people aside.
+        ratings: How many samples of the group each person rated, where equal responses count apart.
+        agreements: Of each judge with people, and of each two people.
+        means: Of each cell by each judge.
+        differences: Of each cell from the reference, by each judge.
     """
 
     group: Group
     judges: tuple[str, ...]
     ratings: Mapping[str, int]
-    compared: tuple[Compared, ...]
-    means: tuple[Told, ...]
-    differences: tuple[Told, ...]
+    agreements: tuple[RaterAgreement, ...]
+    means: tuple[AnchoredEstimate, ...]
+    differences: tuple[AnchoredEstimate, ...]
 
 
 @dataclass(frozen=True)
 class _Scores:
-    """places: all of the group's. values: by person or judge, metric and cell, `[places]`, NaN = no score."""
+    """A group's scores as arrays `[cells, places]`, NaN = no score.
+
+    Attributes:
+        places: All of the group's.
+        values: By person or judge, and measure.
+        people: By measure, the mean of all people who rated a sample.
+    """
 
     places: Sequence[Place]
     values: Mapping[str, Mapping[str, np.ndarray]]
@@ -72,10 +98,10 @@ class _Scores:
 
 
 def anchor_sweep(sweep: Sweep, *, seed: int = 0, resamples: int = 2_000) -> tuple[AnchoredGroup, ...]:
-    """The sweep's groups in which people rated something."""
+    """Anchor each of the sweep's groups in which people rated something."""
     plan, judgements = read_plan(sweep.folder), read_judgements(sweep)
-    found = (anchor(group, plan, judgements, seed=seed, resamples=resamples) for group in sweep.groups)
-    return tuple(group for group in found if group is not None)
+    anchored = (anchor(group, plan, judgements, seed=seed, resamples=resamples) for group in sweep.groups)
+    return tuple(group for group in anchored if group is not None)
 
 
 def anchor(
@@ -92,25 +118,29 @@ def anchor(
     judges = [name for name in scores.values if name not in raters]
     if not raters:
         return None
-    compared, means, differences = [], [], []
+    agreements, means, differences = [], [], []
     for metric in JUDGED:
         people = scores.people[metric]
         by_judge = {judge: scores.values[judge][metric] for judge in judges}
         pairs = [(judge, PEOPLE, by_judge[judge], people) for judge in judges]
-        pairs += [(a, b, scores.values[a][metric], scores.values[b][metric]) for a, b in combinations(raters, 2)]
+        pairs += [
+            (first, second, scores.values[first][metric], scores.values[second][metric])
+            for first, second in combinations(raters, 2)
+        ]
         clusters = scores.clusters(len(group.finished))
-        for one, other, first, second in pairs:
-            found = agreement(first.ravel(), second.ravel(), *clusters, seed=seed, resamples=resamples)
-            compared.append(Compared(one.removeprefix(PERSON), other.removeprefix(PERSON), metric, found))
+        for first, second, first_scores, second_scores in pairs:
+            agreed = agreement(first_scores.ravel(), second_scores.ravel(), *clusters, seed=seed, resamples=resamples)
+            names = first.removeprefix(PERSON), second.removeprefix(PERSON)
+            agreements.append(RaterAgreement(*names, metric, agreed))
         for judge, values in by_judge.items():
-            of_means, of_differences = _told(group, metric, judge, people, values, scores, seed, resamples)
-            means += of_means
-            differences += of_differences
+            judge_means, judge_differences = _estimates(group, metric, judge, people, values, scores, seed, resamples)
+            means += judge_means
+            differences += judge_differences
     counts = {name.removeprefix(PERSON): _rated(scores.values[name]) for name in raters}
-    return AnchoredGroup(group, tuple(judges), counts, tuple(compared), tuple(means), tuple(differences))
+    return AnchoredGroup(group, tuple(judges), counts, tuple(agreements), tuple(means), tuple(differences))
 
 
-def _told(
+def _estimates(
     group: Group,
     metric: str,
     judge: str,
@@ -119,26 +149,28 @@ def _told(
     scores: _Scores,
     seed: int,
     resamples: int,
-) -> tuple[list[Told], list[Told]]:
+) -> tuple[list[AnchoredEstimate], list[AnchoredEstimate]]:
     """Means and differences from the reference; the power is tuned once, on all cells' ratings."""
     cells = group.finished
     power = tuned_power(list(zip(people, scored, strict=True)))
     queries, items = map(np.array, scores.clusters())
 
-    def told(cell: CellResult, human: np.ndarray, machine: np.ndarray, bounds: tuple[float, float]) -> Told:
+    def estimate(
+        cell: CellResult, human: np.ndarray, machine: np.ndarray, bounds: tuple[float, float]
+    ) -> AnchoredEstimate:
         there = ~(np.isnan(human) & np.isnan(machine))
         clusters = queries[there], items[there]
-        found = anchored_mean(
+        anchored = anchored_mean(
             human[there], machine[there], *clusters, power=power, bounds=bounds, seed=seed, resamples=resamples
         )
-        return Told(group.name(cell), metric, judge, found)
+        return AnchoredEstimate(group.name(cell), metric, judge, anchored)
 
     span = HIGHEST - LOWEST
     base = next((row for row, cell in enumerate(cells) if cell is group.reference), None)
     others = [] if base is None else [row for row in range(len(cells)) if row != base]
     return (
-        [told(cell, people[row], scored[row], (LOWEST, HIGHEST)) for row, cell in enumerate(cells)],
-        [told(cells[row], people[row] - people[base], scored[row] - scored[base], (-span, span)) for row in others],
+        [estimate(cell, people[row], scored[row], (LOWEST, HIGHEST)) for row, cell in enumerate(cells)],
+        [estimate(cells[row], people[row] - people[base], scored[row] - scored[base], (-span, span)) for row in others],
     )
 
 
@@ -155,11 +187,13 @@ def _read(cells: Sequence[CellResult], plan: RatingPlan, judgements: Judgements)
                 for metric, score in zip(JUDGED, pair, strict=True):
                     if score.value is not None:
                         arrays[metric][row, column[key]] = score.value
-    of_people = [arrays for name, arrays in values.items() if name.startswith(PERSON)]
-    for arrays in of_people:
+    peoples_arrays = [arrays for name, arrays in values.items() if name.startswith(PERSON)]
+    for arrays in peoples_arrays:
         for metric in JUDGED:
             arrays[metric][:, ~drawn] = np.nan
-    people = {metric: _mean([arrays[metric] for arrays in of_people], (len(cells), len(places))) for metric in JUDGED}
+    people = {
+        metric: _mean([arrays[metric] for arrays in peoples_arrays], (len(cells), len(places))) for metric in JUDGED
+    }
     _rate_the_empty(cells, index, people, drawn)
     return _Scores(places, values, people)
 
@@ -168,7 +202,12 @@ def _rate_the_empty(
     cells: Sequence[CellResult], index: Mapping[Place, int], people: Mapping[str, np.ndarray], drawn: np.ndarray
 ) -> None:
     """Responses without text get what every judge gives them where people rated the place, or had nothing to rate."""
-    replies = [(row, index[place_of(r)], r) for row, cell in enumerate(cells) for r in cell.records if r.error is None]
+    replies = [
+        (row, index[place_of(record)], record)
+        for row, cell in enumerate(cells)
+        for record in cell.records
+        if record.error is None
+    ]
     text = {place for _, place, record in replies if record.response.strip()}
     rated = ~np.isnan(people["coherence"]).all(0)
     for row, place, record in replies:
@@ -179,9 +218,9 @@ def _rate_the_empty(
 def _mean(ratings: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
     """Mean of the people who rated a sample, NaN where nobody did."""
     count, total = np.zeros(shape), np.zeros(shape)
-    for one in ratings:
-        count += ~np.isnan(one)
-        total += np.nan_to_num(one)
+    for scores in ratings:
+        count += ~np.isnan(scores)
+        total += np.nan_to_num(scores)
     return np.divide(total, count, out=np.full(shape, np.nan), where=count > 0)
 
 

@@ -1,4 +1,4 @@
-"""Our cells beside published figures: the same metrics, over all queries and for each one."""
+"""Puts a sweep's cells beside the figures that a study has published, over all queries and for each single one."""
 
 from __future__ import annotations
 
@@ -26,9 +26,14 @@ PER_QUERY_RESAMPLES = 2_000
 class Published:
     """A study's figures (schema: `mindgap/data/paper_table.json`).
 
-    models: by our short name, each with `model` (its full name), `all_queries` (method: figures) and `queries` (query:
-    method: figures). flags: figures that do not mean what they say, and why. precision: to what the figures of single
-    queries are rounded, by metric.
+    Attributes:
+        source: Where they were published.
+        judge: Who scored behaviour and coherence there.
+        task: The questions there.
+        precision: To what the figures of single queries are rounded, by measure; `all_queries` is that of the others.
+        models: By our short name, each with `model` (its full name), `all_queries` (method: figures) and `queries`
+            (query: method: figures).
+        flags: Figures that do not mean what they say, and why.
     """
 
     source: str
@@ -40,17 +45,29 @@ class Published:
 
     def flag(self, model: str, method: str, query: str, metric: str) -> str:
         """Why a figure is not to be trusted; empty if nothing is known against it."""
-        wanted = {"model": model, "method": method, "query": query, "metric": metric}
-        return next((flag["why"] for flag in self.flags if wanted.items() <= flag.items()), "")
+        figure = {"model": model, "method": method, "query": query, "metric": metric}
+        return next((flag["why"] for flag in self.flags if figure.items() <= flag.items()), "")
 
 
 @dataclass(frozen=True)
 class Line:
     """One of our figures beside the published one.
 
-    cell: name of our cell. query: None = over all `queries` queries that both have. published: None where the study
-    gives no such figure. difference: ours minus published. inside: whether the published figure lies in our interval,
-    its own rounding allowed for. flag: why the published figure is not to be trusted; empty if nothing is known.
+    Attributes:
+        cell: Name of our cell.
+        label: What people call it: label and strength.
+        model: Short name of our model.
+        method: Short name of the method.
+        strength: Label of the strength.
+        judge: Who scored our cell.
+        published_model: Full name of the study's model.
+        query: The behaviour asked for; None = over all queries that both have.
+        queries: How many queries that are.
+        metric: What was measured.
+        ours: Our mean with its interval.
+        published: The study's; None where it gives no such figure.
+        inside: Whether the published figure lies in our interval, its own rounding allowed for; None without both.
+        flag: Why the published figure is not to be trusted; empty if nothing is known.
     """
 
     cell: str
@@ -70,6 +87,7 @@ class Line:
 
     @property
     def difference(self) -> float | None:
+        """Ours less the published figure; None where either lacks."""
         if self.ours.value is None or self.published is None:
             return None
         return self.ours.value - self.published
@@ -77,8 +95,13 @@ class Line:
 
 @dataclass(frozen=True)
 class Against:
-    """lines: cell by cell, all queries before single ones. caveats: what keeps like from being compared with like.
-    left_out: our cells that have no published counterpart, and why.
+    """All of a sweep's figures that have a published counterpart.
+
+    Attributes:
+        source: Where the counterparts were published.
+        lines: Cell by cell, all queries before single ones.
+        caveats: What keeps like from being compared with like.
+        left_out: Our cells that have no published counterpart, and why.
     """
 
     source: str
@@ -87,8 +110,15 @@ class Against:
     left_out: tuple[str, ...]
 
 
-def published(what: str = "paper") -> Published:
-    """The figures of `paper`, or of a JSON file laid out like `mindgap/data/paper_table.json`. Raises ConfigError."""
+def read_published(what: str = "paper") -> Published:
+    """Read a study's figures.
+
+    Args:
+        what: `paper`, or a JSON file laid out like `mindgap/data/paper_table.json`.
+
+    Raises:
+        ConfigError: There is no such file, or it is laid out otherwise.
+    """
     if what == "paper":
         text = (resources.files("mindgap") / "data" / "paper_table.json").read_text(encoding="utf-8")
     else:
@@ -113,31 +143,35 @@ def published(what: str = "paper") -> Published:
 
 
 def against_paper(results: Sequence[CellResult], figures: Published | None = None, *, seed: int = 0) -> Against:
-    """`results` beside the paper's figures (or those given).
+    """Put cells beside published figures.
 
     A cell is compared with the published model of its name; a model that the study has not is put beside each of its
     models, with a caveat. Methods are matched by name.
+
+    Args:
+        results: The cells.
+        figures: The study's; None = the paper's.
+        seed: Of the bootstrap.
     """
-    figures = figures or published()
+    figures = figures or read_published()
     lines: list[Line] = []
     left_out: list[str] = []
     compared: list[CellResult] = []
     order = {method: place for entry in figures.models.values() for place, method in enumerate(entry["all_queries"])}
-    for result in sorted(results, key=lambda one: order.get(one.method, len(order))):
+    for result in sorted(results, key=lambda result: order.get(result.method, len(order))):
         name = f"{result.model} {_title(result)}"
         if result.status == "failed" or not result.records:
             left_out.append(f"{name}: it failed")
             continue
-        mine: list[Line] = []
+        cell_lines: list[Line] = []
         for model, entry in _counterparts(result, figures):
             if result.method in entry["all_queries"]:
-                mine += _lines(result, model, entry, figures, seed)
-        if mine:
-            lines += mine
+                cell_lines += _lines(result, model, entry, figures, seed)
+        if cell_lines:
+            lines += cell_lines
             compared.append(result)
         else:
-            known = {method for entry in figures.models.values() for method in entry["all_queries"]}
-            why = "no query in common" if result.method in known else "no such method there"
+            why = "no query in common" if result.method in order else "no such method there"
             left_out.append(f"{name}: {why}")
     return Against(figures.source, tuple(lines), tuple(_caveats(compared, lines, figures)), tuple(left_out))
 
@@ -148,17 +182,18 @@ def _counterparts(result: CellResult, figures: Published) -> Iterable[tuple[str,
 
 
 def _lines(result: CellResult, model: str, entry: Mapping[str, Any], figures: Published, seed: int) -> list[Line]:
-    """The cell's lines beside one published model; none where they have no query in common."""
-    have = {record.query for record in result.records}
-    shared = [query for query in entry["queries"] if query in have]
+    """The cell's lines beside a published model; none where they have no query in common."""
+    asked = {record.query for record in result.records}
+    shared = [query for query in entry["queries"] if query in asked]
     lines = []
     for metric in (measure for measure in result.measures if measure.name in figures.precision and shared):
-        chosen = [record for record in result.records if metric.name in record.measures]
-        if not chosen:
+        measured = [record for record in result.records if metric.name in record.measures]
+        if not measured:
             continue
         for query in (None, *shared):
-            wanted = set(shared) if query is None else {query}
-            ours = _mean(metric, [r for r in chosen if r.query in wanted], seed, single=query is not None)
+            queries = set(shared) if query is None else {query}
+            records = [record for record in measured if record.query in queries]
+            ours = _mean(metric, records, seed, single=query is not None)
             value, flag, rounding = _figure(figures, model, entry, result.method, metric.name, query, shared)
             lines.append(
                 Line(
@@ -170,7 +205,7 @@ def _lines(result: CellResult, model: str, entry: Mapping[str, Any], figures: Pu
                     judge=result.judge,
                     published_model=str(entry["model"]),
                     query=query,
-                    queries=len(wanted),
+                    queries=len(queries),
                     metric=metric,
                     ours=ours,
                     published=value,
@@ -197,13 +232,13 @@ def _figure(
     if query is not None:
         value = entry["queries"][query].get(method, {}).get(metric)
         return value, figures.flag(model, method, query, metric), float(figures.precision[metric])
-    bad = [one for one in shared if figures.flag(model, method, one, metric)]
-    flag = f"contains {', '.join(repr(one) for one in bad)}" if bad else ""
+    doubtful = [name for name in shared if figures.flag(model, method, name, metric)]
+    flag = f"contains {', '.join(map(repr, doubtful))}" if doubtful else ""
     if len(shared) == len(entry["queries"]):
         return entry["all_queries"][method].get(metric), flag, float(figures.precision["all_queries"])
-    values = [entry["queries"][one].get(method, {}).get(metric) for one in shared]
-    known = [value for value in values if value is not None]
-    return (sum(known) / len(known) if known else None), flag, float(figures.precision[metric])
+    values = [entry["queries"][name].get(method, {}).get(metric) for name in shared]
+    present = [value for value in values if value is not None]
+    return (sum(present) / len(present) if present else None), flag, float(figures.precision[metric])
 
 
 def _mean(metric: Declaration, records: Sequence[Record], seed: int, *, single: bool) -> Estimate:

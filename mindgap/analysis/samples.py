@@ -1,4 +1,4 @@
-"""A sweep's records as samples aligned by what was asked, with their measures: where every analysis starts."""
+"""Turns a sweep's records into samples that line up across cells by what was asked: where every analysis starts."""
 
 from __future__ import annotations
 
@@ -27,24 +27,24 @@ def samples_of(
 
     Args:
         data: Columns must have `query` and `item`; `model`, `method`, `strength`, `epoch`, `judge` and `dose` may be
-            there; every other numeric column is a metric, NaN = missing.
+            there; every other numeric column is a measure's values, NaN = missing.
         measures: What was measured; None = as the table says, or the standard measures.
 
     Raises:
-        MindgapError: If a sample occurs twice or columns lack.
+        MindgapError: A sample occurs twice, or a column is not there.
     """
     if isinstance(data, Samples):
         return data
-    known = tuple(declared(measure) for measure in STANDARD) if measures is None else tuple(measures)
+    declarations = tuple(declared(measure) for measure in STANDARD) if measures is None else tuple(measures)
     if isinstance(data, Mapping):
-        return from_columns(data, scales=_scales(known))
+        return from_columns(data, scales=_scales(declarations))
     if isinstance(data, Sequence):
-        return from_records(data, known)
+        return from_records(data, declarations)
     if "option_logprobs" in data.column_names:
         records, saved = read_samples(data)
         return from_records(records, saved)
     columns = {name: data.column(name).to_numpy(zero_copy_only=False) for name in data.column_names}
-    return from_columns(columns, scales=_scales(known))
+    return from_columns(columns, scales=_scales(declarations))
 
 
 def from_records(records: Sequence[Record], measures: Sequence[Declaration]) -> Samples:

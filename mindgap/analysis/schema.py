@@ -1,4 +1,4 @@
-"""`comparison.json`: the numbers of a comparison for other programs. docs/comparison-json.md describes it."""
+"""Lays a sweep's comparison out as `comparison.json`, for other programs. docs/comparison-json.md describes it."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from mindgap.analysis.comparison import (
     GroupComparison,
     JudgesCompared,
     JudgeView,
+    Reversal,
     Tested,
     primary_of,
 )
@@ -24,6 +25,8 @@ from mindgap.results.sweep import Sweep
 from mindgap.stats.account import AccuracyAccount, Interaction
 from mindgap.stats.agreement import Agreement
 from mindgap.stats.dose import DoseResponse
+from mindgap.stats.selection import CrossFit
+from mindgap.stats.tradeoff import Best
 
 VERSION = 1
 """Raised when a field changes its meaning or goes away; new fields do not raise it."""
@@ -35,12 +38,13 @@ def comparison_json(sweep: Sweep, comparisons: Sequence[GroupComparison]) -> str
         "version": VERSION,
         "sweep": sweep.name,
         "unfinished": list(sweep.unfinished),
-        "groups": [_group(group) for group in comparisons],
+        "groups": [group_fields(group) for group in comparisons],
     }
     return json.dumps(document, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
-def _group(group: GroupComparison) -> dict[str, Any]:
+def group_fields(group: GroupComparison) -> dict[str, Any]:
+    """The entry of a group."""
     return {
         "title": group.group.title,
         "headline": headline(group),
@@ -53,21 +57,33 @@ def _group(group: GroupComparison) -> dict[str, Any]:
             "primary": [measure.name for measure in primary_of(group.measures)],
         },
         "measures": [asdict(measure) for measure in group.measures],
-        "cells": [_cell(one) for one in group.cells],
-        "best": _best(group),
-        "cross_fit": _cross_fit(group),
-        "dose_responses": [_dose_response(label, found) for label, found in group.dose_responses],
-        "interactions": [_interaction(one, found) for one, found in group.interactions],
+        "cells": [_cell(comparison) for comparison in group.cells],
+        "best": group.best and _best(group.best),
+        "cross_fit": group.cross_fit and _cross_fit(group.cross_fit),
+        "dose_responses": [_dose_response(label, response) for label, response in group.dose_responses],
+        "interactions": [_interaction(comparison, interaction) for comparison, interaction in group.interactions],
         "not_computed": list(group.notes),
         "judges": group.judges and _judges(group.judges),
     }
 
 
-def _cell(one: CellComparison) -> dict[str, Any]:
-    cell = one.cell
+def estimate_fields(estimate: Estimate) -> dict[str, Any]:
+    """The entry of an estimate."""
+    return {
+        "value": finite(estimate.value),
+        "low": finite(estimate.low),
+        "high": finite(estimate.high),
+        "n": int(estimate.n),
+        "missing": int(estimate.missing),
+        "note": estimate.note,
+    }
+
+
+def _cell(comparison: CellComparison) -> dict[str, Any]:
+    cell, front, non_inferior = comparison.cell, comparison.front, comparison.non_inferior
     return {
         "cell": cell.name,
-        "name": one.name,
+        "name": comparison.name,
         "model": cell.model,
         "method": cell.method,
         "strength": cell.strength,
@@ -76,103 +92,103 @@ def _cell(one: CellComparison) -> dict[str, Any]:
         "reason": cell.reason,
         "judge_usd": finite(cell.judge_usd),
         "counts": dict(cell.counts),
-        "metrics": {name: estimate(found) for name, found in cell.metrics.items()},
-        "harmonic": one.harmonic and estimate(one.harmonic),
-        "front": one.front and {"on_front": one.front.on_front, "probability": finite(one.front.probability)},
-        "differences": {name: _difference(tested) for name, tested in one.differences.items()},
-        "account": one.account and _account(one.account),
-        "non_inferior": one.non_inferior
-        and {
-            "margin": one.non_inferior.margin,
-            "p": finite(one.non_inferior.p),
-            "verdict": one.non_inferior.verdict,
-        },
-        "detectable": {name: finite(found.difference) for name, found in one.detectable.items()},
+        "metrics": {name: estimate_fields(estimate) for name, estimate in cell.metrics.items()},
+        "harmonic": comparison.harmonic and estimate_fields(comparison.harmonic),
+        "front": front and {"on_front": front.on_front, "probability": finite(front.probability)},
+        "differences": {name: _difference(tested) for name, tested in comparison.differences.items()},
+        "account": comparison.account and _account(comparison.account),
+        "non_inferior": non_inferior
+        and {"margin": non_inferior.margin, "p": finite(non_inferior.p), "verdict": non_inferior.verdict},
+        "detectable": {name: finite(smallest.difference) for name, smallest in comparison.detectable.items()},
     }
 
 
 def _difference(tested: Tested) -> dict[str, Any]:
-    found = tested.difference
+    difference = tested.difference
     return {
-        **estimate(found.estimate),
-        "cell_mean": finite(found.cell_mean),
-        "reference_mean": finite(found.reference_mean),
-        "unpaired": found.unpaired,
-        "lowest": finite(found.lowest),
-        "highest": finite(found.highest),
-        "effect": finite(found.effect),
-        "p": finite(found.p),
+        **estimate_fields(difference.estimate),
+        "cell_mean": finite(difference.cell_mean),
+        "reference_mean": finite(difference.reference_mean),
+        "unpaired": difference.unpaired,
+        "lowest": finite(difference.lowest),
+        "highest": finite(difference.highest),
+        "effect": finite(difference.effect),
+        "p": finite(difference.p),
         "p_holm": finite(tested.p_holm),
         "p_bh": finite(tested.p_bh),
-        "test": found.test,
+        "test": difference.test,
         "clear": tested.clear,
     }
 
 
-def _account(found: AccuracyAccount) -> dict[str, Any]:
-    parts = ("total", "format", "wrong", "knowledge", "expression", "loglik")
-    return {part: _maybe(getattr(found, part)) for part in parts}
+def _account(account: AccuracyAccount) -> dict[str, Any]:
+    parts = {
+        "total": account.total,
+        "format": account.format,
+        "wrong": account.wrong,
+        "knowledge": account.knowledge,
+        "expression": account.expression,
+        "loglik": account.loglik,
+    }
+    return {name: part and estimate_fields(part) for name, part in parts.items()}
 
 
-def _best(group: GroupComparison) -> dict[str, Any] | None:
-    found = group.best
-    if found is None:
-        return None
-    chances = {cell.method: finite(chance) for cell, chance in found.chances.items()}
-    return {"cell": found.cell.method, "behaviour": estimate(found.value), "chances": chances}
+def _best(best: Best) -> dict[str, Any]:
+    chances = {cell.method: finite(chance) for cell, chance in best.chances.items()}
+    return {"cell": best.cell.method, "behaviour": estimate_fields(best.value), "chances": chances}
 
 
-def _cross_fit(group: GroupComparison) -> dict[str, Any] | None:
-    found = group.cross_fit
-    if found is None:
-        return None
+def _cross_fit(cross_fit: CrossFit) -> dict[str, Any]:
     return {
-        "split": found.split,
-        "values": {name: estimate(one) for name, one in found.values.items()},
-        "changes": {name: estimate(one) for name, one in found.changes.items()},
-        "optimism": finite(found.optimism),
-        "chances": {cell.method: finite(chance) for cell, chance in found.chances.items()},
+        "split": cross_fit.split,
+        "values": {name: estimate_fields(value) for name, value in cross_fit.values.items()},
+        "changes": {name: estimate_fields(change) for name, change in cross_fit.changes.items()},
+        "optimism": finite(cross_fit.optimism),
+        "chances": {cell.method: finite(chance) for cell, chance in cross_fit.chances.items()},
     }
 
 
-def _dose_response(label: str, found: DoseResponse) -> dict[str, Any]:
+def _dose_response(label: str, response: DoseResponse) -> dict[str, Any]:
     return {
         "label": label,
-        "metric": found.metric,
-        "cells": [cell.method for cell in found.cells],
-        "doses": [finite(dose) for dose in found.doses],
-        "means": [estimate(mean) for mean in found.means],
-        "slope": estimate(found.slope),
-        "breaks": estimate(found.breaks),
-        "unbroken": finite(found.unbroken),
+        "metric": response.metric,
+        "cells": [cell.method for cell in response.cells],
+        "doses": [finite(dose) for dose in response.doses],
+        "means": [estimate_fields(mean) for mean in response.means],
+        "slope": estimate_fields(response.slope),
+        "breaks": estimate_fields(response.breaks),
+        "unbroken": finite(response.unbroken),
     }
 
 
-def _interaction(one: CellComparison, found: Interaction) -> dict[str, Any]:
-    parts = ("estimate", "together", "first", "second")
+def _interaction(comparison: CellComparison, interaction: Interaction) -> dict[str, Any]:
     return {
-        "cell": one.cell.name,
-        "metric": found.metric,
-        **{part: estimate(getattr(found, part)) for part in parts},
-        "p": finite(found.p),
-        "test": found.test,
+        "cell": comparison.cell.name,
+        "metric": interaction.metric,
+        "estimate": estimate_fields(interaction.estimate),
+        "together": estimate_fields(interaction.together),
+        "first": estimate_fields(interaction.first),
+        "second": estimate_fields(interaction.second),
+        "p": finite(interaction.p),
+        "test": interaction.test,
     }
 
 
-def _judges(found: JudgesCompared) -> dict[str, Any]:
+def _judges(judges: JudgesCompared) -> dict[str, Any]:
     return {
-        "own": found.own,
-        "views": [_view(view) for view in found.views],
-        "alpha": {metric: estimate(one) for metric, one in found.alpha.items()},
-        "reversals": [
-            {
-                "metric": one.metric,
-                "cells": [one.cell, one.other_cell],
-                "judges": [one.judge, one.other],
-                "differences": [estimate(one.difference), estimate(one.other_difference)],
-            }
-            for one in found.reversals
-        ],
+        "own": judges.own,
+        "views": [_view(view) for view in judges.views],
+        "alpha": {metric: estimate_fields(alpha) for metric, alpha in judges.alpha.items()},
+        "reversals": [_reversal(reversal) for reversal in judges.reversals],
+    }
+
+
+def _reversal(reversal: Reversal) -> dict[str, Any]:
+    return {
+        "metric": reversal.metric,
+        "cells": [reversal.cell, reversal.other_cell],
+        "judges": [reversal.judge, reversal.other],
+        "differences": [estimate_fields(reversal.difference), estimate_fields(reversal.other_difference)],
     }
 
 
@@ -182,33 +198,26 @@ def _view(view: JudgeView) -> dict[str, Any]:
         "scored": view.scored,
         "of": view.of,
         "headline": view.headline,
-        "means": {cell: {metric: estimate(one) for metric, one in means.items()} for cell, means in view.means.items()},
-        "orders": {
-            metric: {"kendall": finite(one.kendall), "spearman": finite(one.spearman), "cells": one.cells}
-            for metric, one in view.orders.items()
+        "means": {
+            cell: {metric: estimate_fields(mean) for metric, mean in means.items()}
+            for cell, means in view.means.items()
         },
-        "agreement": {metric: _agreement(one) for metric, one in view.agreement.items()},
+        "orders": {
+            metric: {"kendall": finite(order.kendall), "spearman": finite(order.spearman), "cells": order.cells}
+            for metric, order in view.orders.items()
+        },
+        "agreement": {metric: _agreement(agreement) for metric, agreement in view.agreement.items()},
         "by_query": {
-            metric: {query: _agreement(one) for query, one in found.items()} for metric, found in view.by_query.items()
+            metric: {query: _agreement(agreement) for query, agreement in agreements.items()}
+            for metric, agreements in view.by_query.items()
         },
     }
 
 
-def _agreement(found: Agreement) -> dict[str, Any]:
-    return {name: estimate(getattr(found, name)) for name in ("spearman", "kappa", "alpha", "alpha_ordinal")}
-
-
-def _maybe(found: Estimate | None) -> dict[str, Any] | None:
-    return None if found is None else estimate(found)
-
-
-def estimate(found: Estimate) -> dict[str, Any]:
-    """An estimate's fields."""
+def _agreement(agreement: Agreement) -> dict[str, Any]:
     return {
-        "value": finite(found.value),
-        "low": finite(found.low),
-        "high": finite(found.high),
-        "n": int(found.n),
-        "missing": int(found.missing),
-        "note": found.note,
+        "spearman": estimate_fields(agreement.spearman),
+        "kappa": estimate_fields(agreement.kappa),
+        "alpha": estimate_fields(agreement.alpha),
+        "alpha_ordinal": estimate_fields(agreement.alpha_ordinal),
     }

@@ -8,7 +8,7 @@ from mindgap.results.sweep import Sweep
 
 
 def warnings_of(sweep: Sweep) -> list[str]:
-    """What a reader must know before any number: what failed or is not there, and what an import noticed."""
+    """The warnings of a sweep, a line each; empty where there is nothing to warn of."""
     failed = [cell for cell in sweep.cells if cell.status == "failed"]
     warnings = [f"Failed: {cell.name}: {cell.reason}" for cell in failed]
     if sweep.unfinished:
@@ -18,10 +18,10 @@ def warnings_of(sweep: Sweep) -> list[str]:
             "The cells differ in more than method and strength, so they form "
             f"{len(sweep.groups)} groups, and nothing is compared across groups."
         )
-    return warnings + [_found(finding) for finding in read_findings(sweep.folder)]
+    return warnings + [_line(finding) for finding in read_findings(sweep.folder)]
 
 
-def _found(finding: Finding) -> str:
+def _line(finding: Finding) -> str:
     """What an import noticed, as one line."""
     of = f" of {finding.of:,}" if finding.of else ""
     return f"{finding.severity.capitalize()}, {finding.method or 'all methods'} ({finding.count:,}{of}): {finding.says}"

@@ -19,7 +19,7 @@ class SweepComparison:
 
     Attributes:
         sweep: The cells, as they were read.
-        groups: One a group of cells that may be compared, in the sweep's order.
+        groups: The comparison of each group of cells that may be compared, in the sweep's order.
     """
 
     sweep: Sweep
@@ -30,7 +30,7 @@ def compare_sweep(sweep: Sweep) -> SweepComparison:
     """Compare the cells of each group, the judges that scored them, and people's ratings with both.
 
     Raises:
-        MindgapError: Where the samples allow no comparison.
+        MindgapError: The samples allow no comparison.
     """
     judgements, plan = read_judgements(sweep), read_plan(sweep.folder)
     groups = []

@@ -1,10 +1,9 @@
-"""`python -m mindgap.annotate outputs/<sweep>`: people rate a sweep's responses, in a page on this machine."""
+"""`python -m mindgap.annotate outputs/<sweep>`: people rate a sweep's responses in a page on this machine."""
 
 from __future__ import annotations
 
 import difflib
 import getpass
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -43,9 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return command(arguments, _run, text=HELP)
 
 
-def _run(given: Sequence[str]) -> None:
-    folder, settings = _parsed(given)
-    if "--summary" in given:
+def _run(words: Sequence[str]) -> None:
+    folder, settings = _parsed(words)
+    if "--summary" in words:
         summarise(folder)
     else:
         _annotate(folder, settings)
@@ -57,10 +56,10 @@ def summarise(folder: Path) -> None:
 
     from mindgap.analysis.people import anchor_sweep
     from mindgap.core.errors import MindgapError
-    from mindgap.presentation.people_tables import anchored_json, anchored_markdown, print_tables
+    from mindgap.presentation.people_tables import print_people_tables
+    from mindgap.report.write import write_anchored
     from mindgap.results.rating_plan import read_plan
     from mindgap.results.sweep import read_sweep
-    from mindgap.storage.atomic import replacing
 
     sweep = read_sweep(folder)
     plan, groups = read_plan(sweep.folder), anchor_sweep(sweep)
@@ -73,15 +72,9 @@ def summarise(folder: Path) -> None:
     for group in groups:
         if len(groups) > 1:
             console.print(group.group.title, style="bold", markup=False)
-        print_tables(console, group)
-    texts = {
-        "anchored.json": json.dumps(anchored_json(plan, groups), indent=1, ensure_ascii=False, allow_nan=False),
-        "anchored.md": anchored_markdown(sweep.name, groups),
-    }
-    for name, text in texts.items():
-        with replacing(sweep.folder / name) as path:
-            path.write_text(text, encoding="utf-8", newline="\n")
-        _say(str(sweep.folder / name))
+        print_people_tables(console, group)
+    for path in write_anchored(sweep, plan, groups):
+        _say(str(path))
 
 
 def _annotate(folder: Path, settings: Mapping[str, str]) -> None:
@@ -108,18 +101,18 @@ def _annotate(folder: Path, settings: Mapping[str, str]) -> None:
             _say(f"\nEvery rating is in {sweep.folder / 'ratings.jsonl'}; the same command goes on from here.")
 
 
-def _parsed(given: Sequence[str]) -> tuple[Path, dict[str, str]]:
+def _parsed(words: Sequence[str]) -> tuple[Path, dict[str, str]]:
     from mindgap.core.errors import ConfigError
 
-    known = (*SETTINGS, *FLAGS)
-    folders = [argument for argument in given if "=" not in argument and not argument.startswith("-")]
-    settings = dict(argument.split("=", 1) for argument in given if "=" in argument)
-    for name in [*settings, *(argument for argument in given if argument.startswith("-") and "=" not in argument)]:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
+    valid = (*SETTINGS, *FLAGS)
+    folders = [word for word in words if "=" not in word and not word.startswith("-")]
+    settings = dict(word.split("=", 1) for word in words if "=" in word)
+    for name in [*settings, *(word for word in words if word.startswith("-") and "=" not in word)]:
+        if name not in valid:
+            near = difflib.get_close_matches(name, valid, n=1)
             raise ConfigError(
                 f"{name}: there is no such setting. "
-                + (f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}")
+                + (f"Did you mean {near[0]}?" if near else f"There are: {', '.join(valid)}")
             )
     if len(folders) != 1:
         raise ConfigError(f"give one sweep's folder, outputs/<sweep>, not {' '.join(folders) or 'none'}")

@@ -1,4 +1,4 @@
-"""The page's server: this machine only, one person, and nobody who does not know the address.
+"""Serves the rating page to one person on this machine, and to nobody who does not know its address.
 
 A port of one's own machine is open to all its users and to every web page in its browsers. So the address holds a
 token that nobody can guess; the Host header must be ours, which defeats names that are made to point here (DNS
@@ -28,21 +28,29 @@ from mindgap.results.cards import Card
 from mindgap.results.ratings import Rating, append_rating, read_ratings
 
 HERE = Path(__file__).resolve().parent
-Samples = Mapping[str, Sequence[str]]
 LONGEST = 10_000
 """Bytes of a rating; a real one is 200."""
 
 
 class AnnotationServer(ThreadingHTTPServer):
-    """Serves one person's deck on 127.0.0.1. `address` is what to open; `port` 0 takes a free one.
+    """Serves one person's deck on 127.0.0.1; `address` is what to open.
 
-    samples: keys of the samples that each card of the deck stands for, by the card's key. Raises ConfigError where the
-    port cannot be had.
+    Args:
+        folder: The sweep's; ratings are appended to its `ratings.jsonl`.
+        rater: Who rates.
+        deck: What is rated, in order.
+        samples: Keys of the samples that each card of the deck stands for, by the card's key.
+        port: 0 takes a free one.
+
+    Raises:
+        ConfigError: The port cannot be had.
     """
 
     daemon_threads = True
 
-    def __init__(self, folder: Path, rater: str, deck: Sequence[Card], samples: Samples, port: int = 0) -> None:
+    def __init__(
+        self, folder: Path, rater: str, deck: Sequence[Card], samples: Mapping[str, Sequence[str]], port: int = 0
+    ) -> None:
         self.folder, self.rater, self.deck, self.samples = folder, rater, tuple(deck), samples
         self.token = secrets.token_urlsafe(24)
         self.writing = threading.Lock()
@@ -53,20 +61,24 @@ class AnnotationServer(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
+        """What to open in a browser; it ends in the token."""
         return f"http://127.0.0.1:{self.server_port}/{self.token}/"
 
     @property
     def hosts(self) -> tuple[str, ...]:
+        """What a request's Host header may say."""
         return f"127.0.0.1:{self.server_port}", f"localhost:{self.server_port}"
 
     @cached_property
     def page(self) -> bytes:
+        """The page with its style and script inside."""
         style, script = (_as_read(name) for name in ("page.css", "page.js"))
         text = _as_read("page.html").replace("/* style */", style).replace("/* script */", script)
         return text.encode()
 
     @cached_property
     def policy(self) -> str:
+        """What the page may do: run its own script and style, ask this server, and nothing else."""
         style, script = (_hash(_as_read(name)) for name in ("page.css", "page.js"))
         return (
             f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; img-src data:; "
@@ -74,7 +86,7 @@ class AnnotationServer(ThreadingHTTPServer):
         )
 
     def state(self) -> dict[str, Any]:
-        """What the page shows: cards in order, each with what the person has said of it. Nothing of any cell."""
+        """What the page shows: cards in order, each with the person's rating so far. Nothing of any cell."""
         ratings = read_ratings(self.folder)
         return {
             "rater": self.rater,
@@ -83,14 +95,18 @@ class AnnotationServer(ThreadingHTTPServer):
                 {
                     "key": card.key,
                     **asdict(card.shown),
-                    "rating": _said(ratings.get((self.rater, card.key), Rating(self.rater, card.key))),
+                    "rating": _scores(ratings.get((self.rater, card.key), Rating(self.rater, card.key))),
                 }
                 for card in self.deck
             ],
         }
 
     def save(self, data: Any) -> None:
-        """Append a rating from the page. Raises ValueError for anything else."""
+        """Append a rating from the page.
+
+        Raises:
+            ValueError: `data` is no rating, or of no card of this sweep.
+        """
         if not isinstance(data, dict) or not set(data) <= {"sample", "behaviour", "coherence", "skipped"}:
             raise ValueError("a rating has sample, behaviour, coherence and skipped")
         if data.get("sample") not in self.samples:
@@ -187,7 +203,7 @@ def coherence_scale() -> str:
     return text[0].upper() + text[1:]
 
 
-def _said(rating: Rating) -> dict[str, Any]:
+def _scores(rating: Rating) -> dict[str, Any]:
     return {"behaviour": rating.behaviour, "coherence": rating.coherence, "skipped": rating.skipped}
 
 

@@ -1,4 +1,4 @@
-"""`python -m mindgap.judge outputs/<sweep> judge=NAME`: other judges for what a sweep has recorded."""
+"""`python -m mindgap.judge outputs/<sweep> judge=NAME`: asks other judges about what a sweep has recorded."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     judges = ", ".join(sorted(path.stem for path in (conf / "judge").glob("*.yaml")))
     return command(
         arguments,
-        lambda given: _run(given, conf),
+        lambda words: _run(words, conf),
         text=HELP.replace("{judges}", judges),
         stopped="stopped. What is judged is kept: the same command goes on from here.",
     )
@@ -69,20 +69,20 @@ def _run(arguments: Sequence[str], conf: Path) -> int:
     judges = _judges(settings, conf)
     console = Console(highlight=False)
     console = console if console.is_terminal else Console(highlight=False, width=140)
-    left = 0
+    unreached = 0
     if judges:
         store = Store(Path(settings.get("store", folder.resolve().parent / "store.sqlite")))
         try:
-            left = sum(judge_again(sweep, judge, store, console) for judge in judges)
+            unreached = sum(judge_again(sweep, judge, store, console) for judge in judges)
         finally:
             store.close()
     print_summary(console, sweep)
-    return 1 if left else 0
+    return 1 if unreached else 0
 
 
 def _read(arguments: Sequence[str]) -> tuple[Path, dict[str, str]]:
     paths = [argument for argument in arguments if "=" not in argument]
-    settings = {key: value for key, _, value in (one.partition("=") for one in arguments if "=" in one)}
+    settings = {key: value for key, _, value in (argument.partition("=") for argument in arguments if "=" in argument)}
     for key in settings:
         head, dot, _ = key.partition(".")
         if head not in SETTINGS or (dot and head != "judge"):
@@ -107,10 +107,10 @@ def _judges(settings: dict[str, str], conf: Path) -> list[Judge]:
     if changes and len(names) != 1:
         raise ConfigError(f"{changes[0]} is a setting of one judge: ask one judge at a time, judge=NAME {changes[0]}")
     search = []
-    if own := settings.get("config_dir"):
-        if not Path(own).is_dir():
-            raise ConfigError(f"config_dir={own}: there is no such folder")
-        search = [f"hydra.searchpath=['file://{Path(own).resolve()}']"]
+    if config_dir := settings.get("config_dir"):
+        if not Path(config_dir).is_dir():
+            raise ConfigError(f"config_dir={config_dir}: there is no such folder")
+        search = [f"hydra.searchpath=['file://{Path(config_dir).resolve()}']"]
     return [judge_from([f"judge={name}", *changes, *search], conf) for name in dict.fromkeys(names)]
 
 

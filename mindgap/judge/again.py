@@ -1,14 +1,16 @@
-"""One judge for all cells of a sweep, through the store: a stop costs nothing twice."""
+"""Asks a judge about all cells of a finished sweep, through the store: a stop costs nothing twice."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 
 from rich.console import Console
 
-from mindgap.core.records import Judgement, Score
+from mindgap.core.records import Judgement, JudgeRequest, Score
 from mindgap.judges.base import Judge
 from mindgap.judges.fetch import judgement_key, judgements
+from mindgap.results.cell import CellResult
 from mindgap.results.judgements import forget_others, judge_requests, write_judgements
 from mindgap.results.sweep import Sweep
 from mindgap.storage.store import Store
@@ -18,32 +20,33 @@ from mindgap.study.progress import Progress
 def judge_again(sweep: Sweep, judge: Judge, store: Store, console: Console) -> int:
     """Have `judge` score every reply of the sweep, and write its judgements cell by cell.
 
-    Returns how many replies it could not be reached for: they are missing with the reason, and asked for again the next
-    time. Whatever the store knows, from this sweep or another, is not asked for.
+    Whatever the store knows, from this sweep or another, is not asked for.
+
+    Args:
+        sweep: A finished sweep.
+        judge: Who is asked.
+        store: Where judgements are kept.
+        console: Where the stages and the count are shown.
+
+    Returns:
+        How many replies the judge could not be reached for: they are missing with the reason, and asked for again the
+        next time.
     """
     cells = [(group.name(cell), cell) for group in sweep.groups for cell in group.finished]
-    asked = {cell.name: judge_requests(cell) for _, cell in cells}
+    requests_by_cell = {cell.name: judge_requests(cell) for _, cell in cells}
     for _, cell in cells:
         forget_others(cell.folder, judge)
     progress = Progress(console, "")
     spent: list[float] = []
-    missing: Counter[str] = Counter()
+    unreached: Counter[str] = Counter()
     for title, cell in cells:
-        requests = asked[cell.name]
-        unique = {judgement_key(judge, request): request for request in requests.values()}
-        with progress.counting(f"{title}: judging ({judge.name})", len(unique)) as done:
-
-            def told(key: str, judgement: Judgement, known: bool, done=done) -> None:  # type: ignore[no-untyped-def]
-                if not known and judgement.cost_usd is not None:
-                    spent.append(judgement.cost_usd)
-                done(key, known)
-
-            made = judgements(list(unique.values()), judge, store, told)
-        by_sample = {key: made[judgement_key(judge, request)] for key, request in requests.items()}
-        missing.update(one.behaviour.missing or "" for one in made.values() if one.transient)
-        reasons = {one.key: Score(None, f"not judged: {one.error}") for one in cell.records if one.error is not None}
-        no_reply = {key: Judgement(behaviour=reason, coherence=reason) for key, reason in reasons.items()}
-        write_judgements(cell.folder, judge, {one.key: (by_sample | no_reply)[one.key] for one in cell.records})
+        requests = requests_by_cell[cell.name]
+        by_request, costs = _ask(judge, requests, store, progress, title)
+        spent += costs
+        unreached.update(judgement.behaviour.missing or "" for judgement in by_request.values() if judgement.transient)
+        by_sample = {key: by_request[judgement_key(judge, request)] for key, request in requests.items()}
+        by_sample |= _without_reply(cell)
+        write_judgements(cell.folder, judge, {record.key: by_sample[record.key] for record in cell.records})
     counts = progress.counts
     cost = f"; {sum(spent):.4f} USD" if spent else ""
     console.print(
@@ -51,8 +54,32 @@ def judge_again(sweep: Sweep, judge: Judge, store: Store, console: Console) -> i
         markup=False,
         soft_wrap=True,
     )
-    for reason, count in missing.most_common(3):
+    for reason, count in unreached.most_common(3):
         console.print(
             f"  {count} not judged, to be asked again by the same command: {reason}", markup=False, soft_wrap=True
         )
-    return missing.total()
+    return unreached.total()
+
+
+def _ask(
+    judge: Judge, requests: Mapping[str, JudgeRequest], store: Store, progress: Progress, title: str
+) -> tuple[Mapping[str, Judgement], list[float]]:
+    """The judgements by `judgement_key`, and what those cost, in US dollars, that were not known from before."""
+    distinct = {judgement_key(judge, request): request for request in requests.values()}
+    costs: list[float] = []
+    with progress.counting(f"{title}: judging ({judge.name})", len(distinct)) as done:
+
+        def report(key: str, judgement: Judgement, known: bool) -> None:
+            if not known and judgement.cost_usd is not None:
+                costs.append(judgement.cost_usd)
+            done(key, known)
+
+        return judgements(list(distinct.values()), judge, store, report), costs
+
+
+def _without_reply(cell: CellResult) -> dict[str, Judgement]:
+    """Judgements of samples without a reply, by sample key: both scores are missing for the sample's own reason."""
+    reasons = {
+        record.key: Score(None, f"not judged: {record.error}") for record in cell.records if record.error is not None
+    }
+    return {key: Judgement(behaviour=reason, coherence=reason) for key, reason in reasons.items()}

@@ -1,10 +1,9 @@
-"""The figures of a report, made with Plotly; the page gives them its colours."""
+"""Draws the figures of a group's report with Plotly, as plain JSON; page and W&B give them their own look."""
 
 from __future__ import annotations
 
 import html
 import json
-import math
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mindgap.analysis.comparison import CellComparison, GroupComparison
+from mindgap.analysis.summaries import means_by_query, score_counts, unbeaten
 from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Declaration
-from mindgap.core.records import Record
-from mindgap.measures.estimates import column
 from mindgap.results.sweep import strength_name
 
 if TYPE_CHECKING:
@@ -33,7 +31,14 @@ LEVELS = ("#d7191c", "#fdae61", "#ffffbf", "#abd9e9", "#2c7bb6")
 
 @dataclass(frozen=True)
 class Figure:
-    """key: unique in the page. spec: Plotly's JSON, with `layout.height` set."""
+    """A figure, ready to be shown.
+
+    Attributes:
+        key: Unique in the page.
+        title: For people.
+        caption: How to read it.
+        spec: Plotly's JSON, with `layout.height` set.
+    """
 
     key: str
     title: str
@@ -48,12 +53,17 @@ def tradeoff(group: GroupComparison, cost: Declaration) -> Figure | None:
     target = group.behaviour
     if target is None:
         return None
-    shown = [one for one in _finished(group) if _has(one, target) and _has(one, cost)]
+    shown = [comparison for comparison in _finished(group) if _has(comparison, target) and _has(comparison, cost)]
     if len(shown) < 2:
         return None
     label, gain = cost.label, target.label
     less = cost.better == "lower"
-    front = _front([(-_mean(one, cost) if less else _mean(one, cost), _mean(one, target)) for one in shown])
+    front = unbeaten(
+        [
+            (-_mean(comparison, cost) if less else _mean(comparison, cost), _mean(comparison, target))
+            for comparison in shown
+        ]
+    )
     traces: list[Any] = [
         go.Scatter(
             x=[-x if less else x for x, _ in front],
@@ -67,15 +77,15 @@ def tradeoff(group: GroupComparison, cost: Declaration) -> Figure | None:
     for style, members in _by_label(group, shown):
         traces.append(
             go.Scatter(
-                x=[_mean(one, cost) for one in members],
-                y=[_mean(one, target) for one in members],
-                error_x=_bars([one.cell.metrics[cost.name] for one in members]),
-                error_y=_bars([one.cell.metrics[target.name] for one in members]),
+                x=[_mean(comparison, cost) for comparison in members],
+                y=[_mean(comparison, target) for comparison in members],
+                error_x=_bars([comparison.cell.metrics[cost.name] for comparison in members]),
+                error_y=_bars([comparison.cell.metrics[target.name] for comparison in members]),
                 mode="lines+markers+text" if len(members) > 1 else "markers",
-                text=[_safe(strength_name(one.cell)) if len(members) > 1 else "" for one in members],
+                text=[_safe(strength_name(comparison.cell)) if len(members) > 1 else "" for comparison in members],
                 textposition="top right",
                 textfont={"size": 11},
-                customdata=[_told(one, (target, cost)) for one in members],
+                customdata=[_hover_text(comparison, (target, cost)) for comparison in members],
                 hovertemplate="%{customdata}<extra></extra>",
                 marker={"size": 11, "symbol": style.symbol, "color": style.colour},
                 line={"width": 1, "color": style.colour},
@@ -91,15 +101,15 @@ def tradeoff(group: GroupComparison, cost: Declaration) -> Figure | None:
 
 
 def distribution(group: GroupComparison, metric: Declaration) -> Figure | None:
-    """Shares of samples at each score from 1 to 5, and without one, a bar a cell."""
+    """Shares of samples at each score from 1 to 5, and of those without a score, a bar a cell."""
     import plotly.graph_objects as go
 
-    shown = [one for one in _finished(group) if metric.name in one.cell.metrics]
+    shown = [comparison for comparison in _finished(group) if metric.name in comparison.cell.metrics]
     if not shown:
         return None
-    counts = np.array([_levels([column(record, metric.name) for record in one.cell.records]) for one in shown], float)
+    counts = np.array([score_counts(comparison.cell.records, metric) for comparison in shown], float)
     shares = counts / counts.sum(1, keepdims=True)
-    names = [_wrapped(one.name) for one in shown]
+    names = [_wrapped(comparison.name) for comparison in shown]
     traces = [
         go.Bar(
             y=names,
@@ -126,19 +136,19 @@ def distribution(group: GroupComparison, metric: Declaration) -> Figure | None:
 
 
 def heat_map(group: GroupComparison, metric: Declaration) -> Figure | None:
-    """Means of a metric by steering query and cell."""
+    """Means of a measure by steering query and cell."""
     import plotly.graph_objects as go
 
-    shown = [one for one in _finished(group) if metric.name in one.cell.metrics]
-    queries = list(dict.fromkeys(record.query for one in shown for record in one.cell.records))
+    shown = [comparison for comparison in _finished(group) if metric.name in comparison.cell.metrics]
+    queries = list(dict.fromkeys(record.query for comparison in shown for record in comparison.cell.records))
     if not shown or len(queries) < 2:
         return None
-    means = [_by_query(one.cell.records, metric) for one in shown]
+    means = [means_by_query(comparison.cell.records, metric) for comparison in shown]
     values = [[mean.get(query) for mean in means] for query in queries]
     bounds = metric.range if metric.range == (1, 5) else (None, None)
     trace = go.Heatmap(
         z=values,
-        x=[_wrapped(one.name, 14) for one in shown],
+        x=[_wrapped(comparison.name, 14) for comparison in shown],
         y=[_wrapped(query.removeprefix("be "), 24) for query in queries],
         texttemplate=f"%{{z:.{metric.digits}f}}",
         textfont={"size": 11},
@@ -168,15 +178,17 @@ def coherence_against_accuracy(group: GroupComparison) -> Figure | None:
     accuracy = next((cost for cost in group.costs if cost.binary), None)
     if coherence is None or accuracy is None:
         return None
-    shown = [one for one in _finished(group) if _has(one, coherence) and _has(one, accuracy)]
+    shown = [
+        comparison for comparison in _finished(group) if _has(comparison, coherence) and _has(comparison, accuracy)
+    ]
     if not shown:
         return None
     traces = []
     for style, members in _by_label(group, shown):
         points = []
-        for one in members:
-            across, up = (_by_query(one.cell.records, cost) for cost in (coherence, accuracy))
-            points += [(across[query], up[query], f"{one.name}: {query}") for query in across if query in up]
+        for comparison in members:
+            across, up = (means_by_query(comparison.cell.records, cost) for cost in (coherence, accuracy))
+            points += [(across[query], up[query], f"{comparison.name}: {query}") for query in across if query in up]
         traces.append(
             go.Scatter(
                 x=[x for x, _, _ in points],
@@ -194,20 +206,23 @@ def coherence_against_accuracy(group: GroupComparison) -> Figure | None:
 
 
 def dose_response(group: GroupComparison, metric: Declaration) -> Figure | None:
-    """A metric over the relative dose, a line for each method that was run at two doses or more."""
+    """A measure over the relative dose, a line for each method that was run at two doses or more."""
     import plotly.graph_objects as go
 
     traces: list[Any] = []
-    shown = [one for one in _finished(group) if _has(one, metric)]
+    shown = [comparison for comparison in _finished(group) if _has(comparison, metric)]
     for style, members in _by_label(group, shown):
-        dosed = sorted((one for one in members if one.cell.dose is not None), key=lambda one: one.cell.dose or 0.0)
-        if len({one.cell.dose for one in dosed}) < 2:
+        dosed = sorted(
+            (comparison for comparison in members if comparison.cell.dose is not None),
+            key=lambda comparison: comparison.cell.dose or 0.0,
+        )
+        if len({comparison.cell.dose for comparison in dosed}) < 2:
             continue
         traces.append(
             go.Scatter(
-                x=[one.cell.dose for one in dosed],
-                y=[_mean(one, metric) for one in dosed],
-                error_y=_bars([one.cell.metrics[metric.name] for one in dosed]),
+                x=[comparison.cell.dose for comparison in dosed],
+                y=[_mean(comparison, metric) for comparison in dosed],
+                error_y=_bars([comparison.cell.metrics[metric.name] for comparison in dosed]),
                 mode="lines+markers",
                 marker={"size": 9, "color": style.colour, "symbol": style.symbol},
                 line={"color": style.colour},
@@ -241,21 +256,24 @@ def account(group: GroupComparison) -> Figure | None:
     """Accuracy lost against the reference, stacked by where it went: knowledge and expression where they are known."""
     import plotly.graph_objects as go
 
-    shown = [one for one in group.others if one.account is not None]
+    shown = [comparison for comparison in group.others if comparison.account is not None]
     if not shown:
         return None
-    split = all(one.account is not None and one.account.knowledge is not None for one in shown)
+    split = all(comparison.account is not None and comparison.account.knowledge is not None for comparison in shown)
     kinds = [("format", "no answer can be read", COLOURS[3])]
     kinds += [("knowledge", "the model prefers a wrong option", COLOURS[1])] if split else []
     kinds += [("expression", "it prefers the right one and says a wrong one", COLOURS[0])] if split else []
     kinds += [] if split else [("wrong", "a wrong answer", COLOURS[1])]
     traces = []
     for part, name, colour in kinds:
-        estimates = [getattr(one.account, part) for one in shown]
+        estimates = [getattr(comparison.account, part) for comparison in shown]
         traces.append(
             go.Bar(
-                y=[_wrapped(one.name) for one in shown],
-                x=[None if e is None or e.value is None else 100 * e.value for e in estimates],
+                y=[_wrapped(comparison.name) for comparison in shown],
+                x=[
+                    None if estimate is None or estimate.value is None else 100 * estimate.value
+                    for estimate in estimates
+                ],
                 orientation="h",
                 name=name,
                 marker={"color": colour},
@@ -283,38 +301,31 @@ class _Style:
 
 
 def _by_label(group: GroupComparison, shown: Sequence[CellComparison]) -> Iterable[tuple[_Style, list[CellComparison]]]:
-    """Cells of one label together, each label with the same look in every figure of the group."""
-    labels = dict.fromkeys(one.cell.label for one in group.cells if one is not group.reference)
+    """Cells of each label together, every label with the same look in every figure of the group."""
+    labels = dict.fromkeys(comparison.cell.label for comparison in group.cells if comparison is not group.reference)
     styles = {label: _Style(*look) for label, look in zip(labels, zip(cycle(COLOURS), cycle(SYMBOLS)), strict=False)}
-    alone = [one for one in shown if one is group.reference]
+    alone = [comparison for comparison in shown if comparison is group.reference]
     if alone:
         yield _Style(REFERENCE_COLOUR, "circle-open"), alone
     for label, style in styles.items():
-        members = [one for one in shown if one.cell.label == label and one is not group.reference]
+        members = [
+            comparison for comparison in shown if comparison.cell.label == label and comparison is not group.reference
+        ]
         if members:
             yield style, members
 
 
-def _front(points: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    """The points that no other is at least as good as in both, from left to right."""
-    front: list[tuple[float, float]] = []
-    for point in sorted(set(points), reverse=True):
-        if not front or point[1] > front[-1][1]:
-            front.append(point)
-    return front
-
-
 def _finished(group: GroupComparison) -> list[CellComparison]:
-    return [one for one in group.cells if one.cell in group.group.finished]
+    return [comparison for comparison in group.cells if comparison.cell in group.group.finished]
 
 
-def _has(one: CellComparison, metric: Declaration) -> bool:
-    estimate = one.cell.metrics.get(metric.name)
+def _has(comparison: CellComparison, metric: Declaration) -> bool:
+    estimate = comparison.cell.metrics.get(metric.name)
     return estimate is not None and estimate.value is not None
 
 
-def _mean(one: CellComparison, metric: Declaration) -> float:
-    value = one.cell.metrics[metric.name].value
+def _mean(comparison: CellComparison, metric: Declaration) -> float:
+    value = comparison.cell.metrics[metric.name].value
     assert value is not None
     return value
 
@@ -323,39 +334,23 @@ def _bars(estimates: Sequence[Estimate]) -> dict[str, Any]:
     """Plotly's error bars; none where there is no interval."""
 
     def reach(bound: Callable[[Estimate], float | None]) -> list[float]:
-        found = [(bound(estimate), estimate.value) for estimate in estimates]
-        return [0.0 if end is None or value is None else abs(end - value) for end, value in found]
+        ends = [(bound(estimate), estimate.value) for estimate in estimates]
+        return [0.0 if end is None or value is None else abs(end - value) for end, value in ends]
 
-    ends = {"array": reach(lambda e: e.high), "arrayminus": reach(lambda e: e.low)}
-    return {"type": "data", "symmetric": False, "thickness": 1.2, "width": 3, **ends}
+    reaches = {"array": reach(lambda estimate: estimate.high), "arrayminus": reach(lambda estimate: estimate.low)}
+    return {"type": "data", "symmetric": False, "thickness": 1.2, "width": 3, **reaches}
 
 
-def _told(one: CellComparison, metrics: Iterable[Declaration]) -> str:
+def _hover_text(comparison: CellComparison, metrics: Iterable[Declaration]) -> str:
     """What a point says when it is pointed at."""
-    lines = [f"<b>{_safe(one.name)}</b>"]
+    lines = [f"<b>{_safe(comparison.name)}</b>"]
     for metric in metrics:
-        estimate, digits = one.cell.metrics[metric.name], metric.digits
+        estimate, digits = comparison.cell.metrics[metric.name], metric.digits
         interval = "" if estimate.low is None else f" [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
         lines.append(f"{metric.name} {estimate.value:.{digits}f}{interval}")
-    if one.front is not None:
-        lines.append(f"on the front in {one.front.probability:.0%} of resamples")
+    if comparison.front is not None:
+        lines.append(f"on the front in {comparison.front.probability:.0%} of resamples")
     return "<br>".join(lines)
-
-
-def _levels(scores: Iterable[float]) -> list[int]:
-    """How many scores round to 1, 2 … 5, and how many are missing (NaN)."""
-    counts = [0] * 6
-    for score in scores:
-        counts[5 if math.isnan(score) else min(4, max(0, int(score + 0.5) - 1))] += 1
-    return counts
-
-
-def _by_query(records: Sequence[Record], metric: Declaration) -> dict[str, float]:
-    values: dict[str, list[float]] = {}
-    for record in records:
-        if not math.isnan(value := column(record, metric.name)):
-            values.setdefault(record.query, []).append(value)
-    return {query: float(np.mean(found)) for query, found in values.items()}
 
 
 def _layout(height: int, **more: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""The tables of a group's comparison."""
+"""Makes the tables of a group's comparison: means, differences, and what lies behind them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mindgap.analysis.comparison import ALPHA, BROKEN, MARGIN, GroupComparison, Tested, primary_of
 from mindgap.core.measurement import Declaration
 from mindgap.core.wording import decimal, percent
-from mindgap.presentation.tables import Cell, Direction, Number, Table, number
+from mindgap.presentation.tables import Direction, Entry, Number, Table, number
 
 _VERDICTS = {"unharmed": "yes", "harmed": "no", "undecided": "cannot be told"}
 
@@ -16,22 +16,22 @@ def all_tables(group: GroupComparison) -> tuple[Table, ...]:
     """Every table of a group, means and differences first."""
     optional = (differences_table(group), account_table(group), dose_table(group), interaction_table(group))
     last = (bounds_table(group), power_table(group))
-    return (means_table(group), *some_tables(*optional), missing_table(group), *some_tables(*last))
+    return (means_table(group), *present_tables(*optional), missing_table(group), *present_tables(*last))
 
 
 def means_table(group: GroupComparison) -> Table:
-    """Means with intervals, one row a cell."""
-    metrics = [m for m in group.shown if any(m.name in one.cell.metrics for one in group.cells)]
-    harmonic = any(one.harmonic for one in group.cells)
-    fronts = [one.front for one in group.cells if one.front is not None]
-    columns = ["cell", *(metric.label for metric in metrics)]
+    """Means with intervals, a row for each cell."""
+    measures = [m for m in group.shown if any(m.name in comparison.cell.metrics for comparison in group.cells)]
+    harmonic = any(comparison.harmonic for comparison in group.cells)
+    fronts = [comparison.front for comparison in group.cells if comparison.front is not None]
+    columns = ["cell", *(measure.label for measure in measures)]
     columns += ["Harmonic mean (0-2)"] * harmonic + ["On the front"] * bool(fronts)
     rows = []
-    for one in group.cells:
-        row: list[Cell] = [one.name + (" (failed)" if one.cell.status == "failed" else "")]
-        row += [number(one.cell.metrics.get(metric.name), metric.digits) for metric in metrics]
-        row += [number(one.harmonic, 2)] * harmonic
-        row += [Number("–" if one.front is None else percent(one.front.probability))] * bool(fronts)
+    for comparison in group.cells:
+        row: list[Entry] = [comparison.name + (" (failed)" if comparison.cell.status == "failed" else "")]
+        row += [number(comparison.cell.metrics.get(measure.name), measure.digits) for measure in measures]
+        row += [number(comparison.harmonic, 2)] * harmonic
+        row += [Number("–" if comparison.front is None else percent(comparison.front.probability))] * bool(fronts)
         rows.append(tuple(row))
     notes = [f"Means and 95 % intervals over crossed queries and items; judge: {group.group.judge}."]
     if fronts:
@@ -42,29 +42,29 @@ def means_table(group: GroupComparison) -> Table:
 
 def differences_table(group: GroupComparison) -> Table | None:
     """Paired differences from the reference; nothing where there is nothing to compare."""
-    metrics = [m for m in group.shown if any(m.name in one.differences for one in group.others)]
-    if not metrics:
+    measures = [m for m in group.shown if any(m.name in comparison.differences for comparison in group.others)]
+    if not measures:
         return None
     rows = []
-    for one in group.others:
-        row: list[Cell] = [one.name]
-        for metric in metrics:
-            tested = one.differences.get(metric.name)
+    for comparison in group.others:
+        row: list[Entry] = [comparison.name]
+        for measure in measures:
+            tested = comparison.differences.get(measure.name)
             estimate = tested.estimate if tested else None
-            row.append(number(estimate, metric.digits, signed=True, direction=_direction(tested, metric)))
+            row.append(number(estimate, measure.digits, signed=True, direction=_direction(tested, measure)))
         rows.append(tuple(row))
     notes = (
         "Mean differences with 95 % intervals over the samples that both cells have (same query, item and epoch); "
         f"judge: {group.group.judge}. Coloured or starred: clearly not 0, that is, Holm-adjusted p below {ALPHA} "
         "(sign flips of whole clusters) and an interval that leaves out 0.",
     )
-    columns = ("cell", *(metric.label for metric in metrics))
+    columns = ("cell", *(measure.label for measure in measures))
     return Table("differences", f"Differences from {group.reference.name}", columns, tuple(rows), notes)
 
 
 def account_table(group: GroupComparison) -> Table | None:
     """Accuracy lost, and where it went."""
-    shown = [(one, one.account) for one in group.others if one.account is not None]
+    shown = [(comparison, comparison.account) for comparison in group.others if comparison.account is not None]
     if not shown:
         return None
     split = all(account.knowledge is not None for _, account in shown)
@@ -72,11 +72,11 @@ def account_table(group: GroupComparison) -> Table | None:
     columns += ["Knowledge", "Expression"] if split else ["Wrong answer"]
     columns += [f"Loss within {100 * MARGIN:g} points"]
     rows = []
-    for one, account in shown:
+    for comparison, account in shown:
         parts = (account.knowledge, account.expression) if split else (account.wrong,)
-        row: list[Cell] = [one.name]
+        row: list[Entry] = [comparison.name]
         row += [number(part, 3, signed=True) for part in (account.total, account.format, *parts)]
-        row.append(Number(_VERDICTS[one.non_inferior.verdict] if one.non_inferior else "–"))
+        row.append(Number(_VERDICTS[comparison.non_inferior.verdict] if comparison.non_inferior else "–"))
         rows.append(tuple(row))
     note = "Shares of all samples; a loss is positive, and the parts add up to it."
     if split:
@@ -92,12 +92,12 @@ def dose_table(group: GroupComparison) -> Table | None:
     if not group.dose_responses:
         return None
     rows = []
-    for label, found in group.dose_responses:
-        breaks = number(found.breaks, 2) if found.metric == "coherence" else Number("")
-        if found.metric == "coherence" and found.breaks.value is None:
-            breaks = Number(f"above {found.doses[-1]:g}")
-        metric = group.measure(found.metric)
-        rows.append((label, metric.label, number(found.slope, metric.digits, signed=True), breaks))
+    for label, response in group.dose_responses:
+        breaks = number(response.breaks, 2) if response.metric == "coherence" else Number("")
+        if response.metric == "coherence" and response.breaks.value is None:
+            breaks = Number(f"above {response.doses[-1]:g}")
+        measure = group.measure(response.metric)
+        rows.append((label, measure.label, number(response.slope, measure.digits, signed=True), breaks))
     columns = ("method", "metric", "Change per unit of dose", "Breaks at dose")
     note = f"Breaks: the first dose at which mean coherence lies {BROKEN:g} point below {group.reference.name}."
     return Table("dose", "Slope over the relative dose", columns, tuple(rows), (note,))
@@ -107,12 +107,12 @@ def interaction_table(group: GroupComparison) -> Table | None:
     """Combined effects less the sum of their parts."""
     if not group.interactions:
         return None
-    rows: list[tuple[Cell, ...]] = []
-    for combined, found in group.interactions:
-        metric, digits = group.measure(found.metric), group.measure(found.metric).digits
-        changes = [number(part, digits, signed=True) for part in (found.first, found.second, found.together)]
-        beyond = number(found.estimate, digits, signed=True)
-        rows.append((combined.name, metric.label, *changes, beyond))
+    rows: list[tuple[Entry, ...]] = []
+    for combined, interaction in group.interactions:
+        measure = group.measure(interaction.metric)
+        parts = (interaction.first, interaction.second, interaction.together, interaction.estimate)
+        changes = [number(part, measure.digits, signed=True) for part in parts]
+        rows.append((combined.name, measure.label, *changes))
     columns = ("cell", "metric", "Words alone", "Steering alone", "Both", "More than the sum by")
     note = "Positive: both together do more than one added to the other; an interval around 0 says neither."
     return Table("interaction", "Combinations against the sum of their parts", columns, tuple(rows), (note,))
@@ -120,35 +120,42 @@ def interaction_table(group: GroupComparison) -> Table | None:
 
 def power_table(group: GroupComparison) -> Table | None:
     """What these samples could have shown."""
-    metrics = [m for m in primary_of(group.measures) if any(m.name in one.detectable for one in group.others)]
-    if not metrics:
+    measures = [
+        measure
+        for measure in primary_of(group.measures)
+        if any(measure.name in comparison.detectable for comparison in group.others)
+    ]
+    if not measures:
         return None
-    rows: list[tuple[Cell, ...]] = []
-    for one in group.others:
-        found = [(metric.digits, one.detectable.get(metric.name)) for metric in metrics]
-        shown = [Number("–" if power is None else decimal(power.difference, digits)) for digits, power in found]
-        rows.append((one.name, *shown))
+    rows: list[tuple[Entry, ...]] = []
+    for comparison in group.others:
+        smallest = [(measure.digits, comparison.detectable.get(measure.name)) for measure in measures]
+        shown = [Number("–" if power is None else decimal(power.difference, digits)) for digits, power in smallest]
+        rows.append((comparison.name, *shown))
     note = (
         "A true difference from the reference of this size would have been found clear 4 times in 5, by the variance "
         "that was measured and with the correction for the number of tests."
     )
-    columns = ("cell", *(metric.label for metric in metrics))
+    columns = ("cell", *(measure.label for measure in measures))
     return Table("power", "Smallest difference these samples could show", columns, tuple(rows), (note,))
 
 
 def bounds_table(group: GroupComparison) -> Table | None:
     """What missing scores could change."""
     shown = {measure.name: measure for measure in group.shown}
-    rows: list[tuple[Cell, ...]] = []
-    for one in group.others:
-        for tested in one.differences.values():
+    rows: list[tuple[Entry, ...]] = []
+    for comparison in group.others:
+        for tested in comparison.differences.values():
             lowest, highest = tested.difference.lowest, tested.difference.highest
             if tested.metric not in shown or not tested.estimate.missing or lowest is None or highest is None:
                 continue
-            metric, digits = shown[tested.metric], shown[tested.metric].digits
-            ends = [Number(decimal(end, digits, signed=True)) for end in (lowest, highest)]
-            left_out = Number(str(tested.estimate.missing))
-            rows.append((one.name, metric.label, left_out, number(tested.estimate, digits, signed=True), *ends))
+            measure = shown[tested.metric]
+            ends = [Number(decimal(end, measure.digits, signed=True)) for end in (lowest, highest)]
+            left_out, difference = (
+                Number(str(tested.estimate.missing)),
+                number(tested.estimate, measure.digits, signed=True),
+            )
+            rows.append((comparison.name, measure.label, left_out, difference, *ends))
     if not rows:
         return None
     columns = ("cell", "metric", "Pairs left out", "Difference", "All at the worst", "All at the best")
@@ -162,21 +169,25 @@ def missing_table(group: GroupComparison) -> Table:
     named |= {
         f"{measure.name}_missing": f"no {measure.name.replace('_', ' ')}"
         for measure in group.measures
-        if any(one.cell.counts.get(f"{measure.name}_missing") for one in group.cells)
+        if any(comparison.cell.counts.get(f"{measure.name}_missing") for comparison in group.cells)
     }
-    rows: list[tuple[Cell, ...]] = []
-    for one in group.cells:
-        counts = one.cell.counts
-        rows.append((one.name, *(Number(str(counts[name]) if name in counts else "–") for name in named)))
-    failed = [f"{one.name} failed: {one.cell.reason}" for one in group.cells if one.cell.status == "failed"]
+    rows: list[tuple[Entry, ...]] = []
+    for comparison in group.cells:
+        counts = comparison.cell.counts
+        rows.append((comparison.name, *(Number(str(counts[name]) if name in counts else "–") for name in named)))
+    failed = [
+        f"{comparison.name} failed: {comparison.cell.reason}"
+        for comparison in group.cells
+        if comparison.cell.status == "failed"
+    ]
     notes = (*failed, *(f"Not computed: {note}" for note in group.notes))
     return Table("missing", "Samples, and what they lack", ("cell", *named.values()), tuple(rows), notes)
 
 
-def _direction(difference: Tested | None, metric: Declaration) -> Direction:
-    if difference is None or not difference.clear or difference.estimate.value is None or metric.better == "neither":
+def _direction(difference: Tested | None, measure: Declaration) -> Direction:
+    if difference is None or not difference.clear or difference.estimate.value is None or measure.better == "neither":
         return ""
-    better = (difference.estimate.value > 0) != (metric.better == "lower")
+    better = (difference.estimate.value > 0) != (measure.better == "lower")
     return "up" if better else "down"
 
 
@@ -184,6 +195,6 @@ def _and(names: Sequence[str]) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}" if len(names) > 1 else names[0]
 
 
-def some_tables(*found: Table | None) -> tuple[Table, ...]:
-    """Those that there are."""
-    return tuple(table for table in found if table is not None)
+def present_tables(*tables: Table | None) -> tuple[Table, ...]:
+    """Those of `tables` that have something to show."""
+    return tuple(table for table in tables if table is not None)

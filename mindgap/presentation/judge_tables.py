@@ -1,4 +1,4 @@
-"""What a report says of a sweep's judges: tables, warnings, and how to ask another."""
+"""Shows what judges say of a group: tables, warnings of turned orders, and how to ask another judge."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from mindgap.analysis.comparison import GroupComparison, JudgesCompared, Reversal
 from mindgap.core.wording import decimal
-from mindgap.presentation.tables import Cell, Number, Table, number
+from mindgap.presentation.tables import Entry, Number, Table, number
 from mindgap.stats.samples import JUDGED
 
 
@@ -16,30 +16,35 @@ def judge_notices(group: GroupComparison) -> tuple[str, ...]:
     if judges is None:
         return ()
     if len(judges.views) == 1:
-        return (only_one(judges, f"outputs/{group.group.reference.sweep}"),)
-    return (*(reversal_line(one) for one in judges.reversals), *headline_lines(judges))
+        return (single_judge_notice(judges, f"outputs/{group.group.reference.sweep}"),)
+    return (*(reversal_notice(reversal) for reversal in judges.reversals), *judge_headlines(judges))
 
 
-def only_one(judges: JudgesCompared, folder: str) -> str:
+def single_judge_notice(judges: JudgesCompared, folder: str) -> str:
+    """How to ask another judge of the sweep in `folder`, which has one."""
     return (
         f"Only one judge saw these responses: {judges.own}. To ask another, without generating anything: "
         f"python -m mindgap.judge {folder} judge=NAME"
     )
 
 
-def reversal_line(one: Reversal) -> str:
+def reversal_notice(reversal: Reversal) -> str:
     """A warning: which cells, and what each of two judges says of them."""
-    said = []
-    for judge, difference in ((one.judge, one.difference), (one.other, one.other_difference)):
+    differences = []
+    for judge, difference in (
+        (reversal.judge, reversal.difference),
+        (reversal.other, reversal.other_difference),
+    ):
         shown = number(difference, 2, signed=True)
-        said.append(f"{shown.main} ({shown.interval}) under {judge}")
+        differences.append(f"{shown.main} ({shown.interval}) under {judge}")
     return (
-        f"Warning: the judge decides the order of {one.cell} and {one.other_cell} in {one.metric}: the first minus the "
-        f"second is {' and '.join(said)}; intervals corrected for all pairs looked at."
+        f"Warning: the judge decides the order of {reversal.cell} and {reversal.other_cell} in {reversal.metric}: the "
+        f"first minus the second is {' and '.join(differences)}; intervals corrected for all pairs looked at."
     )
 
 
-def headline_lines(judges: JudgesCompared) -> Iterator[str]:
+def judge_headlines(judges: JudgesCompared) -> Iterator[str]:
+    """The headline as it reads under each judge."""
     for view in judges.views:
         part = "" if view.scored == view.of else f" ({view.scored:,} of {view.of:,} samples)"
         yield f"Under {view.judge}{part}: {view.headline}"
@@ -55,11 +60,11 @@ def judge_tables(group: GroupComparison) -> tuple[Table, ...]:
 
 def _means(group: GroupComparison, judges: JudgesCompared) -> Table:
     columns = ["cell", *(f"{metric.capitalize()}, {view.judge}" for metric in JUDGED for view in judges.views)]
-    rows: list[tuple[Cell, ...]] = []
-    for one in group.cells:
-        if one.cell in group.group.finished:
-            means = [number(view.means[one.cell.name][metric], 2) for metric in JUDGED for view in judges.views]
-            rows.append((one.name, *means))
+    rows: list[tuple[Entry, ...]] = []
+    for comparison in group.cells:
+        if comparison.cell in group.group.finished:
+            means = [number(view.means[comparison.cell.name][metric], 2) for metric in JUDGED for view in judges.views]
+            rows.append((comparison.name, *means))
     notes = (
         "Means and 95 % intervals over the samples that each judge scored. Judges use the scale differently: compare "
         "orders and differences, not levels.",
@@ -70,17 +75,18 @@ def _means(group: GroupComparison, judges: JudgesCompared) -> Table:
 def _agreement(judges: JudgesCompared) -> Table:
     columns = ("judge and metric", "Rank correlation", "Weighted kappa", "Alpha", "Alpha, ordinal")
     orders = ("Order of cells, Kendall", "Order of cells, Spearman")
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[Entry, ...]] = []
     for view in judges.views[1:]:
         for metric in JUDGED:
-            found, order = view.agreement[metric], view.orders[metric]
+            agreement, order = view.agreement[metric], view.orders[metric]
+            coefficients = (agreement.spearman, agreement.kappa, agreement.alpha, agreement.alpha_ordinal)
             rows.append(
                 (
                     f"{view.judge}, {metric}",
-                    *(number(e, 2) for e in (found.spearman, found.kappa, found.alpha, found.alpha_ordinal)),
-                    _maybe(order.kendall),
-                    _maybe(order.spearman),
-                    Number(f"{found.spearman.n:,}"),
+                    *(number(coefficient, 2) for coefficient in coefficients),
+                    _correlation(order.kendall),
+                    _correlation(order.spearman),
+                    Number(f"{agreement.spearman.n:,}"),
                 )
             )
     notes = [
@@ -89,14 +95,14 @@ def _agreement(judges: JudgesCompared) -> Table:
         "over queries and items. Order of cells: correlation of the cells' means, which decides what is concluded."
     ]
     if len(judges.views) > 2:
-        together = [f"{metric} {_told(judges, metric)}" for metric in JUDGED]
+        together = [f"{metric} {_alpha(judges, metric)}" for metric in JUDGED]
         notes.append(f"Krippendorff's alpha of all {len(judges.views)} judges: {', '.join(together)}.")
     return Table(
         "judges-agreement", f"Agreement with {judges.own}", (*columns, *orders, "Samples"), tuple(rows), tuple(notes)
     )
 
 
-def _told(judges: JudgesCompared, metric: str) -> str:
+def _alpha(judges: JudgesCompared, metric: str) -> str:
     shown = number(judges.alpha[metric], 2)
     return f"{shown.main} ({shown.interval})" if shown.interval else shown.main
 
@@ -108,17 +114,17 @@ def _by_query(judges: JudgesCompared) -> Table:
         for view in others:
             columns += [f"{metric.capitalize()}, {view.judge}: rank correlation", "kappa"]
     queries = dict.fromkeys(query for view in others for metric in JUDGED for query in view.by_query[metric])
-    rows: list[tuple[Cell, ...]] = []
+    rows: list[tuple[Entry, ...]] = []
     for query in queries:
-        row: list[Cell] = [query]
+        row: list[Entry] = [query]
         for metric in JUDGED:
             for view in others:
-                found = view.by_query[metric].get(query)
-                row += [number(found.spearman, 2), number(found.kappa, 2)] if found else ["–", "–"]
+                agreement = view.by_query[metric].get(query)
+                row += [number(agreement.spearman, 2), number(agreement.kappa, 2)] if agreement else ["–", "–"]
         rows.append(tuple(row))
     notes = ("Within a query only items are drawn anew: intervals for other items, not for other queries.",)
     return Table("judges-queries", f"Agreement with {judges.own}, query by query", tuple(columns), tuple(rows), notes)
 
 
-def _maybe(value: float | None) -> Number:
+def _correlation(value: float | None) -> Number:
     return Number("–" if value is None else decimal(value, 2))

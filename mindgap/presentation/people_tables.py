@@ -1,16 +1,15 @@
-"""Anchored estimates as tables, for the report, the terminal and files, and as JSON."""
+"""Shows estimates that are anchored in people's ratings: tables for page and terminal, and Markdown."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from mindgap.analysis.people import AnchoredGroup, Told
-from mindgap.core.estimate import Estimate, finite
+from mindgap.analysis.people import AnchoredEstimate, AnchoredGroup
+from mindgap.core.estimate import Estimate
 from mindgap.core.wording import decimal
-from mindgap.presentation.tables import Cell, Direction, Number, Table, markdown, number
-from mindgap.results.rating_plan import RatingPlan
+from mindgap.presentation.tables import Direction, Entry, Number, Table, markdown, number
+from mindgap.presentation.terminal_tables import print_table
 from mindgap.stats.samples import JUDGED
 
 if TYPE_CHECKING:
@@ -24,47 +23,50 @@ METHOD = (
 
 
 def people_tables(group: AnchoredGroup) -> tuple[Table, ...]:
-    """Agreement; then, for each judge, means and differences told by people, by the judge, and by both."""
-    made = [_agreement(group)]
+    """Agreement; then, for each judge, means and differences by people, by the judge, and by both."""
+    tables = [_agreement(group)]
     for judge in group.judges:
-        made.append(_estimates(group, judge, group.means, f"Means, by people and by {judge}", signed=False))
+        tables.append(_estimates(group, judge, group.means, f"Means, by people and by {judge}", signed=False))
         if group.differences:
             caption = f"Differences from {group.group.name(group.group.reference)}, by people and by {judge}"
-            made.append(_estimates(group, judge, group.differences, caption, signed=True))
-    return tuple(made)
+            tables.append(_estimates(group, judge, group.differences, caption, signed=True))
+    return tuple(tables)
 
 
 def _agreement(group: AnchoredGroup) -> Table:
-    rows: list[tuple[Cell, ...]] = []
-    for one in group.compared:
-        found = one.agreement
-        measures = (found.spearman, found.kappa, found.alpha)
-        shown = [number(estimate, 2) for estimate in measures]
-        rows.append((f"{one.one} and {one.other}", one.metric, Number(str(found.spearman.n)), *shown))
+    rows: list[tuple[Entry, ...]] = []
+    doubts = []
+    for pair in group.agreements:
+        names, agreement = f"{pair.first} and {pair.second}", pair.agreement
+        coefficients = [number(estimate, 2) for estimate in (agreement.spearman, agreement.kappa, agreement.alpha)]
+        rows.append((names, pair.metric, Number(str(agreement.spearman.n)), *coefficients))
+        if agreement.spearman.note:
+            doubts.append(f"{names}: {agreement.spearman.note}")
     raters = ", ".join(f"{name} {count}" for name, count in group.ratings.items())
     notes = [
         f"Samples rated: {raters}. Where several people rated one sample, people means their mean.",
-        *dict.fromkeys(f"{c.one} and {c.other}: {e.note}" for c in group.compared if (e := c.agreement.spearman).note),
+        *dict.fromkeys(doubts),
     ]
     columns = ("who", "of", "Samples", "Rank correlation", "Weighted kappa", "Krippendorff's alpha")
     return Table("people-agreement", "Agreement with people", columns, tuple(rows), tuple(notes))
 
 
-def _estimates(group: AnchoredGroup, judge: str, told: Sequence[Told], caption: str, *, signed: bool) -> Table:
-    mine = [one for one in told if one.judge == judge]
-    rows: list[tuple[Cell, ...]] = []
-    for one in mine:
-        found = one.told
-        shown = [number(estimate, 2, signed=signed) for estimate in (found.people, found.judge)]
-        direction = _direction(found.anchored) if signed else ""
-        corrected = number(found.anchored, 2, signed=signed, direction=direction)
-        rows.append((one.cell, one.metric, Number(str(found.ratings)), *shown, corrected))
-    powers = [next((one.told.power for one in mine if one.metric == metric), None) for metric in JUDGED]
-    leant = ", ".join(
-        f"{metric} {decimal(power, 2)}" for metric, power in zip(JUDGED, powers, strict=True) if power is not None
-    )
-    notes = [METHOD, f"How far the judge is leant on, 0 (not at all) to 1: {leant}."]
-    notes += sorted({f"{one.cell}, {one.metric}: {one.told.anchored.note}" for one in mine if one.told.anchored.note})
+def _estimates(
+    group: AnchoredGroup, judge: str, estimates: Sequence[AnchoredEstimate], caption: str, *, signed: bool
+) -> Table:
+    rows: list[tuple[Entry, ...]] = []
+    powers: dict[str, float] = {}
+    doubts = set()
+    for estimate in (estimate for estimate in estimates if estimate.judge == judge):
+        anchored, by_people, by_judge = estimate.estimates.anchored, estimate.estimates.people, estimate.estimates.judge
+        alone = [number(mean, 2, signed=signed) for mean in (by_people, by_judge)]
+        corrected = number(anchored, 2, signed=signed, direction=_direction(anchored) if signed else "")
+        rows.append((estimate.cell, estimate.metric, Number(str(estimate.estimates.ratings)), *alone, corrected))
+        powers.setdefault(estimate.metric, estimate.estimates.power)
+        if anchored.note:
+            doubts.add(f"{estimate.cell}, {estimate.metric}: {anchored.note}")
+    leant = ", ".join(f"{metric} {decimal(powers[metric], 2)}" for metric in JUDGED if metric in powers)
+    notes = [METHOD, f"How far the judge is leant on, 0 (not at all) to 1: {leant}.", *sorted(doubts)]
     if signed:
         notes.append("Coloured or starred: the corrected interval leaves out 0; not adjusted for the number of tests.")
     columns = ("cell", "metric", "Rated", "People alone", "Judge alone", "Judge corrected by people")
@@ -78,25 +80,11 @@ def _direction(estimate: Estimate) -> Direction:
     return "up" if estimate.low > 0 else "down"
 
 
-def print_tables(console: Console, group: AnchoredGroup) -> None:
-    """The tables on a rich `console`."""
-    from rich.markup import escape
-    from rich.table import Table as Grid
-
+def print_people_tables(console: Console, group: AnchoredGroup) -> None:
+    """Print the tables on a rich `console`."""
     for table in people_tables(group):
-        grid = Grid(title=escape(table.caption), title_justify="left", highlight=False)
-        for place, column in enumerate(table.columns):
-            grid.add_column(escape(column), justify="left" if place < 2 else "right")
-        for row in table.rows:
-            grid.add_row(*(escape(cell if isinstance(cell, str) else _plain(cell)) for cell in row))
-        console.print(grid)
-        for note in table.notes:
-            console.print(note, markup=False, soft_wrap=True)
+        print_table(console, table, names=2)
         console.print()
-
-
-def _plain(cell: Number) -> str:
-    return f"{cell.starred} [{cell.interval}]" if cell.interval else cell.starred
 
 
 def anchored_markdown(name: str, groups: Sequence[AnchoredGroup]) -> str:
@@ -105,34 +93,3 @@ def anchored_markdown(name: str, groups: Sequence[AnchoredGroup]) -> str:
     for group in groups:
         parts += [f"## {group.group.title}", *(markdown(table) for table in people_tables(group))]
     return "\n\n".join(part.strip() for part in parts) + "\n"
-
-
-def anchored_json(plan: RatingPlan, groups: Sequence[AnchoredGroup]) -> dict[str, Any]:
-    """`anchored.json`: the draw, agreement, and every estimate; null = there is none, and its note says why."""
-    return {
-        "draw": {
-            "seed": plan.seed,
-            "overlap": plan.overlap,
-            "places": plan.population,
-            "drawn": len(plan.drawn),
-            "probability": plan.probability,
-        },
-        "groups": [
-            {
-                "title": group.group.title,
-                "reference": group.group.name(group.group.reference),
-                "judges": list(group.judges),
-                "ratings": dict(group.ratings),
-                "agreement": [_finite(asdict(one)) for one in group.compared],
-                "means": [_finite(asdict(one)) for one in group.means],
-                "differences": [_finite(asdict(one)) for one in group.differences],
-            }
-            for group in groups
-        ],
-    }
-
-
-def _finite(node: Any) -> Any:
-    if isinstance(node, dict):
-        return {key: _finite(value) for key, value in node.items()}
-    return finite(node) if isinstance(node, float) else node

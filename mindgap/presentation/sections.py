@@ -1,4 +1,4 @@
-"""What a group's report consists of, in reading order."""
+"""Puts a group's tables and figures into the sections of its report, in reading order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from mindgap.presentation.group_tables import (
     means_table,
     missing_table,
     power_table,
-    some_tables,
+    present_tables,
 )
 from mindgap.presentation.judge_tables import judge_notices, judge_tables
 from mindgap.presentation.people_tables import TITLE as ANCHORED
@@ -27,10 +27,17 @@ from mindgap.presentation.tables import Table, number
 
 
 @dataclass(frozen=True)
-class Part:
-    """A section: tables first, then figures, as tabs where they show the same thing of different metrics.
+class Section:
+    """A section of a group's report: notices first, then tables, then figures.
 
-    notices: what must not be overlooked, in front of both.
+    Attributes:
+        key: Unique in the page.
+        title: For people.
+        lead: What to know first; may be empty.
+        tables: Shown before the figures.
+        figures: Shown as tabs where `tabbed`.
+        tabbed: Whether the figures show the same thing of different measures.
+        notices: What must not be overlooked.
     """
 
     key: str
@@ -42,59 +49,66 @@ class Part:
     notices: tuple[str, ...] = ()
 
 
-def parts(group: GroupComparison, *, prefix: str) -> tuple[Part, ...]:
-    """All parts that have something to show. prefix: makes keys unique in a page of several groups."""
+def sections(group: GroupComparison, *, prefix: str) -> tuple[Section, ...]:
+    """All sections that have something to show.
+
+    Args:
+        group: What they show.
+        prefix: Makes keys unique in a page of several groups.
+    """
     judge = group.group.judge
     everything = (
-        Part(
+        Section(
             "comparison",
             "Comparison",
             f"Behaviour and coherence are scored by {judge}. The reference is {group.reference.name}.",
-            (means_table(group), *some_tables(differences_table(group))),
+            (means_table(group), *present_tables(differences_table(group))),
         ),
-        Part(
+        Section(
             "tradeoff",
             "Trade-off",
             _choice(group),
-            figures=_some(
+            figures=_present(
                 [
                     *(figures.tradeoff(group, measure) for measure in group.shown if measure.role == "cost"),
                     figures.coherence_against_accuracy(group),
                 ]
             ),
         ),
-        Part(
+        Section(
             "account",
             "Accuracy lost",
-            tables=some_tables(account_table(group)),
-            figures=_some([figures.account(group)]),
+            tables=present_tables(account_table(group)),
+            figures=_present([figures.account(group)]),
         ),
-        Part(
+        Section(
             "dose",
             "Dose",
-            tables=some_tables(dose_table(group)),
-            figures=_some(figures.dose_response(group, measure) for measure in group.shown),
+            tables=present_tables(dose_table(group)),
+            figures=_present(figures.dose_response(group, measure) for measure in group.shown),
         ),
-        Part("judges", "Does the judge matter?", tables=judge_tables(group), notices=judge_notices(group)),
-        Part("people", ANCHORED, tables=() if group.people is None else people_tables(group.people)),
-        Part("interaction", "Sum of parts", tables=some_tables(interaction_table(group))),
-        Part(
+        Section("judges", "Does the judge matter?", tables=judge_tables(group), notices=judge_notices(group)),
+        Section("people", ANCHORED, tables=() if group.people is None else people_tables(group.people)),
+        Section("interaction", "Sum of parts", tables=present_tables(interaction_table(group))),
+        Section(
             "distributions",
             "Distributions",
-            figures=_some(figures.distribution(group, one) for one in group.shown if one.range == (1, 5)),
+            figures=_present(
+                figures.distribution(group, measure) for measure in group.shown if measure.range == (1, 5)
+            ),
         ),
-        Part("queries", "By query", figures=_some(figures.heat_map(group, measure) for measure in group.shown)),
-        Part("missing", "Missing", tables=(missing_table(group), *some_tables(bounds_table(group)))),
-        Part("power", "Power", tables=some_tables(power_table(group))),
+        Section("queries", "By query", figures=_present(figures.heat_map(group, measure) for measure in group.shown)),
+        Section("missing", "Missing", tables=(missing_table(group), *present_tables(bounds_table(group)))),
+        Section("power", "Power", tables=present_tables(power_table(group))),
     )
-    shown = [part for part in everything if part.tables or part.figures or part.notices]
+    shown = [section for section in everything if section.tables or section.figures or section.notices]
     return tuple(
         replace(
-            part,
-            key=prefix + part.key,
-            figures=tuple(replace(figure, key=prefix + figure.key) for figure in part.figures),
+            section,
+            key=prefix + section.key,
+            figures=tuple(replace(figure, key=prefix + figure.key) for figure in section.figures),
         )
-        for part in shown
+        for section in shown
     )
 
 
@@ -106,18 +120,18 @@ def _choice(group: GroupComparison) -> str:
     budget = f"{100 * best.rule.loss:.3g} points of {best.rule.budget.replace('_', ' ')} lost"
     chance = percent(best.chances[best.cell])
     gained = number(best.value, 2)
-    said = (
+    text = (
         f"Most behaviour at no more than {budget}: {group.name(best.cell)}, mean {gained.main} ({gained.interval}); "
         f"{chance} of resamples choose it."
     )
     if held_out is not None and (gain := held_out.changes.get(best.rule.maximise)) is not None:
         change = number(gain, 2, signed=True)
-        said += (
+        text += (
             f" Chosen on one half of the {held_out.split} and measured on the other, such a choice is worth "
             f"{change.main} over {group.reference.name} ({change.interval})."
         )
-    return said
+    return text
 
 
-def _some(found: Iterable[Figure | None]) -> tuple[Figure, ...]:
-    return tuple(figure for figure in found if figure is not None)
+def _present(figures: Iterable[Figure | None]) -> tuple[Figure, ...]:
+    return tuple(figure for figure in figures if figure is not None)

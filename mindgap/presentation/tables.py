@@ -1,4 +1,4 @@
-"""Tables: made once, then written as HTML (by the page's template), Markdown or LaTeX."""
+"""What a table is, and how it is written as Markdown and LaTeX; the page's template makes the HTML."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ Direction = Literal["up", "down", ""]
 
 @dataclass(frozen=True)
 class Number:
-    """A value with its interval, ready to be read. direction: where it clearly differs from nothing, else empty."""
+    """A value with its interval, ready to be read.
+
+    Attributes:
+        main: The value.
+        interval: `low to high`; empty where there is none.
+        direction: Which way it clearly differs from nothing; empty where it does not.
+    """
 
     main: str
     interval: str = ""
@@ -22,25 +28,42 @@ class Number:
 
     @property
     def starred(self) -> str:
+        """The value, with a star where it clearly differs from nothing."""
         return self.main + ("*" if self.direction else "")
 
 
-Cell = str | Number
+Entry = str | Number
+"""What stands where a row and a column of a table meet; "cell" is kept for (model, method, strength)."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """columns: titles. rows: as many cells each; the first names the row. notes: how to read it."""
+    """A table, ready to be read.
+
+    Attributes:
+        key: Unique among a report's tables.
+        caption: What it shows.
+        columns: Their titles.
+        rows: As many entries each; the first names the row.
+        notes: How to read it.
+    """
 
     key: str
     caption: str
     columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
+    rows: tuple[tuple[Entry, ...], ...]
     notes: tuple[str, ...] = ()
 
 
 def number(estimate: Estimate | None, digits: int, *, signed: bool = False, direction: Direction = "") -> Number:
-    """`estimate` to `digits` decimals; a dash where there is none."""
+    """An estimate as people read it; a dash where there is none.
+
+    Args:
+        estimate: The value with its interval.
+        digits: Decimals.
+        signed: Whether a positive value has a plus sign.
+        direction: Which way it clearly differs from nothing.
+    """
     if estimate is None or estimate.value is None:
         return Number("–")
     main = decimal(estimate.value, digits, signed=signed)
@@ -52,31 +75,36 @@ def number(estimate: Estimate | None, digits: int, *, signed: bool = False, dire
 
 def markdown(table: Table) -> str:
     """A GitHub table with its caption above and notes below."""
-    lines = [f"**{_md(table.caption)}**", ""]
-    lines.append("| " + " | ".join(_md(column) for column in table.columns) + " |")
+    lines = [f"**{markdown_text(table.caption)}**", ""]
+    lines.append("| " + " | ".join(markdown_text(column) for column in table.columns) + " |")
     lines.append("|" + "|".join([":--", *["--:"] * (len(table.columns) - 1)]) + "|")
     for row in table.rows:
-        lines.append("| " + " | ".join(_md_cell(cell) for cell in row) + " |")
-    return "\n".join([*lines, "", *(f"{_md(note)}\n" for note in table.notes)])
+        lines.append("| " + " | ".join(_markdown_entry(entry) for entry in row) + " |")
+    return "\n".join([*lines, "", *(f"{markdown_text(note)}\n" for note in table.notes)])
 
 
-def plain(text: str) -> str:
-    """`text` as Markdown that says just that."""
-    return _md(text)
+def markdown_text(text: str) -> str:
+    """`text` as Markdown that says just that, on one line."""
+    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", _on_one_line(text))
 
 
 def latex(table: Table, *, label: str) -> str:
-    """A `table` environment with booktabs rules; needs `\\usepackage{booktabs}`. label: ends its `tab:` label."""
+    """A `table` environment with booktabs rules; needs `\\usepackage{booktabs}`.
+
+    Args:
+        table: The table.
+        label: Ends its `tab:` label.
+    """
     lines = [
         r"\begin{table}[t]",
         r"  \centering",
-        rf"  \caption{{{_tex(' '.join([table.caption + '.', *table.notes]))}}}",
+        rf"  \caption{{{_latex_text(' '.join([table.caption + '.', *table.notes]))}}}",
         rf"  \label{{tab:{label}}}",
         rf"  \begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
         r"    \toprule",
-        "    " + " & ".join(_tex(column) for column in table.columns) + r" \\",
+        "    " + " & ".join(_latex_text(column) for column in table.columns) + r" \\",
         r"    \midrule",
-        *("    " + " & ".join(_tex_cell(cell) for cell in row) + r" \\" for row in table.rows),
+        *("    " + " & ".join(_latex_entry(entry) for entry in row) + r" \\" for row in table.rows),
         r"    \bottomrule",
         r"  \end{tabular}",
         r"\end{table}",
@@ -84,26 +112,22 @@ def latex(table: Table, *, label: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _md_cell(cell: Cell) -> str:
-    if isinstance(cell, str):
-        return _md(cell)
-    main = cell.starred.replace("*", r"\*")
-    return f"{main} [{cell.interval.replace(' to ', ', ')}]" if cell.interval else main
+def _markdown_entry(entry: Entry) -> str:
+    if isinstance(entry, str):
+        return markdown_text(entry)
+    main = entry.starred.replace("*", r"\*")
+    return f"{main} [{entry.interval.replace(' to ', ', ')}]" if entry.interval else main
 
 
-def _md(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>|])", r"\\\1", _one_line(text))
-
-
-def _tex_cell(cell: Cell) -> str:
-    if isinstance(cell, str):
-        return _tex(cell)
-    main = _tex(cell.main) + ("*" if cell.direction else "")
-    interval = _tex(cell.interval.replace(" to ", ", "))
+def _latex_entry(entry: Entry) -> str:
+    if isinstance(entry, str):
+        return _latex_text(entry)
+    main = _latex_text(entry.main) + ("*" if entry.direction else "")
+    interval = _latex_text(entry.interval.replace(" to ", ", "))
     return rf"{main} {{\footnotesize [{interval}]}}" if interval else main
 
 
-_TEX = {
+_LATEX = {
     "\\": r"\textbackslash{}",
     "{": r"\{",
     "}": r"\}",
@@ -123,9 +147,9 @@ _TEX = {
 }
 
 
-def _tex(text: str) -> str:
-    return "".join(_TEX.get(letter, letter) for letter in _one_line(text))
+def _latex_text(text: str) -> str:
+    return "".join(_LATEX.get(letter, letter) for letter in _on_one_line(text))
 
 
-def _one_line(text: str) -> str:
+def _on_one_line(text: str) -> str:
     return " ".join(text.split())

@@ -67,9 +67,9 @@ def _write(options: argparse.Namespace) -> None:
     comparison = compare_sweep(read_sweep(options.folder))
     against = None
     if options.against:
-        from mindgap.analysis.published import against_paper, published
+        from mindgap.analysis.published import against_paper, read_published
 
-        against = against_paper(comparison.sweep.cells, published(options.against))
+        against = against_paper(comparison.sweep.cells, read_published(options.against))
     for path in write_report(comparison, formats=options.format, max_samples=options.max_samples, against=against):
         _say(str(path))
     if against is not None:

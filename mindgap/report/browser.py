@@ -1,4 +1,4 @@
-"""Samples for the page's browser: grouped by place, every text once, compressed."""
+"""Packs a sweep's samples for the page, in which they are looked at side by side: every text once, compressed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,8 @@ from mindgap.core.estimate import finite
 from mindgap.core.keys import content_key
 from mindgap.core.records import Record
 from mindgap.measures.estimates import column
+from mindgap.results.cards import Place, place_of
 from mindgap.results.sweep import Sweep
-
-Place = tuple[str, str, int]
-"""(query, item, epoch): what is looked at side by side under all cells."""
 
 TEXTS = (
     "system_prompt",
@@ -37,29 +35,37 @@ FLAGS = ("correct", "loglik_correct")
 
 
 @dataclass
-class Texts:
-    """Numbers for strings, each string kept once: prompts repeat under every cell."""
+class TextIndex:
+    """Numbers for strings, each string kept once: prompts repeat under every cell.
 
-    known: dict[str, int] = field(default_factory=dict)
+    Attributes:
+        numbers: Each string's number, from 0 in the order they came.
+    """
+
+    numbers: dict[str, int] = field(default_factory=dict)
 
     def number(self, text: str | None) -> int | None:
-        return None if text is None else self.known.setdefault(text, len(self.known))
+        """The string's number, a new one where it is new; None for None."""
+        return None if text is None else self.numbers.setdefault(text, len(self.numbers))
 
 
 def payload(sweep: Sweep, *, max_samples: int) -> dict[str, Any]:
     """What the page's script reads; JSON without NaN.
 
-    texts: strings, to which all other text columns are indexes. cells, places: what `samples.cell` and
-    `samples.place` are indexes of. samples: equally long columns. total: places of the sweep, of which `places` is
-    a part where all together would be more than `max_samples` samples; a place is there under all its cells or not
-    at all, and the choice is spread over the sweep and does not depend on scores. measures: what else was measured.
+    Where the sweep has more than `max_samples` samples, some places are left out. A place is there under all its cells
+    or not at all, and the choice is spread over the sweep and does not depend on scores.
+
+    Returns:
+        `texts`: strings, to which all other text columns are indexes. `cells`, `places`: what `samples.cell` and
+        `samples.place` are indexes of. `samples`: equally long columns. `total`: how many places the sweep has.
+        `measures`: what else was measured.
     """
     cells = [(group, cell) for group in sweep.groups for cell in group.cells if cell.records]
     rows = [(number, record) for number, (_, cell) in enumerate(cells) for record in cell.records]
-    places = list(dict.fromkeys(_place(record) for _, record in rows))
+    places = list(dict.fromkeys(place_of(record) for _, record in rows))
     chosen = _spread(places, len(rows), max_samples)
-    kept = [(number, record) for number, record in rows if _place(record) in chosen]
-    texts = Texts()
+    kept = [(number, record) for number, record in rows if place_of(record) in chosen]
+    texts = TextIndex()
     return {
         "cells": [
             {
@@ -75,7 +81,7 @@ def payload(sweep: Sweep, *, max_samples: int) -> dict[str, Any]:
         "total": len(places),
         "samples": _columns(kept, chosen, texts),
         "measures": _measured(sweep, kept),
-        "texts": list(texts.known),
+        "texts": list(texts.numbers),
     }
 
 
@@ -85,24 +91,20 @@ def packed(data: dict[str, Any]) -> str:
     return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), compresslevel=6, mtime=0)).decode()
 
 
-def _place(record: Record) -> Place:
-    return record.query, record.item, record.epoch
-
-
 def _spread(places: Sequence[Place], samples: int, most: int) -> dict[Place, int]:
     """Index of each place that is kept, in order."""
     if samples > most:
         count = max(1, len(places) * most // samples)
         by_chance = sorted(places, key=lambda place: content_key("spread", place=place))
-        lucky = set(by_chance[:count])
-        places = [place for place in places if place in lucky]
+        drawn = set(by_chance[:count])
+        places = [place for place in places if place in drawn]
     return {place: number for number, place in enumerate(places)}
 
 
-def _places(rows: Sequence[tuple[int, Record]], chosen: dict[Place, int], texts: Texts) -> list[dict[str, Any]]:
+def _places(rows: Sequence[tuple[int, Record]], chosen: dict[Place, int], texts: TextIndex) -> list[dict[str, Any]]:
     subjects: dict[Place, str] = {}
     for _, record in rows:
-        subjects.setdefault(_place(record), record.subject)
+        subjects.setdefault(place_of(record), record.subject)
     return [
         {
             "id": content_key("place", query=place[0], item=place[1], epoch=place[2])[:10],
@@ -115,10 +117,10 @@ def _places(rows: Sequence[tuple[int, Record]], chosen: dict[Place, int], texts:
     ]
 
 
-def _columns(rows: Sequence[tuple[int, Record]], chosen: dict[Place, int], texts: Texts) -> dict[str, list[Any]]:
+def _columns(rows: Sequence[tuple[int, Record]], chosen: dict[Place, int], texts: TextIndex) -> dict[str, list[Any]]:
     columns: dict[str, list[Any]] = {
         "cell": [number for number, _ in rows],
-        "place": [chosen[_place(record)] for _, record in rows],
+        "place": [chosen[place_of(record)] for _, record in rows],
         "edits": [[texts.number(edit) for edit in record.edits] for _, record in rows],
     }
     for name in TEXTS:
@@ -126,7 +128,7 @@ def _columns(rows: Sequence[tuple[int, Record]], chosen: dict[Place, int], texts
     for name in NUMBERS:
         columns[name] = [_short(getattr(record, name)) for _, record in rows]
     for name in FLAGS:
-        columns[name] = [None if (value := getattr(r, name)) is None else int(value) for _, r in rows]
+        columns[name] = [None if (flag := getattr(record, name)) is None else int(flag) for _, record in rows]
     return columns
 
 

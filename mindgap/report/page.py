@@ -1,4 +1,4 @@
-"""`report.html`: one file that needs no network and trusts nothing that it shows."""
+"""Writes `report.html`: one file that needs no network and trusts nothing that it shows."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from mindgap.analysis.headline import headline
 from mindgap.analysis.published import Against
 from mindgap.analysis.warnings import warnings_of
 from mindgap.presentation.published_tables import against_tables
-from mindgap.presentation.sections import Part, parts
+from mindgap.presentation.sections import Section, sections
 from mindgap.report.browser import packed, payload
 from mindgap.results.sweep import Sweep
 
@@ -24,39 +24,51 @@ HERE = Path(__file__).resolve().parent
 
 
 @dataclass(frozen=True)
-class Section:
-    """A group's part of the page. number: 1, 2 …"""
+class GroupPart:
+    """A group's part of the page.
+
+    Attributes:
+        number: 1, 2 …
+        title: What sets the group apart.
+        headline: The answer in words.
+        sections: What the part consists of.
+    """
 
     number: int
     title: str
     headline: str
-    parts: tuple[Part, ...]
+    sections: tuple[Section, ...]
 
 
 def render(
     sweep: Sweep, comparisons: Sequence[GroupComparison], *, max_samples: int, against: Against | None = None
 ) -> str:
-    """The page. Scripts run only if their hash is in the page's own policy, and nothing may be fetched.
+    """The page as text. Scripts run only if their hash is in the page's own policy, and nothing may be fetched.
 
-    against: the cells beside published figures, which come last before the samples.
+    Args:
+        sweep: What was run.
+        comparisons: Of its groups.
+        max_samples: How many samples the page holds to look at.
+        against: The cells beside published figures, which come last before the samples.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
-    sections = [
-        Section(number, group.group.title, headline(group), parts(group, prefix=f"g{number}-"))
+    groups = [
+        GroupPart(number, group.group.title, headline(group), sections(group, prefix=f"g{number}-"))
         for number, group in enumerate(comparisons, 1)
     ]
     if against is not None and (tables := against_tables(against)):
-        beside = Part("against", "Published figures", tables=tables)
-        sections[-1] = replace(sections[-1], parts=(*sections[-1].parts, beside))
+        beside = Section("against", "Published figures", tables=tables)
+        groups[-1] = replace(groups[-1], sections=(*groups[-1].sections, beside))
+    figures = [figure for group in groups for section in group.sections for figure in section.figures]
     samples = payload(sweep, max_samples=max_samples)
     plotly, script = _plotly(), _own("page.js")
     return environment.get_template("page.html").render(
         sweep=sweep,
         about=_about(sweep),
-        groups=sections,
+        groups=groups,
         warnings=warnings_of(sweep),
         left_out=_left_out(samples),
         footer=_footer(),
@@ -64,7 +76,7 @@ def render(
         style=Markup(_own("page.css")),
         script=Markup(script),
         plotly=Markup(plotly),
-        figures=Markup(_inert_json({f.key: f.spec for s in sections for part in s.parts for f in part.figures})),
+        figures=Markup(_inert_json({figure.key: figure.spec for figure in figures})),
         samples=packed(samples),
     )
 

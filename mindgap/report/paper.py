@@ -1,4 +1,4 @@
-"""Tables for a paper: Markdown, and LaTeX with booktabs."""
+"""Writes a sweep's tables for a paper: Markdown, and LaTeX with booktabs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from mindgap.analysis.comparison import GroupComparison
 from mindgap.analysis.headline import headline
 from mindgap.presentation.group_tables import all_tables
 from mindgap.presentation.judge_tables import judge_notices, judge_tables
-from mindgap.presentation.tables import latex, markdown, plain
+from mindgap.presentation.tables import latex, markdown, markdown_text
 from mindgap.results.sweep import Sweep
 
 
@@ -18,7 +18,7 @@ def markdown_report(sweep: Sweep, comparisons: Sequence[GroupComparison]) -> str
     for group in comparisons:
         parts += [f"## {group.group.title}", headline(group), *(markdown(table) for table in all_tables(group))]
         if group.judges is not None:
-            parts += ["### Does the judge matter?", *map(plain, judge_notices(group))]
+            parts += ["### Does the judge matter?", *map(markdown_text, judge_notices(group))]
             parts += [markdown(table) for table in judge_tables(group)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 

@@ -1,14 +1,19 @@
-"""Write a sweep's reports into its folder: what the command line and the end of a sweep call."""
+"""Writes a sweep's reports into its folder, for the commands and for the end of a sweep."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
+from mindgap.analysis.anchored_schema import anchored_json
+from mindgap.analysis.people import AnchoredGroup
 from mindgap.analysis.published import Against
 from mindgap.analysis.schema import comparison_json
 from mindgap.analysis.whole import SweepComparison
+from mindgap.presentation.people_tables import anchored_markdown
+from mindgap.results.rating_plan import RatingPlan
+from mindgap.results.sweep import Sweep
 from mindgap.storage.atomic import replacing
 
 Format = Literal["html", "markdown", "latex"]
@@ -55,6 +60,23 @@ def write_report(
         _write(path, text)
         written.append(path)
     return tuple(written)
+
+
+def write_anchored(sweep: Sweep, plan: RatingPlan, groups: Sequence[AnchoredGroup]) -> tuple[Path, ...]:
+    """Write estimates that are anchored in people's ratings as `anchored.json` and `anchored.md`.
+
+    Args:
+        sweep: What was rated; the files go to its folder.
+        plan: Which responses were drawn to be rated.
+        groups: The estimates.
+
+    Returns:
+        The files' paths.
+    """
+    texts = {"anchored.json": anchored_json(plan, groups), "anchored.md": anchored_markdown(sweep.name, groups)}
+    for name, text in texts.items():
+        _write(sweep.folder / name, text)
+    return tuple(sweep.folder / name for name in texts)
 
 
 def _write(path: Path, text: str) -> None:

@@ -1,4 +1,4 @@
-"""What a tracker is."""
+"""What a tracker is: it receives a copy of each cell and of the sweep's comparison."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ class Tracker(Protocol):
     def log(self, result: CellResult) -> str | None:
         """Copy a finished or failed cell to the tracker.
 
-        Returns one line for a person: where the copy is, or why there is none; None if none was asked for. Never
-        raises because of the tracker's own trouble: the cell is already in its files.
+        Never raises because of the tracker's own trouble: the cell is already in its files.
+
+        Returns:
+            One line for a person: where the copy is, or why there is none; None if none was asked for.
         """
 
     def log_sweep(self, comparison: SweepComparison) -> str | None:
-        """Copy the comparison of a sweep's cells to the tracker.
+        """Copy the comparison of a sweep's cells to the tracker; a sweep that is logged again replaces its copy.
 
-        Returns and raises as `log` does. A sweep that is logged again replaces its copy.
+        Returns:
+            As `log` does.
         """
 
 

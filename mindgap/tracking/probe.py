@@ -1,4 +1,4 @@
-"""Is there a server? Asked with a bound on the time that the answer may take."""
+"""Asks whether a server is there, with a bound on the time that the answer may take."""
 
 from __future__ import annotations
 

@@ -37,9 +37,17 @@ PROBE_S = 3.0
 class WandbTracker:
     """`tracker=wandb`.
 
-    project, entity: where runs go; entity None is the account's default. mode: `auto` is online with a key and a
-    reachable server and offline otherwise; `online` never writes offline. timeout_s: to connect. upload_timeout_s:
-    to upload one cell, or the sweep's summary. tags: of every run. max_table_rows: most samples in a run's table.
+    Attributes:
+        project: Where runs go.
+        entity: Whose project; None is the account's default.
+        mode: `auto` is online with a key and a reachable server and offline otherwise; `online` never writes offline.
+        timeout_s: Seconds to connect.
+        upload_timeout_s: Seconds to upload a cell, or the sweep's summary.
+        tags: Of every run.
+        max_table_rows: Most samples in a run's table.
+
+    Raises:
+        ConfigError: A setting is out of its range.
     """
 
     project: str = "mindgap"
@@ -88,8 +96,7 @@ class WandbTracker:
         if self._wanted_mode() == "offline":
             return "as set by tracker.mode" if self.mode == "offline" else "as set by WANDB_MODE"
         settings = wandb.setup().settings
-        known = settings.api_key or settings.identity_token_file or wbauth.read_netrc_auth(host=settings.base_url)
-        if not known:
+        if not (settings.api_key or settings.identity_token_file or wbauth.read_netrc_auth(host=settings.base_url)):
             return "no API key: set WANDB_API_KEY or run `wandb login`"
         return unreachable(settings.base_url, min(PROBE_S, self.timeout_s))
 
@@ -217,14 +224,14 @@ def quiet_client(folder: Path) -> Iterator[None]:
     A variable that the user has set stays as it is. Without the folders, tables of offline runs would wait for their
     upload in the user's home, where nobody would look for them when the sweep is moved or deleted.
     """
-    ours = {
+    variables = {
         "WANDB_ERROR_REPORTING": "false",
         "WANDB_SILENT": "true",
         "WANDB_DATA_DIR": str(folder),
         "WANDB_CACHE_DIR": str(folder / "cache"),
     }
-    added = [name for name in ours if name not in os.environ]
-    os.environ.update({name: ours[name] for name in added})
+    added = [name for name in variables if name not in os.environ]
+    os.environ.update({name: variables[name] for name in added})
     try:
         yield
     finally:

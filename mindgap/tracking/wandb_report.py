@@ -1,4 +1,4 @@
-"""A sweep as a W&B Report: words and tables of ours, panels over the runs of its cells, and its summary run."""
+"""Writes a sweep as a W&B Report: mindgap's words and tables, panels over the runs of its cells, its summary run."""
 
 from __future__ import annotations
 
@@ -38,8 +38,13 @@ class PublishError(MindgapError):
 
 
 @dataclass(frozen=True)
-class Place:
-    """Where runs and report are."""
+class WandbProject:
+    """Where runs and report are.
+
+    Attributes:
+        entity: A user or team.
+        project: The project's name.
+    """
 
     entity: str
     project: str
@@ -54,9 +59,17 @@ def publish(
 ) -> str:
     """Write the W&B Report of a sweep and return its address.
 
-    Cells that have no run at W&B get theirs, and so does the sweep's summary; `say` is told of each. project, entity:
-    None = those the cells were tracked with, and else the defaults of `tracker=wandb`. Raises
-    ConfigError, and PublishError where there is no client, key or server, or W&B refuses.
+    Cells that have no run at W&B get theirs, and so does the sweep's summary.
+
+    Args:
+        comparison: The sweep, and all that is said of it.
+        project: None = the one the cells were tracked in, and else the default of `tracker=wandb`.
+        entity: None likewise.
+        say: Receives a line for each run that is made.
+
+    Raises:
+        ConfigError: project cannot be a project's name.
+        PublishError: There is no client, key or server, or W&B refuses.
     """
     sweep = comparison.sweep
     tracker = tracker_of(sweep.cells, project=project, entity=entity)
@@ -66,11 +79,11 @@ def publish(
         if (reason := tracker.why_offline()) is not None:
             raise PublishError(f"no W&B Report, which is made online only: {reason}")
         try:
-            place, missing = _at_wandb(sweep, tracker)
+            project_of_runs, missing = _at_wandb(sweep, tracker)
             for cell in missing:
                 say(f"{cell.name}: {tracker.log(cell)}")
             say(f"summary: {tracker.log_sweep(comparison)}")
-            return _save(build_report(comparison, place), sweep.folder)
+            return _save(build_report(comparison, project_of_runs), sweep.folder)
         except MindgapError:
             raise
         except Exception as error:  # the seam to a client and a server that are not ours
@@ -80,12 +93,12 @@ def publish(
 def tracker_of(cells: Sequence[CellResult], *, project: str | None = None, entity: str | None = None) -> WandbTracker:
     """The settings that the cells were tracked with where that was by W&B, else the defaults; online in any case."""
     saved = [cell.config.get("tracker") or {} for cell in cells]
-    wandb = [one for one in saved if str(one.get("_target_", "")).endswith(".WandbTracker")]
-    found = build(wandb[-1], "tracker") if wandb else WandbTracker()
-    return replace(found, mode="online", project=project or found.project, entity=entity or found.entity)
+    wandb = [settings for settings in saved if str(settings.get("_target_", "")).endswith(".WandbTracker")]
+    tracker = build(wandb[-1], "tracker") if wandb else WandbTracker()
+    return replace(tracker, mode="online", project=project or tracker.project, entity=entity or tracker.entity)
 
 
-def build_report(comparison: SweepComparison, place: Place) -> wr.Report:
+def build_report(comparison: SweepComparison, where: WandbProject) -> wr.Report:
     """The report, not saved yet. Panels show runs by their ids, so namesakes in the project stay out of it."""
     import wandb_workspaces.reports.v2 as wr
 
@@ -99,13 +112,13 @@ def build_report(comparison: SweepComparison, place: Place) -> wr.Report:
     for group in groups:
         if several:
             blocks.append(wr.H1(text=group.group.title))
-        blocks += _group_blocks(group, place)
+        blocks += _group_blocks(group, where)
     if summary := _run_ids([sweep.folder]):
-        blocks += _summary_blocks(comparison, place, summary)
+        blocks += _summary_blocks(comparison, where, summary)
     title = f"{sweep.name}: what the steering cost"
     return wr.Report(
-        project=place.project,
-        entity=place.entity,
+        project=where.project,
+        entity=where.entity,
         title=title if len(title) <= TITLE_LIMIT else title[: TITLE_LIMIT - 1] + "…",
         description=f"{len(sweep.cells)} cells, judged by {', '.join(sweep.judges)}. Made by mindgap.",
         blocks=blocks,
@@ -113,7 +126,7 @@ def build_report(comparison: SweepComparison, place: Place) -> wr.Report:
     )
 
 
-def _group_blocks(group: GroupComparison, place: Place) -> Iterator[Any]:
+def _group_blocks(group: GroupComparison, where: WandbProject) -> Iterator[Any]:
     import wandb_workspaces.reports.v2 as wr
 
     means, differences = means_table(group), differences_table(group)
@@ -127,14 +140,14 @@ def _group_blocks(group: GroupComparison, place: Place) -> Iterator[Any]:
             text="A bar is the mean over the cells of a method; its range is from the lowest cell to the highest."
         )
         yield wr.PanelGrid(
-            runsets=[_runset("cells by model and method", place, runs, ["config.model.name", "config.method.name"])],
+            runsets=[_runset("cells by model and method", where, runs, ["config.model.name", "config.method.name"])],
             panels=_bars(group.group),
         )
         yield wr.H2(text="Every cell")
-        yield wr.PanelGrid(runsets=[_runset("cells", place, runs)], panels=_cell_panels(group.group))
+        yield wr.PanelGrid(runsets=[_runset("cells", where, runs)], panels=_cell_panels(group.group))
         yield wr.H2(text="Samples")
         yield wr.PanelGrid(
-            runsets=[_runset("cells", place, runs)],
+            runsets=[_runset("cells", where, runs)],
             panels=[wr.WeavePanelSummaryTable(table_name="samples", layout=wr.Layout(w=24, h=16))],
         )
     others = [table for table in all_tables(group) if table not in (means, differences)]
@@ -151,9 +164,9 @@ def _bars(group: Group) -> list[Any]:
             groupby=wr.Config("method.name"),
             groupby_aggfunc="mean",
             groupby_rangefunc="minmax",
-            layout=wr.Layout(x=8 * place, w=8, h=8),
+            layout=wr.Layout(x=8 * number, w=8, h=8),
         )
-        for place, (name, label) in enumerate(_measured(group, primary_of(group.measures)).items())
+        for number, (name, label) in enumerate(_labels(group, primary_of(group.measures)).items())
     ]
 
 
@@ -161,7 +174,7 @@ def _cell_panels(group: Group) -> list[Any]:
     """Trade-offs, a point a cell; all metrics as parallel coordinates; and the cells' settings side by side."""
     import wandb_workspaces.reports.v2 as wr
 
-    measured = _measured(group, group.measures)
+    measured = _labels(group, group.measures)
     panels: list[Any] = []
     target = behaviour_of(group.measures)
     if target is not None and target.name in measured:
@@ -172,9 +185,9 @@ def _cell_panels(group: Group) -> list[Any]:
                 title=f"{target.name.capitalize()} against {name}",
                 x=wr.SummaryMetric(name),
                 y=wr.SummaryMetric(target.name),
-                layout=wr.Layout(x=12 * place, w=12, h=10),
+                layout=wr.Layout(x=12 * number, w=12, h=10),
             )
-            for place, name in enumerate(costs)
+            for number, name in enumerate(costs)
         ]
     columns = [wr.ParallelCoordinatesPlotColumn(wr.Config("method.name"), display_name="method")]
     if any(cell.dose is not None for cell in group.cells):
@@ -187,7 +200,7 @@ def _cell_panels(group: Group) -> list[Any]:
     return panels
 
 
-def _summary_blocks(comparison: SweepComparison, place: Place, runs: Sequence[str]) -> Iterator[Any]:
+def _summary_blocks(comparison: SweepComparison, where: WandbProject, runs: Sequence[str]) -> Iterator[Any]:
     """The summary run's tables, to sort and filter, and its figures, which have our intervals."""
     import wandb_workspaces.reports.v2 as wr
 
@@ -208,16 +221,16 @@ def _summary_blocks(comparison: SweepComparison, place: Place, runs: Sequence[st
     ]
     yield wr.H1(text="Summary run")
     yield wr.P(text="The same numbers as tables to sort and filter, and the figures of report.html.")
-    yield wr.PanelGrid(runsets=[_runset("summary", place, runs)], panels=panels)
+    yield wr.PanelGrid(runsets=[_runset("summary", where, runs)], panels=panels)
 
 
-def _runset(name: str, place: Place, runs: Sequence[str], groupby: Sequence[str] = ()) -> Any:
+def _runset(name: str, where: WandbProject, runs: Sequence[str], groupby: Sequence[str] = ()) -> Any:
     import wandb_workspaces.reports.v2 as wr
     from wandb_workspaces import expr
 
     return wr.Runset(
-        entity=place.entity,
-        project=place.project,
+        entity=where.entity,
+        project=where.project,
         name=name,
         filters=[expr.Metric("ID").isin(list(runs))],
         groupby=list(groupby),
@@ -225,9 +238,11 @@ def _runset(name: str, place: Place, runs: Sequence[str], groupby: Sequence[str]
     )
 
 
-def _measured(group: Group, measures: Sequence[Declaration]) -> dict[str, str]:
-    """Labels of those of the measures that a cell of the group has, by name."""
-    return {m.name: m.label for m in measures if any(m.name in cell.metrics for cell in group.cells)}
+def _labels(group: Group, measures: Sequence[Declaration]) -> dict[str, str]:
+    """Labels, by name, of those measures that a cell of the group has."""
+    return {
+        measure.name: measure.label for measure in measures if any(measure.name in cell.metrics for cell in group.cells)
+    }
 
 
 def _run_ids(folders: Sequence[Path]) -> list[str]:
@@ -236,7 +251,7 @@ def _run_ids(folders: Sequence[Path]) -> list[str]:
     return [path.read_text(encoding="utf-8").strip() for path in paths if path.is_file()]
 
 
-def _at_wandb(sweep: Sweep, tracker: WandbTracker) -> tuple[Place, list[CellResult]]:
+def _at_wandb(sweep: Sweep, tracker: WandbTracker) -> tuple[WandbProject, list[CellResult]]:
     """Where W&B has the sweep, and the cells of which it has no run: never logged, or offline and not uploaded."""
     import wandb
 
@@ -245,11 +260,12 @@ def _at_wandb(sweep: Sweep, tracker: WandbTracker) -> tuple[Place, list[CellResu
     if not entity:
         raise PublishError("no W&B Report: the account has no default entity; name one with --entity")
     ids = {cell.name: _run_ids([cell.folder]) for cell in sweep.cells}
-    known: set[str] = set()
+    uploaded: set[str] = set()
     if tracker.project in {project.name for project in api.projects(entity)}:
-        wanted = {"name": {"$in": [one for found in ids.values() for one in found]}}
-        known = {run.id for run in api.runs(f"{entity}/{tracker.project}", filters=wanted)}
-    return Place(entity, tracker.project), [cell for cell in sweep.cells if not known & set(ids[cell.name])]
+        of_cells = {"name": {"$in": [run_id for run_ids in ids.values() for run_id in run_ids]}}
+        uploaded = {run.id for run in api.runs(f"{entity}/{tracker.project}", filters=of_cells)}
+    missing = [cell for cell in sweep.cells if not uploaded & set(ids[cell.name])]
+    return WandbProject(entity, tracker.project), missing
 
 
 def _save(report: wr.Report, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""What a W&B run is made of, and what one cell looks like as a run: plain data, no W&B yet."""
+"""What a W&B run is made of, and what a cell looks like as a run: plain data, no W&B yet."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from mindgap.analysis.summaries import histogram
 from mindgap.core.estimate import finite
 from mindgap.core.records import Record
-from mindgap.measures.estimates import column
 from mindgap.results.cell import CellResult
 
 TABLE_COLUMNS = (
@@ -45,7 +45,12 @@ SCORE_BINS = np.linspace(1, 5, 17)
 
 @dataclass(frozen=True)
 class TableContent:
-    """rows: as many values each as there are columns; of one type in a column, None where there is none."""
+    """A table of a run.
+
+    Attributes:
+        columns: Their names.
+        rows: As many values each as there are columns; of one type in a column, None where there is none.
+    """
 
     columns: tuple[str, ...]
     rows: tuple[tuple[Any, ...], ...]
@@ -53,10 +58,24 @@ class TableContent:
 
 @dataclass(frozen=True)
 class RunContent:
-    """numbers: metrics with intervals, dose, counts. texts: status and reasons. rows: of the table of samples.
+    """All that goes into a run.
 
-    histograms: by name, `[16]` counts within `SCORE_BINS`; absent where a cell has no such score. tables: others than
-    that of samples. figures: by name, Plotly's JSON. files: copied to the run. notes: shown above the run.
+    Attributes:
+        name: The run's.
+        group: The sweep's name.
+        job_type: The method; `summary` for a sweep's own run.
+        tags: To find the run by.
+        config: Settings, secrets masked.
+        numbers: Metrics with intervals, dose, counts.
+        texts: Status and reasons.
+        columns: Of the table of samples.
+        rows: Of the table of samples.
+        histograms: By name, `[16]` counts within `SCORE_BINS`; absent where a cell has no such score.
+        failed: Whether the run is marked as failed.
+        tables: Others than that of samples, by name.
+        figures: By name, Plotly's JSON.
+        files: Copied to the run.
+        notes: Shown above the run.
     """
 
     name: str
@@ -88,11 +107,7 @@ def run_content(result: CellResult, tags: Sequence[str], max_rows: int) -> RunCo
         )
     texts |= {f"{name}_note": estimate.note for name, estimate in result.metrics.items() if estimate.note}
     identity = ("name", "model", "method", "label", "strength", "judge")
-    scores = {
-        measure.name: np.array([column(record, measure.name) for record in result.records])
-        for measure in result.measures
-        if measure.range == (SCORE_BINS[0], SCORE_BINS[-1])
-    }
+    scores = [measure for measure in result.measures if measure.range == (SCORE_BINS[0], SCORE_BINS[-1])]
     return RunContent(
         name=result.name,
         group=result.sweep,
@@ -106,9 +121,9 @@ def run_content(result: CellResult, tags: Sequence[str], max_rows: int) -> RunCo
             [*(_shown(record, name) for name in TABLE_COLUMNS), *_measure_values(record, result)] for record in chosen
         ],
         histograms={
-            f"{name}_scores": np.histogram(values[~np.isnan(values)], SCORE_BINS)[0]
-            for name, values in scores.items()
-            if not np.isnan(values).all()
+            f"{measure.name}_scores": counts
+            for measure in scores
+            if (counts := histogram(result.records, measure, SCORE_BINS)) is not None
         },
         failed=result.status == "failed",
     )
@@ -142,8 +157,8 @@ def _numbers(result: CellResult) -> dict[str, float | int]:
     return {name: value for name, value in numbers.items() if value is not None and finite(value) is not None}
 
 
-def _shown(record: Record, column: str) -> Any:
-    value = getattr(record, column)
+def _shown(record: Record, name: str) -> Any:
+    value = getattr(record, name)
     if isinstance(value, tuple):
         return "; ".join(value)
     return finite(value) if isinstance(value, float) else value

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from mindgap.analysis.comparison import GroupComparison
-from mindgap.analysis.schema import comparison_json
+from mindgap.analysis.schema import group_fields
 from mindgap.analysis.whole import SweepComparison
 from mindgap.presentation.figures import Figure
-from mindgap.presentation.sections import parts
+from mindgap.presentation.sections import sections
 from mindgap.results.files import SUMMARY
 from mindgap.tracking.wandb_run import RunContent, TableContent
 
@@ -28,7 +27,7 @@ def sweep_content(comparison: SweepComparison, tags: Sequence[str]) -> RunConten
     All of it is from the sweep's files, which hold no secrets.
     """
     sweep = comparison.sweep
-    groups = json.loads(comparison_json(sweep, comparison.groups))["groups"]
+    groups = [group_fields(group) for group in comparison.groups]
     headline = "\n\n".join(
         f"{group['title']}: {group['headline']}" if len(groups) > 1 else group["headline"] for group in groups
     )
@@ -101,16 +100,16 @@ def cells_columns(groups: Sequence[dict[str, Any]]) -> tuple[str, ...]:
 
 def _comparison(groups: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
     for group, cell in _of(groups):
-        for metric, found in cell["differences"].items():
+        for metric, difference in cell["differences"].items():
             where = (group["title"], group["reference"], cell["name"], cell["method"], cell["strength"], cell["dose"])
-            yield (*where, metric, *(found[name] for name in COMPARISON_COLUMNS[7:]))
+            yield (*where, metric, *(difference[name] for name in COMPARISON_COLUMNS[7:]))
 
 
 def _cells(groups: Sequence[dict[str, Any]]) -> Iterator[tuple[Any, ...]]:
     metrics = _measured(groups)
     for group, cell in _of(groups):
         estimates = [*(cell["metrics"].get(name) for name in metrics), cell["harmonic"]]
-        ends = [found and found[end] for found in estimates for end in ("value", "low", "high")]
+        ends = [estimate and estimate[end] for estimate in estimates for end in ("value", "low", "high")]
         about = tuple(cell[name] for name in ("cell", "name", "model", "method", "strength", "dose", "status"))
         front = cell["front"] and cell["front"]["probability"]
         yield (group["title"], *about, cell["counts"].get("samples"), *ends, front)
@@ -135,8 +134,8 @@ def _measured(groups: Sequence[dict[str, Any]]) -> list[str]:
 
 
 def sweep_figures(comparisons: Sequence[GroupComparison]) -> Iterator[tuple[str, str, Figure]]:
-    """The report's figures, each with its name in the run and a title that says which part it is of."""
+    """The report's figures, each with its name in the run and a title that says which section it is of."""
     for number, group in enumerate(comparisons, 1):
-        for part in parts(group, prefix=f"{number}-" if len(comparisons) > 1 else ""):
-            for figure in part.figures:
-                yield FIGURES + figure.key, f"{part.title}: {figure.title}", figure
+        for section in sections(group, prefix=f"{number}-" if len(comparisons) > 1 else ""):
+            for figure in section.figures:
+                yield FIGURES + figure.key, f"{section.title}: {figure.title}", figure

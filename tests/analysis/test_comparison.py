@@ -60,9 +60,9 @@ def test_the_account_of_accuracy_adds_up(study: Any) -> None:
 
 
 def test_adjusted_p_values_are_never_below_the_plain_ones(study: Any) -> None:
-    found = [difference for cell in study["cells"] for difference in cell["differences"].values()]
-    assert len(found) == 7 * len(study["cells"][0]["metrics"])
-    assert all(one["p"] <= one["p_bh"] + 1e-12 <= one["p_holm"] + 2e-12 for one in found)
+    differences = [difference for cell in study["cells"] for difference in cell["differences"].values()]
+    assert len(differences) == 7 * len(study["cells"][0]["metrics"])
+    assert all(test["p"] <= test["p_bh"] + 1e-12 <= test["p_holm"] + 2e-12 for test in differences)
 
 
 def test_missing_scores_are_counted_and_bounded(study: Any) -> None:
@@ -72,12 +72,15 @@ def test_missing_scores_are_counted_and_bounded(study: Any) -> None:
 
 
 def test_strengths_and_combinations_are_found_in_the_configurations(study: Any) -> None:
-    coherence = {one["label"]: one for one in study["dose_responses"] if one["metric"] == "coherence"}
+    coherence = {fit["label"]: fit for fit in study["dose_responses"] if fit["metric"] == "coherence"}
     assert set(coherence) == {"Vector", "Combined"}
     assert coherence["Vector"]["doses"] == [0, 0.1, 0.2, 0.4] and coherence["Vector"]["slope"]["high"] < 0
-    behaviour = [one for one in study["interactions"] if one["metric"] == "behaviour"]
-    assert {one["cell"] for one in behaviour} == {f"tiny-combined-dose{dose}" for dose in (0.1, 0.2, 0.4)}
-    assert all(one["estimate"]["low"] < 0.2 and one["estimate"]["high"] > -0.2 for one in behaviour)  # truly about 0
+    behaviour = [interaction for interaction in study["interactions"] if interaction["metric"] == "behaviour"]
+    assert {interaction["cell"] for interaction in behaviour} == {
+        f"tiny-combined-dose{dose}" for dose in (0.1, 0.2, 0.4)
+    }
+    estimates = [interaction["estimate"] for interaction in behaviour]
+    assert all(estimate["low"] < 0.2 and estimate["high"] > -0.2 for estimate in estimates)  # truly about 0
 
 
 def test_the_same_samples_give_the_same_document() -> None:
@@ -157,7 +160,7 @@ def test_every_field_is_described(study: Any) -> None:
                     yield key
                 yield from keys(value, key)
         elif isinstance(node, list):
-            for one in node:
-                yield from keys(one, inside)
+            for element in node:
+                yield from keys(element, inside)
 
     assert set(keys(study)) - described == set()

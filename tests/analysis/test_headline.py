@@ -15,38 +15,38 @@ CONTROL, PROMPT = KINDS[:2]
 GENTLE = Kind("gentle", "Gentle", behaviour=1.3)
 
 
-def said(*kinds: Kind, items: int = 25) -> str:
+def headline_of(*kinds: Kind, items: int = 25) -> str:
     (group,) = grouped([make_cell(Path("study"), kind, queries=QUERIES, items=items) for kind in kinds])
     return headline(compare(group))
 
 
 def test_a_clear_gain_and_a_clear_cost_are_stated_with_their_intervals() -> None:
     heavy = Kind("shout", "Shouting", behaviour=2.0, coherence=1.5, accuracy=0.4)
-    text = said(CONTROL, GENTLE, heavy)
+    text = headline_of(CONTROL, GENTLE, heavy)
     assert text.startswith("Shouting brings the most of the behaviour, +")
     assert "over Control, and costs" in text and "percentage points of accuracy" in text
     assert "With no sign of a loss, Gentle brings the most: +1." in text
 
 
 def test_a_cost_that_cannot_be_seen_is_called_that() -> None:
-    text = said(CONTROL, GENTLE)
+    text = headline_of(CONTROL, GENTLE)
     assert text.startswith("Gentle brings the most") and "no cost can be seen in" in text
     assert "costs 0" not in text
 
 
 def test_methods_that_do_nothing_cannot_be_told_apart() -> None:
-    text = said(CONTROL, Kind("random", "Random"), Kind("calm", "Calm"))
+    text = headline_of(CONTROL, Kind("random", "Random"), Kind("calm", "Calm"))
     assert text.startswith("No method can be told apart from Control")
     assert "brings" not in text and "would probably have been seen" in text
 
 
 def test_a_loss_without_a_gain_is_not_passed_over() -> None:
-    text = said(CONTROL, Kind("noise", "Noise", coherence=2.0, accuracy=0.5))
+    text = headline_of(CONTROL, Kind("noise", "Noise", coherence=2.0, accuracy=0.5))
     assert text.startswith("Noise cannot be told apart from Control") and text.endswith("Noise clearly cost something.")
 
 
 def test_one_cell_is_compared_with_nothing() -> None:
-    text = said(CONTROL, items=5)
+    text = headline_of(CONTROL, items=5)
     assert "one finished cell, Control" in text and "behaviour 2." in text
 
 

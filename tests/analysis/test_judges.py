@@ -32,22 +32,22 @@ def score(folder: Path, judge: str, behaviour: Callable[[Record], float | None])
     """Have `judge` give every sample of the sweep this behaviour, and the coherence that it has."""
     for path in sorted(folder.glob("*/metrics.json")):
         cell = read_cell(path.parent)
-        found = {}
-        for one in cell.records:
-            value = behaviour(one)
+        judgements = {}
+        for record in cell.records:
+            value = behaviour(record)
             shown = Score(None, "no opinion") if value is None else Score(value)
-            same = Score(None, "no opinion") if one.coherence is None else Score(one.coherence)
-            found[one.key] = Judgement(shown, same)
-        write_judgements(cell.folder, Named(judge), found)  # type: ignore[arg-type]
+            same = Score(None, "no opinion") if record.coherence is None else Score(record.coherence)
+            judgements[record.key] = Judgement(shown, same)
+        write_judgements(cell.folder, Named(judge), judgements)  # type: ignore[arg-type]
 
 
-def turned(one: Record) -> float | None:
-    return None if one.behaviour is None else 6 - one.behaviour
+def turned(record: Record) -> float | None:
+    return None if record.behaviour is None else 6 - record.behaviour
 
 
-def squeezed(one: Record) -> float | None:
+def squeezed(record: Record) -> float | None:
     """The same opinion on a narrower scale."""
-    return None if one.behaviour is None else 3 + (one.behaviour - 3) / 4
+    return None if record.behaviour is None else 3 + (record.behaviour - 3) / 4
 
 
 def judges_of(folder: Path) -> dict:
@@ -66,8 +66,8 @@ def contradicted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_one_judge_is_said_in_one_line_with_the_way_to_another(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "study", **SMALL)  # type: ignore[arg-type]
-    found = judges_of(folder)
-    assert [view["judge"] for view in found["views"]] == ["proxy"] and found["reversals"] == []
+    judges = judges_of(folder)
+    assert [view["judge"] for view in judges["views"]] == ["proxy"] and judges["reversals"] == []
     for name in ("report.html", "report.md"):
         text = (folder / name).read_text(encoding="utf-8").replace("\\_", "_")
         assert "Only one judge saw these responses: proxy." in text
@@ -76,14 +76,14 @@ def test_one_judge_is_said_in_one_line_with_the_way_to_another(tmp_path: Path) -
 
 def test_a_judge_that_turns_the_order_round_is_a_warning_everywhere(contradicted: Path) -> None:
     (group,) = json.loads((contradicted / "comparison.json").read_text(encoding="utf-8"))["groups"]
-    found = group["judges"]
-    own, other = found["views"]
+    judges = group["judges"]
+    own, other = judges["views"]
     assert own["headline"] == group["headline"] != other["headline"]
     assert own["headline"].startswith("Prompting brings the most")
     assert "Prompting brings the most" not in other["headline"]
     assert other["orders"]["behaviour"] == {"kendall": -1, "spearman": -1, "cells": 3}
-    assert ["Control", "Prompting"] in [one["cells"] for one in found["reversals"]]
-    assert {one["metric"] for one in found["reversals"]} == {"behaviour"}  # coherence is the same under both
+    assert ["Control", "Prompting"] in [reversal["cells"] for reversal in judges["reversals"]]
+    assert {reversal["metric"] for reversal in judges["reversals"]} == {"behaviour"}  # coherence is the same under both
     for name in ("report.html", "report.md"):
         text = (contradicted / name).read_text(encoding="utf-8")
         assert "Warning: the judge decides the order of Control and Prompting in behaviour" in text
@@ -94,18 +94,18 @@ def test_a_judge_that_turns_the_order_round_is_a_warning_everywhere(contradicted
 def test_agreement_and_means_are_those_of_the_scores(contradicted: Path) -> None:
     (group,) = json.loads((contradicted / "comparison.json").read_text(encoding="utf-8"))["groups"]
     view = group["judges"]["views"][1]
-    records = [one for path in contradicted.glob("*/metrics.json") for one in read_cell(path.parent).records]
-    own = np.array([np.nan if one.behaviour is None else one.behaviour for one in records])
-    found = view["agreement"]["behaviour"]
-    assert found["spearman"]["value"] == pytest.approx(spearman(own, 6 - own)) == pytest.approx(-1)
-    assert found["kappa"]["value"] == pytest.approx(quadratic_kappa(own, 6 - own))
-    assert found["kappa"]["low"] < found["kappa"]["value"] < found["kappa"]["high"]
-    assert found["kappa"]["n"] + found["kappa"]["missing"] == len(records) == view["of"]
+    records = [record for path in contradicted.glob("*/metrics.json") for record in read_cell(path.parent).records]
+    own = np.array([np.nan if record.behaviour is None else record.behaviour for record in records])
+    agreement = view["agreement"]["behaviour"]
+    assert agreement["spearman"]["value"] == pytest.approx(spearman(own, 6 - own)) == pytest.approx(-1)
+    assert agreement["kappa"]["value"] == pytest.approx(quadratic_kappa(own, 6 - own))
+    assert agreement["kappa"]["low"] < agreement["kappa"]["value"] < agreement["kappa"]["high"]
+    assert agreement["kappa"]["n"] + agreement["kappa"]["missing"] == len(records) == view["of"]
     assert set(view["by_query"]["behaviour"]) == set(SMALL["queries"])  # type: ignore[call-overload]
     means = {cell["cell"]: cell["metrics"]["behaviour"]["value"] for cell in group["cells"]}
-    assert {cell: one["behaviour"]["value"] for cell, one in view["means"].items()} == pytest.approx(
-        {cell: 6 - mean for cell, mean in means.items()}
-    )
+    assert {
+        cell: means_of_cell["behaviour"]["value"] for cell, means_of_cell in view["means"].items()
+    } == pytest.approx({cell: 6 - mean for cell, mean in means.items()})
     assert view["agreement"]["coherence"]["kappa"]["value"] == pytest.approx(1)
 
 
@@ -113,28 +113,28 @@ def test_another_scale_or_noise_is_no_warning(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "study", **SMALL)  # type: ignore[arg-type]
     score(folder, "timid", squeezed)
     generator = np.random.default_rng(0)
-    score(folder, "dice", lambda one: float(generator.integers(1, 6)))
-    found = judges_of(folder)
-    assert [view["judge"] for view in found["views"]] == ["proxy", "dice", "timid"]
-    assert found["reversals"] == []
-    dice, timid = found["views"][1:]
+    score(folder, "dice", lambda record: float(generator.integers(1, 6)))
+    judges = judges_of(folder)
+    assert [view["judge"] for view in judges["views"]] == ["proxy", "dice", "timid"]
+    assert judges["reversals"] == []
+    dice, timid = judges["views"][1:]
     assert timid["orders"]["behaviour"]["kendall"] == 1
     assert timid["agreement"]["behaviour"]["spearman"]["value"] == pytest.approx(1)
     assert abs(dice["agreement"]["behaviour"]["spearman"]["value"]) < 0.25
-    assert found["alpha"]["behaviour"]["value"] < timid["agreement"]["behaviour"]["alpha"]["value"]
+    assert judges["alpha"]["behaviour"]["value"] < timid["agreement"]["behaviour"]["alpha"]["value"]
 
 
 def test_people_are_judges_of_what_they_rated(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "study", **SMALL)  # type: ignore[arg-type]
     cards = cards_of(read_sweep(folder))
-    records = [one for path in sorted(folder.glob("*/metrics.json")) for one in read_cell(path.parent).records]
-    rated = [one for one in records if one.behaviour is not None][:30]
-    for one in rated:
-        assert one.behaviour is not None
-        append_rating(folder, Rating("anna", cards.by_record[one.key].key, behaviour=int(one.behaviour)))
+    records = [record for path in sorted(folder.glob("*/metrics.json")) for record in read_cell(path.parent).records]
+    rated = [record for record in records if record.behaviour is not None][:30]
+    for record in rated:
+        assert record.behaviour is not None
+        append_rating(folder, Rating("anna", cards.by_record[record.key].key, behaviour=int(record.behaviour)))
     append_rating(folder, Rating("anna", cards.by_record[rated[0].key].key))  # the first one is taken back
-    found = judges_of(folder)
-    view = found["views"][1]
+    judges = judges_of(folder)
+    view = judges["views"][1]
     assert (view["judge"], view["scored"], view["of"]) == ("person:anna", 29, len(records))
     assert view["agreement"]["behaviour"]["kappa"]["value"] == pytest.approx(1)
     assert view["agreement"]["behaviour"]["kappa"]["n"] == 29

@@ -32,9 +32,8 @@ def rated(tmp_path: Path) -> Path:
         plan = planned(folder, rater, cards, samples=60, overlap=0.5)
         for card in plan.deck(rater, cards):
             record = records[cards.samples[card.key][0]]
-            append_rating(
-                folder, Rating(rater, card.key, cards.samples[card.key], *_said(record.behaviour, record.coherence))
-            )
+            scores = int(record.behaviour or 3), int(record.coherence or 3)
+            append_rating(folder, Rating(rater, card.key, cards.samples[card.key], *scores))
     for cell in sweep.cells:
         shifted = [replace(r, behaviour=r.behaviour and min(5.0, r.behaviour + OFF)) for r in cell.records]
         write_cell(replace(cell, records=tuple(shifted)))
@@ -45,42 +44,43 @@ def test_the_judges_bias_is_taken_out_and_agreement_is_told(rated: Path) -> None
     (group,) = anchor_sweep(read_sweep(rated), resamples=200)
     assert group.judges == ("proxy",) and set(group.ratings) == {"anna", "ben"}
     assert all(45 <= count <= 60 for count in group.ratings.values())
-    means = {one.cell: one.told for one in group.means if one.metric == "behaviour"}
-    for told in means.values():
-        assert told.judge.value - told.anchored.value == pytest.approx(OFF, abs=0.15)
-        assert told.anchored.low < told.anchored.value < told.anchored.high < told.judge.value + 0.5
-    pairs = {(one.one, one.other, one.metric): one.agreement for one in group.compared}
+    for mean in (mean.estimates for mean in group.means if mean.metric == "behaviour"):
+        assert mean.judge.value - mean.anchored.value == pytest.approx(OFF, abs=0.15)
+        assert mean.anchored.low < mean.anchored.value < mean.anchored.high < mean.judge.value + 0.5
+    pairs = {(pair.first, pair.second, pair.metric): pair.agreement for pair in group.agreements}
     assert pairs["anna", "ben", "behaviour"].alpha.value == 1
     assert pairs["proxy", "people", "coherence"].spearman.value > 0.95
     assert pairs["proxy", "people", "behaviour"].kappa.value < 0.95
     # What a judge adds to all cells alike is no difference between them.
-    for one in group.differences:
-        assert one.told.anchored.value == pytest.approx(one.told.judge.value, abs=0.2)
+    for difference in (difference.estimates for difference in group.differences):
+        assert difference.anchored.value == pytest.approx(difference.judge.value, abs=0.2)
 
 
 def test_ratings_of_places_that_were_not_drawn_do_not_count(rated: Path) -> None:
     before = anchor_sweep(read_sweep(rated), resamples=50)
     sweep = read_sweep(rated)
     plan = planned(rated, "anna", cards_of(sweep), samples=60)
-    other = next(r for cell in sweep.cells for r in cell.records if place_of(r) not in plan.drawn)
+    other = next(record for cell in sweep.cells for record in cell.records if place_of(record) not in plan.drawn)
     append_rating(rated, Rating("anna", "x", [other.key], 5, 5))
     after = anchor_sweep(read_sweep(rated), resamples=50)
-    assert [one.told.anchored for one in after[0].means] == [one.told.anchored for one in before[0].means]
+    assert after[0].means == before[0].means
 
 
 def test_a_silenced_model_is_not_flattered_by_leaving_its_silence_out(rated: Path) -> None:
     sweep = read_sweep(rated)
     cell = sweep.cells[1]
     silent = [
-        replace(r, response="", coherence=1.0, behaviour=None, behaviour_missing="empty response") if k % 2 else r
-        for k, r in enumerate(cell.records)
+        replace(record, response="", coherence=1.0, behaviour=None, behaviour_missing="empty response")
+        if number % 2
+        else record
+        for number, record in enumerate(cell.records)
     ]
     name = sweep.groups[0].name(cell)
     write_cell(replace(cell, records=tuple(silent)))
     (group,) = anchor_sweep(read_sweep(rated), resamples=50)
-    (told,) = (one.told for one in group.means if one.cell == name and one.metric == "coherence")
-    assert told.anchored.value == pytest.approx(told.judge.value, abs=0.3)
-    assert told.anchored.value < 3.5
+    (mean,) = (mean.estimates for mean in group.means if mean.cell == name and mean.metric == "coherence")
+    assert mean.anchored.value == pytest.approx(mean.judge.value, abs=0.3)
+    assert mean.anchored.value < 3.5
 
 
 def test_the_summary_is_printed_and_written(rated: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -90,7 +90,7 @@ def test_the_summary_is_printed_and_written(rated: Path, capsys: pytest.CaptureF
     data = json.loads((rated / "anchored.json").read_text())
     assert data["draw"]["probability"] == pytest.approx(data["draw"]["drawn"] / 60)
     (group,) = data["groups"]
-    assert {one["metric"] for one in group["means"]} == {"behaviour", "coherence"}
+    assert {mean["metric"] for mean in group["means"]} == {"behaviour", "coherence"}
     assert set(group["means"][0]["told"]) == {"anchored", "people", "judge", "power", "ratings"}
     assert "| cell |" in (rated / "anchored.md").read_text()
 

@@ -12,14 +12,14 @@ import pytest
 from rich.console import Console
 from sweeps import MEASURES, measured_again
 
-from mindgap.analysis.published import Against, against_paper, published
+from mindgap.analysis.published import Against, against_paper, read_published
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import Record
 from mindgap.presentation.published_tables import against_tables, print_against
 from mindgap.presentation.tables import markdown
 from mindgap.results.cell import CellResult
 
-PAPER = published()
+PAPER = read_published()
 QUERIES = tuple(PAPER.models["8b"]["queries"])
 METHODS = ("control", "prompt", "autosteer", "combined")
 
@@ -74,12 +74,13 @@ Cell = Callable[..., CellResult]
 
 
 def line(against: Against, metric: str, query: str | None = None, method: str = "control", model: str = "Llama-3.1"):  # type: ignore[no-untyped-def]
-    (found,) = (
-        one
-        for one in against.lines
-        if (one.metric.name, one.query, one.method) == (metric, query, method) and one.published_model.startswith(model)
+    (match,) = (
+        line
+        for line in against.lines
+        if (line.metric.name, line.query, line.method) == (metric, query, method)
+        and line.published_model.startswith(model)
     )
-    return found
+    return match
 
 
 def test_the_figures_are_the_papers(shared: Path) -> None:
@@ -177,11 +178,11 @@ def test_what_has_no_counterpart_is_left_out_by_name_with_the_reason(cell: Cell)
 
 def test_another_model_stands_beside_both_and_says_so(cell: Cell) -> None:
     against = against_paper([cell(model="tiny", judge="proxy-tiny", config={"task": {"name": "starter"}})])
-    assert {one.published_model for one in against.lines} == {"Llama-3.1-8B-Instruct", "Llama-3.3-70B-Instruct"}
-    said = " ".join(against.caveats)
-    assert "gpt-4o-mini there and by proxy-tiny here" in said
-    assert "mmlu_paper there, starter here" in said
-    assert "tiny is none of the study's" in said
+    assert {line.published_model for line in against.lines} == {"Llama-3.1-8B-Instruct", "Llama-3.3-70B-Instruct"}
+    caveats = " ".join(against.caveats)
+    assert "gpt-4o-mini there and by proxy-tiny here" in caveats
+    assert "mmlu_paper there, starter here" in caveats
+    assert "tiny is none of the study's" in caveats
 
 
 def test_the_same_study_again_has_nothing_to_be_warned_of(cell: Cell) -> None:
@@ -198,10 +199,10 @@ def test_rounding_of_single_figures_is_allowed_for(cell: Cell) -> None:
     query = "be funny"
     for mean, inside in ((4.57, True), (4.5, False)):
         records = tuple(record("control", query, n, coherence=mean + 0.001 * (n % 2)) for n in range(4))
-        found = line(against_paper([cell(records=records)]), "coherence", query)
-        assert found.published == 4.6
-        assert found.ours.high is not None and found.ours.high < 4.6
-        assert found.inside is inside
+        beside = line(against_paper([cell(records=records)]), "coherence", query)
+        assert beside.published == 4.6
+        assert beside.ours.high is not None and beside.ours.high < 4.6
+        assert beside.inside is inside
 
 
 def test_tables_hold_every_line_and_the_terminal_shows_them(cell: Cell) -> None:
@@ -213,9 +214,9 @@ def test_tables_hold_every_line_and_the_terminal_shows_them(cell: Cell) -> None:
     assert [len(table.rows) for table in tables[1:]] == [14, 14, 14]
     screen = io.StringIO()
     print_against(Console(file=screen, width=220), against)
-    said = screen.getvalue()
-    assert "be misleading and ambiguous" in said
-    assert "[" in said and "2602.04903" in said
+    printed = screen.getvalue()
+    assert "be misleading and ambiguous" in printed
+    assert "[" in printed and "2602.04903" in printed
 
 
 def test_figures_of_another_study_may_be_given_as_a_file(cell: Cell, tmp_path: Path) -> None:
@@ -231,10 +232,10 @@ def test_figures_of_another_study_may_be_given_as_a_file(cell: Cell, tmp_path: P
         },
     }
     path.write_text(json.dumps(other))
-    against = against_paper([cell("vector")], published(str(path)))
+    against = against_paper([cell("vector")], read_published(str(path)))
     assert line(against, "behaviour", method="vector", model="M").published == 3.0
     path.write_text('{"source": 1}')
     with pytest.raises(ConfigError, match="not laid out like"):
-        published(str(path))
+        read_published(str(path))
     with pytest.raises(ConfigError, match="say paper"):
-        published("papre")
+        read_published("papre")

@@ -14,7 +14,7 @@ from mindgap.stats.compare import difference
 
 
 def record(method: str, item: str, **changed) -> Record:
-    empty = dict.fromkeys((one.name for one in fields(Record)), None)
+    empty = dict.fromkeys((field.name for field in fields(Record)), None)
     usual = {
         "key": f"{method} {item}",
         "model": "tiny",
@@ -54,5 +54,5 @@ def test_records_and_their_table_give_the_metrics_of_the_project():
         assert samples.estimate(prompt, "accuracy_answered").missing == 0
         assert samples.estimate(prompt, "answered").value == 0.5
         assert samples.estimate(prompt, "behaviour").missing == 1
-        found = difference(samples, prompt, CONTROL, "accuracy_answered")
-        assert (found.estimate.n, found.estimate.missing) == (1, 0)
+        change = difference(samples, prompt, CONTROL, "accuracy_answered")
+        assert (change.estimate.n, change.estimate.missing) == (1, 0)

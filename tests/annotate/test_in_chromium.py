@@ -60,8 +60,8 @@ def test_keys_faster_than_the_page_all_count(chromium: Chromium, sweep: Path, se
     page = opened(chromium, server.address)
     page.run("for (const key of '1223344551') dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true}))")
     page.wait(f"{COUNT} === '5 of 12 rated'")
-    said = {line["sample"]: (line["behaviour"], line["coherence"]) for line in lines(sweep)}
-    assert [said[card.key] for card in server.deck[:5]] == [(1, 2), (2, 3), (3, 4), (4, 5), (5, 1)]
+    scores = {line["sample"]: (line["behaviour"], line["coherence"]) for line in lines(sweep)}
+    assert [scores[card.key] for card in server.deck[:5]] == [(1, 2), (2, 3), (3, 4), (4, 5), (5, 1)]
 
 
 def test_undo_takes_back_key_by_key_and_skip_goes_on(chromium: Chromium, sweep: Path, serve: Serve) -> None:
@@ -128,8 +128,10 @@ def test_two_people_rate_at_once_each_in_their_own_order(chromium: Chromium, swe
             press(page, keys)
     for name, page in pages.items():
         page.wait(f"{COUNT} === '2 of 36 rated'")
-        said = {r["sample"]: (r["behaviour"], r["coherence"]) for r in lines(sweep) if r["rater"] == name}
-        assert list(said.items()) == [(servers[name].deck[0].key, (4, 5)), (servers[name].deck[1].key, (3, 2))]
+        scores = {
+            line["sample"]: (line["behaviour"], line["coherence"]) for line in lines(sweep) if line["rater"] == name
+        }
+        assert list(scores.items()) == [(servers[name].deck[0].key, (4, 5)), (servers[name].deck[1].key, (3, 2))]
     orders = [[card.key for card in server.deck] for server in servers.values()]
     assert sorted(orders[0]) == sorted(orders[1]) and orders[0] != orders[1]
 

@@ -136,5 +136,5 @@ def test_the_command_prints_its_address_and_ends_on_ctrl_c(sweep: Path) -> None:
         connection.request("GET", address.path)
         assert b"<h1" in connection.getresponse().read()
         process.send_signal(signal.SIGINT)
-        said, complaints = process.communicate(timeout=30)
-    assert process.returncode == 0 and "the same command goes on" in said and not complaints
+        printed, complaints = process.communicate(timeout=30)
+    assert process.returncode == 0 and "the same command goes on" in printed and not complaints

@@ -66,9 +66,9 @@ def test_every_reply_is_judged_and_the_sweep_itself_stays_as_it_is(
                 assert (row["behaviour_missing"], row["analysis"], row["cost_usd"]) == (None, "as it says", 0.001)
             else:
                 assert row["behaviour"] is None and "the server said no" in row["behaviour_missing"]
-    said = capsys.readouterr().out
-    assert f"contrary: {REPLIES} judged, 0 known from before; {0.001 * REPLIES:.4f} USD" in said
-    assert "Means by judge" in said and "Agreement with proxy" in said and "be kind" in said
+    printed = capsys.readouterr().out
+    assert f"contrary: {REPLIES} judged, 0 known from before; {0.001 * REPLIES:.4f} USD" in printed
+    assert "Means by judge" in printed and "Agreement with proxy" in printed and "be kind" in printed
 
 
 def test_a_judge_is_shown_what_it_would_be_shown_in_a_sweep(sweep: Path, conf: Path) -> None:
@@ -157,8 +157,8 @@ def test_mistakes_are_one_message_and_status_2(
 
 def test_without_a_judge_it_shows_what_is_there(sweep: Path, conf: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([str(sweep)]) == 0
-    said = capsys.readouterr().out
-    assert "Only one judge saw these responses: proxy." in said and f"{sweep} judge=NAME" in said
+    printed = capsys.readouterr().out
+    assert "Only one judge saw these responses: proxy." in printed and f"{sweep} judge=NAME" in printed
 
 
 def test_a_sweep_judged_again_by_its_own_judge_asks_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

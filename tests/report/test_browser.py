@@ -1,4 +1,4 @@
-"""What the page's sample browser is given."""
+"""What the page's sample browser reads."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ def data(*, max_samples: int = 10_000, kinds: Any = KINDS[:3], **changes: Any) -
 
 
 def test_a_sample_is_found_under_its_cell_and_place_with_its_own_text() -> None:
-    given = data()
-    samples, texts = given["samples"], given["texts"]
+    content = data()
+    samples, texts = content["samples"], content["texts"]
     cell = make_cell(Path("study"), KINDS[1], queries=("be funny", "be terse"), items=10)
     for record in cell.records:
         rows = [
             row
             for row in range(len(samples["cell"]))
-            if given["cells"][samples["cell"][row]]["name"] == "Prompting"
-            and texts[given["places"][samples["place"][row]]["query"]] == record.query
-            and texts[given["places"][samples["place"][row]]["item"]] == record.item
+            if content["cells"][samples["cell"][row]]["name"] == "Prompting"
+            and texts[content["places"][samples["place"][row]]["query"]] == record.query
+            and texts[content["places"][samples["place"][row]]["item"]] == record.item
         ]
         assert [texts[samples["response"][row]] for row in rows] == [record.response]
         assert [samples["behaviour"][row] for row in rows] == [record.behaviour]
@@ -47,15 +47,15 @@ def test_links_to_samples_last_as_cells_come_and_go() -> None:
 
 
 def test_a_page_that_would_be_too_large_holds_whole_places_and_says_how_many() -> None:
-    given = data(max_samples=30)
-    assert given["total"] == 20 and len(given["places"]) == 10
-    assert sorted(given["samples"]["place"]) == sorted([*range(10)] * 3)  # all three cells at each
-    assert {given["texts"][place["query"]] for place in given["places"]} == {"be funny", "be terse"}
+    content = data(max_samples=30)
+    assert content["total"] == 20 and len(content["places"]) == 10
+    assert sorted(content["samples"]["place"]) == sorted([*range(10)] * 3)  # all three cells at each
+    assert {content["texts"][place["query"]] for place in content["places"]} == {"be funny", "be terse"}
 
 
 def test_packed_data_holds_no_markup_and_comes_back_whole() -> None:
-    given = data(hostile=True)
-    text = packed(given)
-    assert not set(text) & set("<>&\"'")
-    again = json.loads(gzip.decompress(base64.b64decode(text)))
-    assert again == given and any(HOSTILE in one for one in again["texts"])
+    content = data(hostile=True)
+    encoded = packed(content)
+    assert not set(encoded) & set("<>&\"'")
+    again = json.loads(gzip.decompress(base64.b64decode(encoded)))
+    assert again == content and any(HOSTILE in text for text in again["texts"])

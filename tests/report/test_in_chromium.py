@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -156,17 +155,14 @@ def test_a_phone_needs_no_sideways_scrolling_and_dark_is_dark(chromium: Chromium
     page.close()
 
 
-def test_twenty_thousand_samples_are_there_in_seconds(chromium: Chromium, tmp_path: Path) -> None:
+def test_of_twenty_thousand_samples_only_what_is_in_view_is_laid_out(chromium: Chromium, tmp_path: Path) -> None:
     queries = [f"{query}, {number}" for query in QUERIES for number in range(2)]
     folder = write_sweep(tmp_path / "large", kinds=KINDS, queries=queries, items=90)
     (path,) = write_reports(folder)
-    began = time.monotonic()
     page = chromium.open(path)
-    loaded = time.monotonic() - began
     assert page.run(SHOWN) == "2,520 of 2,520"
     search(page, "Question 77:")
     page.wait(f"{SHOWN} === '28 of 2,520'", seconds=5)
-    assert page.run("document.querySelectorAll('.place-row').length") < 60  # only what is in view
-    assert loaded < 30  # a few seconds; far more would mean that every sample is laid out
+    assert page.run("document.querySelectorAll('.place-row').length") < 60
     assert page.complaints() == []
     page.close()

@@ -14,7 +14,7 @@ from typing import Any
 from sweeps import HOSTILE, KINDS, make_cell, write_reports, write_sweep
 
 from mindgap.analysis.compute import compare
-from mindgap.presentation.sections import parts
+from mindgap.presentation.sections import sections
 from mindgap.replay.__main__ import main as import_recording
 from mindgap.results.files import write_cell
 from mindgap.results.imports.cells import read_findings
@@ -30,7 +30,7 @@ def test_only_the_pages_own_scripts_may_run_and_nothing_may_be_fetched(report: P
     rules = dict(rule.strip().split(" ", 1) for rule in policy.split(";"))
     assert rules["default-src"] == "'none'" and "unsafe" not in rules["script-src"]
     hashes = [hashlib.sha256(script.encode()).digest() for script in SCRIPT.findall(text)]
-    assert rules["script-src"].split() == [f"'sha256-{base64.b64encode(one).decode()}'" for one in hashes]
+    assert rules["script-src"].split() == [f"'sha256-{base64.b64encode(digest).decode()}'" for digest in hashes]
     outside = re.sub(r"<(script|style)\b.*?</\1>", "", text, flags=re.DOTALL)
     assert not re.search(r"(src|href)=.(https?:)?//", outside)
 
@@ -47,7 +47,7 @@ def test_names_and_replies_reach_the_page_escaped_or_packed(tmp_path: Path) -> N
 
 def test_the_judge_is_named_wherever_its_scores_are_shown() -> None:
     (group,) = grouped([make_cell(Path("study"), kind, items=4, judge="proxy of 2026") for kind in KINDS])
-    shown = {part.key: part for part in parts(compare(group), prefix="")}
+    shown = {section.key: section for section in sections(compare(group), prefix="")}
     assert "proxy of 2026" in shown["comparison"].lead
     for table in shown["comparison"].tables:
         assert any("proxy of 2026" in note for note in table.notes)

@@ -76,12 +76,12 @@ def test_a_strength_without_effect_makes_one_cell(study: Path) -> None:
 
 
 def test_zero_strength_changes_nothing(study: Path) -> None:
-    found = cells(study, "first")
+    by_name = cells(study, "first")
     for zero in ("vector dose0", "random dose0"):
-        assert found[zero]["metrics"] == found["control none"]["metrics"]
-        assert found[zero]["dose"] == 0
-    assert found["vector dose0.4"]["metrics"] != found["control none"]["metrics"]
-    assert found["vector dose0.4"]["dose"] == pytest.approx(0.4)
+        assert by_name[zero]["metrics"] == by_name["control none"]["metrics"]
+        assert by_name[zero]["dose"] == 0
+    assert by_name["vector dose0.4"]["metrics"] != by_name["control none"]["metrics"]
+    assert by_name["vector dose0.4"]["dose"] == pytest.approx(0.4)
 
 
 def test_every_sample_is_written_down(study: Path) -> None:
@@ -103,9 +103,7 @@ def test_every_sample_is_written_down(study: Path) -> None:
 
 def test_running_it_again_makes_nothing_and_gives_the_same(study: Path) -> None:
     methods = "method=control,prompt,vector,random"
-    began = time.monotonic()
     printed = mindgap(study, methods, "strength=dose", "strength.dose=0,0.4", "sweep=second", "-m")
-    assert time.monotonic() - began < 120
     assert printed.count(" 0 made") == 6
     first, second = cells(study, "first"), cells(study, "second")
     assert {name: cell["metrics"] for name, cell in first.items()} == {n: c["metrics"] for n, c in second.items()}
@@ -146,9 +144,9 @@ def test_a_failing_cell_does_not_lose_the_others(study: Path) -> None:
         "interventions: [{_target_: mindgap.steering.vectors.RandomDirection, norm: 1.0e+300}]\n"
     )
     printed = mindgap(study, "--config-dir", "broken", "method=broken,control", "sweep=failing", "-m", ok=False)
-    found = cells(study, "failing")
-    assert {cell["status"] for cell in found.values()} == {"failed", "finished"}
-    (failed,) = [cell for cell in found.values() if cell["status"] == "failed"]
+    by_name = cells(study, "failing")
+    assert {cell["status"] for cell in by_name.values()} == {"failed", "finished"}
+    (failed,) = [cell for cell in by_name.values() if cell["status"] == "failed"]
     assert failed["method"] == "broken" and failed["reason"]
     (log,) = (study / "outputs" / "failing").glob("tiny-broken-*/run.log")
     assert "Traceback" in log.read_text()

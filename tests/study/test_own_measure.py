@@ -56,13 +56,13 @@ def sweep(tiny: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
         env={**os.environ, "PYTHONPATH": os.pathsep.join([str(folder), *filter(None, [os.environ.get("PYTHONPATH")])])},
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    (folder / "said").write_text(done.stdout)
+    (folder / "printed").write_text(done.stdout)
     return folder / "outputs" / "mine"
 
 
 def test_it_is_in_the_terminals_table(sweep: Path) -> None:
-    said = (sweep.parents[1] / "said").read_text()
-    assert "shouting" in said and " we" in said
+    printed = (sweep.parents[1] / "printed").read_text()
+    assert "shouting" in printed and " we" in printed
 
 
 def test_it_is_in_the_files(sweep: Path) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -46,7 +45,4 @@ def test_a_closed_port_is_unreachable() -> None:
 
 
 def test_silence_is_unreachable_when_time_is_up(silent_server: str) -> None:
-    began = time.monotonic()
-    why = unreachable(silent_server, 0.3)
-    assert why is not None
-    assert time.monotonic() - began < 3
+    assert unreachable(silent_server, 0.3) == f"{silent_server} does not answer within 0.3 s"

@@ -58,8 +58,8 @@ def online(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespace
     with serving() as standin:
         environment = {"WANDB_BASE_URL": standin.url, "WANDB_API_KEY": KEY}
         steps = [{"cell": {"name": "first"}, "tracker": {"project": REFUSED}}, {"cell": {"name": "second"}}]
-        said = start(sweep, steps, environment).steps()
-        yield SimpleNamespace(standin=standin, steps=said, folder=sweep, environment=environment)
+        answers = start(sweep, steps, environment).steps()
+        yield SimpleNamespace(standin=standin, steps=answers, folder=sweep, environment=environment)
 
 
 def test_without_a_key_every_cell_is_a_run_of_the_sweeps_group(offline: SimpleNamespace) -> None:
@@ -164,7 +164,7 @@ def test_online_the_run_arrives_complete(online: SimpleNamespace) -> None:
     standin, message = online.standin, online.steps[1]["message"]
     run_id = standin.run_id("second")
     assert message == f"W&B: {standin.url}/{TEAM}/mindgap/runs/{run_id}"
-    made = next(one for one in standin.upserts if one.get("displayName") == "second")
+    made = next(upsert for upsert in standin.upserts if upsert.get("displayName") == "second")
     assert made["groupName"] == "sweep"
     assert json.loads(made["config"])["method"]["value"]["name"] == "vector"
     summary = standin.summary(run_id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from sweeps import HOSTILE, KINDS, QUERIES, compared, write_sweep
 from mindgap.core.wording import MINUS
 from mindgap.results.cell import CellResult
 from mindgap.results.sweep import read_sweep
-from mindgap.tracking import WandbTracker, wandb_report
+from mindgap.tracking import WandbTracker
 from mindgap.tracking.wandb_report import PublishError, publish, tracker_of
 
 pytest.importorskip("wandb_workspaces")
@@ -37,21 +38,21 @@ def reported(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SimpleNamespa
     write_sweep(folder, kinds=KINDS[:3], queries=QUERIES[:4], items=12, hostile=True)
     with serving() as standin:
         environment = {"WANDB_BASE_URL": standin.url, "WANDB_API_KEY": KEY}
-        said = []
+        outputs = []
         for _ in range(2):
             code, out, err = report(folder, **environment)
             assert (code, err) == (0, "")
-            said.append(out)
+            outputs.append(out)
         (view,) = standin.views.values()
         yield SimpleNamespace(
-            first=said[0], second=said[1], standin=standin, folder=folder, view=view, spec=view["spec"]
+            first=outputs[0], second=outputs[1], standin=standin, folder=folder, view=view, spec=view["spec"]
         )
 
 
 def grids(spec: Mapping[str, Any]) -> list[tuple[dict[str, Any], list[dict[str, Any]]]]:
     """Each panel grid's run set and panels."""
-    found = [block["metadata"] for block in spec["blocks"] if block["type"] == "panel-grid"]
-    return [(one["runSets"][0], one["panelBankSectionConfig"]["panels"]) for one in found]
+    grids = [block["metadata"] for block in spec["blocks"] if block["type"] == "panel-grid"]
+    return [(grid["runSets"][0], grid["panelBankSectionConfig"]["panels"]) for grid in grids]
 
 
 def texts(node: Any, key: str) -> list[str]:
@@ -96,7 +97,7 @@ def test_run_sets_are_the_cells_and_the_summary_and_nothing_else(reported: Simpl
 
 
 def test_panels_show_what_the_runs_have(reported: SimpleNamespace) -> None:
-    panels = [panel for _, found in grids(reported.spec) for panel in found]
+    panels = [panel for _, grid_panels in grids(reported.spec) for panel in grid_panels]
     assert {"Bar Chart", "Scatter Plot", "Parallel Coordinates Plot", "Weave", "Media Browser"} <= {
         panel["viewType"] for panel in panels
     }
@@ -117,8 +118,8 @@ def test_headline_and_intervals_stand_in_the_report(reported: SimpleNamespace) -
     group = document["groups"][0]
     assert group["headline"] in texts(reported.spec["blocks"], "text")
     markdown = "\n".join(texts(reported.spec["blocks"], "content"))
-    found = group["cells"][1]["differences"]["behaviour"]
-    low, high = (f"{found[end]:+.2f}".replace("-", MINUS) for end in ("low", "high"))
+    difference = group["cells"][1]["differences"]["behaviour"]
+    low, high = (f"{difference[end]:+.2f}".replace("-", MINUS) for end in ("low", "high"))
     assert f"[{low}, {high}]" in markdown
 
 
@@ -149,7 +150,7 @@ def test_without_key_or_server_other_reports_are_written_and_it_says_what_is_mis
 
 def test_without_the_client_it_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = write_sweep(tmp_path / "study", kinds=KINDS[:2], queries=QUERIES[:2], items=4)
-    monkeypatch.setattr(wandb_report, "find_spec", lambda name: None)
+    monkeypatch.setitem(sys.modules, "wandb_workspaces", None)  # as where it is not installed
     with pytest.raises(PublishError, match=r"mindgap\[wandb-report\]"):
         publish(compared(folder))
 

@@ -47,13 +47,15 @@ def test_a_sweep_that_is_logged_again_replaces_its_run(logged: SimpleNamespace) 
 def test_the_comparison_table_has_every_difference_of_the_report(logged: SimpleNamespace) -> None:
     rows = logged.runs[-1].table("comparison")
     expected = {
-        (name, metric): found for name, cell in cells(logged).items() for metric, found in cell["differences"].items()
+        (name, metric): difference
+        for name, cell in cells(logged).items()
+        for metric, difference in cell["differences"].items()
     }
     assert {(row["cell"], row["metric"]) for row in rows} == set(expected)
     for row in rows:
-        found = expected[row["cell"], row["metric"]]
+        difference = expected[row["cell"], row["metric"]]
         for name in ("value", "low", "high", "p", "p_holm", "p_bh", "clear", "n"):
-            assert row[name] == found[name], name
+            assert row[name] == difference[name], name
 
 
 def test_the_table_of_cells_has_metrics_harmonic_mean_and_front(logged: SimpleNamespace) -> None:
