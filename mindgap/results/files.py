@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -59,7 +59,6 @@ def read_cell(folder: Path) -> CellResult:
         FileNotFoundError: The cell is not complete.
     """
     import pyarrow.parquet as pq
-    import yaml
 
     saved = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
     records, measures = read_samples(pq.read_table(folder / SAMPLES))
@@ -67,12 +66,28 @@ def read_cell(folder: Path) -> CellResult:
         **{name: saved[name] for name in IDENTITY},
         **{name: saved.get(name) for name in OPTIONAL},
         folder=folder,
-        config=yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")),
+        config=read_config(folder),
         measures=measures,
         metrics={name: Estimate(**estimate) for name, estimate in saved["metrics"].items()},
         counts=saved["counts"],
         records=records,
     )
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The configuration of the cell that was written to `folder`."""
+    import yaml
+
+    config: dict[str, Any] = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
+    return config
+
+
+def finished_cells(outputs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Folders of the finished cells of every sweep in `outputs`, each with what its `metrics.json` says."""
+    for path in sorted(outputs.glob(f"*/*/{METRICS_FILE}")):
+        saved: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        if saved.get("status") == "finished":
+            yield path.parent, saved
 
 
 def write_summary(folder: Path, results: Sequence[CellResult]) -> None:

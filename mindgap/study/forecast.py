@@ -1,9 +1,8 @@
-"""`plan=true`: what a run would make, what is known already, how long, how much money, and what it could detect."""
+"""Forecasts for `plan=true` what a cell would make: how much is known already, how long it takes and what it costs."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -12,7 +11,7 @@ from typing import Any, NoReturn, cast
 from mindgap.backends.base import Endpoint
 from mindgap.core.records import Completion
 from mindgap.judges.fetch import judgement_key
-from mindgap.results.files import CONFIG, METRICS_FILE
+from mindgap.results.files import finished_cells, read_config
 from mindgap.storage.store import Store
 from mindgap.study.experiment import Experiment
 from mindgap.study.observe import judge_request
@@ -61,11 +60,21 @@ def _refuse(*arguments: object) -> NoReturn:
 
 @dataclass(frozen=True)
 class Forecast:
-    """What one cell would take.
+    """What a cell would take.
 
-    requests: distinct generations; known: those in the store. judgements, judged: likewise. prompt_tokens: estimated;
-    reply_tokens: at most. seconds, usd: None where nothing is known to tell by; both are for what is not known yet.
-    vectors_missing: the steering vectors have to be made first, so that nothing can be said about what is known.
+    Attributes:
+        method: What people call the method.
+        strength: The strength's label.
+        samples: How many there are.
+        requests: Distinct generations.
+        known: Those of them that are in the store.
+        judgements: How many there are.
+        judged: Those of them that are in the store.
+        prompt_tokens: Tokens to be read, estimated.
+        reply_tokens: Tokens to be generated, at most.
+        seconds: For what is not in the store; None without an earlier cell to tell by.
+        usd: In US dollars, for what is not in the store; None where a price is not known.
+        vectors_missing: Whether steering vectors have to be made first, so that nothing can be said of what is known.
     """
 
     method: str
@@ -83,7 +92,7 @@ class Forecast:
 
 
 def forecast(experiment: Experiment) -> Forecast:
-    """The forecast of one cell. Loads the model for its identity and generates nothing."""
+    """The forecast of a cell. Loads the model for its identity and generates nothing."""
     endpoint = experiment.backend.open(experiment.model)
     store = Store(experiment.store)
     try:
@@ -95,38 +104,38 @@ def forecast(experiment: Experiment) -> Forecast:
             steering, missing = [((), None)] * len(experiment.query_set.queries), True
         samples = plan(experiment, endpoint, steering)
         keys = {sample.request.key for sample in samples}
-        known = {} if missing else store.completions(keys)
+        completions = {} if missing else store.completions(keys)
         requests = len(samples) if missing else len(keys)
-        judged = _judged(experiment, samples, known, store)
+        judged = _judged(experiment, samples, completions, store)
     finally:
         store.close()
-    left = [sample for sample in samples if sample.request.key not in known]
+    left = [sample for sample in samples if sample.request.key not in completions]
     prompt_tokens = _tokens(message.content for sample in left for message in sample.request.messages)
-    reply_tokens = (requests - len(known)) * experiment.decoding.max_tokens
+    reply_tokens = (requests - len(completions)) * experiment.decoding.max_tokens
     pace = _seconds_per_request(experiment)
     return Forecast(
         method=experiment.method.label,
         strength=experiment.strength_label,
         samples=len(samples),
         requests=requests,
-        known=len(known),
+        known=len(completions),
         judgements=len(samples),
         judged=judged,
         prompt_tokens=prompt_tokens,
         reply_tokens=reply_tokens,
-        seconds=None if pace is None else pace * (requests - len(known)),
+        seconds=None if pace is None else pace * (requests - len(completions)),
         usd=_usd(experiment, samples, len(samples) - judged, prompt_tokens, reply_tokens),
         vectors_missing=missing,
     )
 
 
-def _judged(experiment: Experiment, samples: Sequence[Sample], known: dict[str, Completion], store: Store) -> int:
+def _judged(experiment: Experiment, samples: Sequence[Sample], completions: dict[str, Completion], store: Store) -> int:
     """How many samples have a judgement in the store: those whose reply is there and was judged."""
-    replied = [(sample, known[sample.request.key]) for sample in samples if sample.request.key in known]
-    asked = [judge_request(sample, reply) for sample, reply in replied]
-    keys = [judgement_key(experiment.judge, request) for request in asked if request]
-    found = store.judgements(keys)
-    return sum(key in found for key in keys)
+    replied = [(sample, completions[sample.request.key]) for sample in samples if sample.request.key in completions]
+    requests = [judge_request(sample, reply) for sample, reply in replied]
+    keys = [judgement_key(experiment.judge, request) for request in requests if request]
+    judgements = store.judgements(keys)
+    return sum(key in judgements for key in keys)
 
 
 def _seconds_per_request(experiment: Experiment) -> float | None:
@@ -134,7 +143,7 @@ def _seconds_per_request(experiment: Experiment) -> float | None:
     task = getattr(experiment.task, "name", None)
     paces = [
         cell["seconds"] / cell["counts"]["made"]
-        for folder, cell in _earlier_cells(experiment.outputs)
+        for folder, cell in finished_cells(experiment.outputs)
         if cell["model"] == experiment.model.name
         and cell["counts"].get("made", 0) >= cell["counts"].get("samples", 1)
         and _task_name(folder) == task
@@ -143,20 +152,9 @@ def _seconds_per_request(experiment: Experiment) -> float | None:
     return 3 * median(paces) if paces else None
 
 
-def _earlier_cells(outputs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
-    """Folders of finished cells, and what their `metrics.json` says."""
-    for path in sorted(outputs.glob(f"*/*/{METRICS_FILE}")):
-        cell: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if cell.get("status") == "finished":
-            yield path.parent, cell
-
-
 def _task_name(cell_folder: Path) -> str | None:
     """Name of the task that a finished cell was run on, as its configuration says."""
-    import yaml
-
-    task = yaml.safe_load((cell_folder / CONFIG).read_text(encoding="utf-8")).get("task") or {}
-    name = task.get("name")
+    name = (read_config(cell_folder).get("task") or {}).get("name")
     return None if name is None else str(name)
 
 

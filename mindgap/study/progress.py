@@ -1,4 +1,4 @@
-"""What a person sees while a cell runs: a live bar on a terminal, nothing between cells elsewhere."""
+"""Shows a person how far a cell is: a live bar on a terminal, and nothing elsewhere."""
 
 from __future__ import annotations
 
@@ -22,17 +22,21 @@ class Done(Protocol):
 
 
 class Progress:
-    """Shows the stages of one cell on `console` if that is a terminal; counts what was made and what was known."""
+    """Shows the stages of a cell on `console` if that is a terminal; counts what was made and what was known.
+
+    Attributes:
+        counts: How many things were `made`, and how many `cached`: known from before.
+        made: Keys of what was made.
+        source: Who answers; None until that is known.
+        usd: What all that was reported has cost when it was made, in US dollars; None where no cost is known.
+    """
 
     def __init__(self, console: Console, name: str) -> None:
         self._console, self._name = console, name
         self.counts: dict[str, int] = {}
         self.made: set[str] = set()
-        """Keys of what was made, and not known from before."""
         self.source: str | None = None
-        """Who answers, as soon as that is known."""
         self.usd: float | None = None
-        """What all that was reported has cost, when it was made; None where no cost is known."""
 
     @contextmanager
     def stage(self, what: str) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""What is printed: the plan, a line per finished cell, the table of a sweep."""
+"""Prints a study on the terminal: the plan, a line for each finished cell, and the table of a sweep."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.table import Table
+from rich.table import Table as Grid
 from rich.text import Text
 from rich.tree import Tree
 
@@ -45,24 +45,26 @@ def print_forecast(console: Console, experiments: Sequence[Experiment], forecast
     """What `plan=true` says: a row per cell, the totals, and the smallest differences the design can detect."""
     from mindgap.stats.power import ASSUMED, detectable
 
-    table = Table(title="plan: nothing is run", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
+    grid = Grid(title="plan: nothing is run", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
     for column in ("method", "strength"):
-        table.add_column(column, no_wrap=True)
+        grid.add_column(column, no_wrap=True)
     for column in ("samples", "replies", "known", "judged", "tokens in", "tokens out", "time", "USD"):
-        table.add_column(column, justify="right")
-    for one in forecasts:
-        numbers = [one.samples, one.requests, one.known, one.judged, f"~{one.prompt_tokens}", f"<{one.reply_tokens}"]
-        table.add_row(one.method, one.strength, *map(str, numbers), _duration(one.seconds), _money(one.usd))
-    console.print(table)
-    if any(one.vectors_missing for one in forecasts):
+        grid.add_column(column, justify="right")
+    for cell in forecasts:
+        counts = [cell.samples, cell.requests, cell.known, cell.judged]
+        tokens = [f"~{cell.prompt_tokens}", f"<{cell.reply_tokens}"]
+        price = [_duration(cell.seconds), _money(cell.usd)]
+        grid.add_row(cell.method, cell.strength, *map(str, counts), *tokens, *price)
+    console.print(grid)
+    if any(cell.vectors_missing for cell in forecasts):
         console.print("Steering vectors that are not there yet are made first; what their cells know is not counted.")
-    if any(one.seconds is None for one in forecasts):
+    if any(cell.seconds is None for cell in forecasts):
         console.print("No time is given: no cell of this model has run into this outputs folder yet.")
     first = experiments[0]
     queries, items = len(first.query_set.queries), len(first.task.load())
     tests = max(1, len(forecasts) - 1)
-    found = [detectable(metric, queries, items, epochs=first.epochs, tests=tests) for metric in ASSUMED]
-    differences = ", ".join(f"{one.metric} {one.difference:.2g}" for one in found)
+    smallest = [detectable(metric, queries, items, epochs=first.epochs, tests=tests) for metric in ASSUMED]
+    differences = ", ".join(f"{power.metric} {power.difference:.2g}" for power in smallest)
     console.print(
         f"Smallest difference from the reference found with 80 % power, corrected for {tests} comparisons, under "
         f"assumed variances (docs/statistics.md): {differences}",
@@ -115,12 +117,12 @@ def print_summary(console: Console, folder: Path, results: Sequence[CellResult])
     """The sweep's table with intervals, what is missing, and where the files are."""
     judges = sorted({result.judge for result in results})
     for judge in judges:  # scores of two judges are never in one table
-        mine = [result for result in results if result.judge == judge]
-        console.print(_table(mine, judge))
-        for result in mine:
+        judged = [result for result in results if result.judge == judge]
+        console.print(_grid(judged, judge))
+        for result in judged:
             for line in _gaps(result):
                 console.print(line, markup=False, soft_wrap=True)
-        few = sorted({e.note for result in mine for e in result.metrics.values() if "few clusters" in e.note})
+        few = sorted({e.note for result in judged for e in result.metrics.values() if "few clusters" in e.note})
         if few:  # the first stands for all: they differ in decimals
             console.print(f"The intervals are wide for a reason: {few[0]}", markup=False, soft_wrap=True)
     lines = {"summary": f"{folder}/summary.csv", "samples": f"{folder}/*/samples.parquet"}
@@ -132,35 +134,35 @@ def print_summary(console: Console, folder: Path, results: Sequence[CellResult])
         console.print(f"{what:9}{line}", markup=False, soft_wrap=True)
 
 
-def _table(results: Sequence[CellResult], judge: str) -> Table:
+def _grid(results: Sequence[CellResult], judge: str) -> Grid:
     measures = {measure.name: measure for result in results for measure in result.measures}.values()
     present = [
         measure
         for measure in measures
         if measure.prominence != "detail" and any(measure.name in result.metrics for result in results)
     ]
-    table = Table(
+    grid = Grid(
         title=f"mean [95 % interval], judge: {judge}", title_justify="left", title_style="bold", box=SIMPLE_HEAD
     )
     models = {result.model for result in results}
     for column in (["model"] if len(models) > 1 else []) + ["method", "strength"]:
-        table.add_column(column, no_wrap=True)
-    for metric in present:
-        table.add_column(metric.name.replace("_", "\n"), justify="right")
+        grid.add_column(column, no_wrap=True)
+    for measure in present:
+        grid.add_column(measure.name.replace("_", "\n"), justify="right")
     priced = any(result.judge_usd is not None for result in results)
     if priced:
-        table.add_column("judge\nUSD", justify="right")
+        grid.add_column("judge\nUSD", justify="right")
     for result in results:
         row = [result.model] if len(models) > 1 else []
         row += [result.label, result.strength]
         if result.status == "failed":
             row += ["failed", *[""] * (len(present) - 1)]
         else:
-            row += [_number(result.metrics.get(metric.name), metric.digits) for metric in present]
+            row += [_number(result.metrics.get(measure.name), measure.digits) for measure in present]
             if priced:
                 row.append("?" if result.judge_usd is None else f"{result.judge_usd:.4f}")
-        table.add_row(*(Text(cell) for cell in row))
-    return table
+        grid.add_row(*map(Text, row))
+    return grid
 
 
 def _gaps(result: CellResult) -> list[str]:
@@ -169,7 +171,11 @@ def _gaps(result: CellResult) -> list[str]:
     if result.status == "failed":
         return [f"{head} failed: {result.reason}"]
     named = {"errors": "samples without a reply"}
-    named |= {f"{one.name}_missing": f"{one.name} missing" for one in result.measures if one.prominence != "detail"}
+    named |= {
+        f"{measure.name}_missing": f"{measure.name} missing"
+        for measure in result.measures
+        if measure.prominence != "detail"
+    }
     gaps = [f"{result.counts[name]} {what}" for name, what in named.items() if result.counts.get(name)]
     return [f"{head}: {', '.join(gaps)} of {result.counts['samples']}"] if gaps else []
 
