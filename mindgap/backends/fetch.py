@@ -28,5 +28,9 @@ def option_scores(
 ) -> dict[str, OptionScores]:
     """Log-likelihoods of every request's options, by key."""
     return fetch(
-        requests, known=store.option_scores, make=endpoint.loglikelihood, keep=store.put_option_scores, on_done=on_done
+        requests,
+        known=store.option_scores,
+        make=endpoint.loglikelihood,
+        keep=lambda key, scores: store.put_option_scores(key, scores) if scores.error is None else None,
+        on_done=on_done,
     )

@@ -75,23 +75,44 @@ FinishReason = Literal["stop", "length", "error"]
 
 @dataclass(frozen=True)
 class Completion:
-    """What came back. With `error` set there is no text to score: the sample is an error record."""
+    """What came back. With `error` set there is no text to score: the sample is an error record.
+
+    Attributes:
+        text: The reply.
+        finish_reason: Why it ended.
+        prompt_tokens: Tokens read; None where the backend does not say.
+        completion_tokens: Tokens generated, the one that ended the reply included; None where the backend does not say.
+        error: Why there is no reply.
+        tokens: The reply's token ids, where the backend knows them.
+    """
 
     text: str
     finish_reason: FinishReason
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     error: str | None = None
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class OptionsRequest:
-    """Log-likelihoods of `options` as the assistant's reply to `messages`, under the same steering as generation."""
+    """Log-likelihoods of `options` as the assistant's reply to `messages`, under the same steering as generation.
+
+    Attributes:
+        source: See `Request`.
+        messages: The prompt.
+        options: Texts to score.
+        edits: What is done inside the model.
+        tokens: Token ids of each option as they were generated, where they are known. They are scored where the text,
+            encoded anew, is too long for the model: words that a collapsed reply is made of may take more tokens then.
+            Not part of the key, since text and model say when that is.
+    """
 
     source: str
     messages: tuple[Message, ...]
     options: tuple[str, ...]
     edits: tuple[Edit, ...] = ()
+    tokens: tuple[tuple[int, ...], ...] = ()
 
     @cached_property
     def key(self) -> str:
@@ -106,10 +127,14 @@ class OptionsRequest:
 
 @dataclass(frozen=True)
 class OptionScores:
-    """Summed log-likelihood in nats and number of tokens of each option, in the order of the request."""
+    """Summed log-likelihood in nats and number of tokens of each option, in the order of the request.
+
+    With `error` set there are none, and it says why.
+    """
 
     logprobs: tuple[float, ...]
     tokens: tuple[int, ...]
+    error: str | None = None
 
     def per_token(self) -> tuple[float, ...]:
         """Mean log-likelihood per token, in nats; an empty option scores 0 tokens and -inf."""
@@ -236,4 +261,5 @@ class Record:
     perplexity: float | None
     perplexity_missing: str | None
     edits: tuple[str, ...] = ()
+    loglik_missing: str | None = None
     measures: Mapping[str, Value] = field(default_factory=dict)

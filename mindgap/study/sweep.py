@@ -21,7 +21,7 @@ from mindgap.report.write import write_report
 from mindgap.results.files import METRICS_FILE, write_summary
 from mindgap.results.sweep import read_sweep
 from mindgap.study import terminal
-from mindgap.study.check import check
+from mindgap.study.check import check, check_writable
 from mindgap.study.claims import refuse_running, release
 from mindgap.study.experiment import build_experiment
 from mindgap.study.forecast import forecast
@@ -61,6 +61,7 @@ class SweepCallback(Callback):
         if experiments[0].plan:
             terminal.print_forecast(console, list(cells.values()), [forecast(one) for one in cells.values()])
             sys.exit(0)
+        check_writable(experiments[0])
         if len(cells) > 1 and experiments[0].together and launches_here:
             answer_together(cells, folder, console)
 
