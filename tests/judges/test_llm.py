@@ -246,7 +246,7 @@ def test_settings_out_of_range_are_refused_by_name(setting: dict[str, Any], mess
 QUIET = """
 import os, sys
 from mindgap.judges.llm import LLMJudge
-from mindgap.records import JudgeRequest
+from mindgap.core.records import JudgeRequest
 assert not {"litellm", "openai", "torch"} & set(sys.modules), "heavy imports come with the first call"
 judge = LLMJudge(model="openai/x", api_base=sys.argv[1], key_env=None, max_retries=0)
 for _ in range(2):

@@ -167,10 +167,10 @@ def test_requests_a_minute_are_kept_to(judge: LLMJudge, chat_server: ChatServer)
 CELL = """
 import sys
 from pathlib import Path
-from mindgap.fetch import judgements
+from mindgap.judges.fetch import judgements
 from mindgap.judges.llm import LLMJudge
-from mindgap.records import JudgeRequest
-from mindgap.store import Store
+from mindgap.core.records import JudgeRequest
+from mindgap.storage.store import Store
 judge = LLMJudge(model="openai/x", api_base=sys.argv[1], key_env=None, concurrency=8)
 cases = [JudgeRequest("be funny", "a rubric", "Why?", f"response {n}") for n in range(200)]
 found = judgements(cases, judge, Store(Path(sys.argv[2])))

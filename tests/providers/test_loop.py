@@ -116,7 +116,7 @@ def test_a_forked_child_gets_a_loop_that_runs() -> None:
 
 INTERRUPTED = """
 import asyncio
-from mindgap.loop import run_each
+from mindgap.providers.loop import run_each
 async def work(x):
     print("started", flush=True)
     await asyncio.sleep(60)

@@ -48,8 +48,8 @@ def test_thousands_of_keys_at_once(tmp_path: Path) -> None:
 WRITER = """
 import sys
 from pathlib import Path
-from mindgap.records import Completion
-from mindgap.store import Store
+from mindgap.core.records import Completion
+from mindgap.storage.store import Store
 store = Store(Path(sys.argv[1]))
 for number in range(10**6):
     store.put_completion(f"{sys.argv[2]}-{number}", Completion("text" * 50, "stop"))
