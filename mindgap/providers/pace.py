@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -107,9 +108,9 @@ def backoff(attempt: int) -> float:
 def asked_to_wait(headers: Mapping[str, str]) -> float | None:
     """Seconds that a reply's Retry-After asks for, given as a number or as a date (RFC 9110, 10.2.3); None without."""
     asked = headers.get("retry-after", "").strip()
-    if asked.replace(".", "", 1).isdigit():
+    if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]*)?", asked):
         return float(asked)
     try:
         return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):  # neither a number nor a date, or a date that no clock can show
         return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 import sys
 from pathlib import Path
 
@@ -89,7 +90,7 @@ def _number(given: dict[str, str], key: str, default: int, least: int) -> int:
     from mindgap.core.errors import ConfigError
 
     text = given.get(key, str(default))
-    if not text.isdecimal() or int(text) < least:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < least:
         raise ConfigError(f"{key}={text}: must be a whole number of at least {least}")
     return int(text)
 

@@ -45,7 +45,8 @@ _STATEMENT = re.compile(
     r"[ \t:*_]*(?:\n\s*(?=[^\n]*\s*\Z))?(?P<held>[^\n]*)",
     re.I | re.M,
 )
-_LETTER = re.compile(r"(?:(?:the\s+)?(?:option|choice|answer|letter)\b(?:\s+is\b)?[\s:]*)?[(\[]?([A-Za-z])[)\]]?", re.I)
+# Case is ignored in the words alone: under it a class of letters also matches the Turkish "İ" and "ı", which are none.
+_LETTER = re.compile(r"(?i:(?:the\s+)?(?:option|choice|answer|letter)\b(?:\s+is\b)?[\s:]*)?[(\[]?([A-Za-z])[)\]]?")
 _SEPARATOR = re.compile(r"\s*[.):,/|&\u2013\u2014-]+\s*|\s+")
 _LISTED = re.compile(r"^\W*[A-Z][.):]", re.M)
 _SMALL_LETTER = re.compile(r"[\s*_]*[a-z](?:[^\w)\]]|$)")
@@ -105,7 +106,7 @@ def _letter_with_text(letter: str, text: str, options: Sequence[str]) -> Answer:
     longest = max(begun, key=lambda index: len(options[index]))  # "New York City" is not "New York"
     if longest != lettered.choice:
         return Answer(None, DISAGREE)
-    rest = text[len(_plain(options[longest])) :]
+    rest = _after(text, options[longest])
     others = [option for index, option in enumerate(options) if index != longest]
     several = _names_letter(rest, options, start=False) or any(_mentions(rest, option) for option in others)
     return Answer(None, SEVERAL) if several else lettered
@@ -143,9 +144,9 @@ def _read_statement(line: str, options: Sequence[str]) -> Answer:
         head = end.split(line, maxsplit=1)[0]
         answer = read_label(head, options)
         if answer.choice is not None:
-            own = string.ascii_uppercase[answer.choice]
             letters = set(re.findall(rf"\b[{_letters(options)}]\b(?!\s+[a-z])", line[len(head) :]))
-            return answer if letters <= {own} else Answer(None, SEVERAL)
+            others = letters - {_letter(answer.choice)}
+            return Answer(None, SEVERAL) if others else answer
     return whole
 
 
@@ -159,6 +160,7 @@ def _agreed(answers: Sequence[Answer]) -> Answer:
 
 
 def _option(letter: str, options: Sequence[str]) -> Answer:
+    """The option with this letter, one of A to Z in either case."""
     index = string.ascii_uppercase.index(letter.upper())
     return Answer(index) if index < len(options) else Answer(None, NOT_AN_OPTION)
 
@@ -171,7 +173,12 @@ def _names_letter(text: str, options: Sequence[str], *, start: bool) -> bool:
 
 def _letters(options: Sequence[str]) -> str:
     """The labels in use, as the inside of a character class."""
-    return f"A-{string.ascii_uppercase[len(options) - 1]}"
+    return string.ascii_uppercase[: len(options)] or "A"
+
+
+def _letter(choice: int) -> str:
+    """The label of option `choice`; empty beyond the 26th, which has none."""
+    return string.ascii_uppercase[choice : choice + 1]
 
 
 def _plain(text: str) -> str:
@@ -189,6 +196,13 @@ def _begins(text: str, option: str) -> bool:
     """Whether `text` starts with the whole of `option`."""
     text, option = _plain(text).casefold(), _plain(option).casefold()
     return text.startswith(option) and not text[len(option) : len(option) + 1].isalnum()
+
+
+def _after(text: str, option: str) -> str:
+    """What stands in `text` behind the `option` that it begins with; other case may be other length ("ß", "SS")."""
+    text, option = _plain(text), _plain(option).casefold()
+    end = next(end for end in range(len(text) + 1) if len(text[:end].casefold()) >= len(option))
+    return text[end:]
 
 
 def _mentions(text: str, option: str) -> bool:

@@ -59,12 +59,12 @@ class OpenQuestions(TaskSettings):
 def read_items(source: Path | Traversable, *, choice: bool) -> Iterator[Item]:
     """The items of a JSON-lines file, checked. Raises ConfigError naming the line and what is wrong with it."""
     seen: set[str] = set()
-    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(source.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
         try:
             item = _item(json.loads(line), choice)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ConfigError(f"{source}, line {number}: {error}") from error
         if item.id in seen:
             raise ConfigError(f"{source}, line {number}: the id {item.id!r} is there twice; ids tell items apart")

@@ -62,7 +62,16 @@ def test_retries_are_spread_over_all_of_a_doubling_span() -> None:
 
 @pytest.mark.parametrize(
     ("headers", "seconds"),
-    [({"retry-after": "7"}, 7), ({"retry-after": "0.5"}, 0.5), ({}, None), ({"retry-after": "soon"}, None)],
+    [
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": "0.5"}, 0.5),
+        ({}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "²"}, None),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "9" * 400}, None),
+        ({"retry-after": "Mon, 01 Jan 0001 00:00:00"}, 0),
+    ],
 )
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     assert asked_to_wait(headers) == seconds

@@ -195,6 +195,6 @@ def _answer(row: Mapping[str, str | None], item: Item, response: str, answers: s
 def _epoch(text: str | None, number: int) -> int:
     if text is None or not text.strip():
         return 0
-    if not re.fullmatch(r"\s*\d+(?:\.0+)?\s*", text):
+    if not re.fullmatch(r"\s*\d{1,15}(?:\.0+)?\s*", text):
         raise ConfigError(f"row {number}: the epoch {text.strip()!r} is not a number from 0 on")
     return int(float(text))

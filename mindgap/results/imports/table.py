@@ -87,7 +87,7 @@ def _jsonl(file: Iterable[str], path: Path) -> tuple[tuple[str, ...], list[Mappi
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # also a number of thousands of digits
             raise ConfigError(f"{path}, line {number}: not JSON ({error})") from error
         if not isinstance(row, dict):
             raise ConfigError(f"{path}, line {number}: a line must be an object with the columns as keys")
