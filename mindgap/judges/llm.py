@@ -101,7 +101,7 @@ class LLMJudge:
     def already_paid(self, request: JudgeRequest, usd: float) -> None:
         """See `Budgeted.already_paid`."""
         if self._budget:
-            self._budget.paid(request, usd)
+            self._budget.paid_earlier(request, usd)
 
     def judge(self, requests: Sequence[JudgeRequest]) -> Iterator[tuple[int, Judgement]]:
         """See `Judge.judge`. Empty responses are not sent; nor is anything once the budget or the provider fails."""
@@ -147,30 +147,30 @@ class LLMJudge:
             return missing(f"no judgement: {breaker.why}", transient=True)
         budget = self._budget
         if budget is None:
-            return await self._asked(breaker, request)
-        dearest = self._dearest(request)
+            return await self._asked(breaker, request, [])
+        dearest = self.votes * sum(self._dearest_reply(request, scale) for scale in self._scales)
         if not await budget.set_aside(dearest):
             left = f"${budget.spent:.4f} of judge.budget_usd={self.budget_usd:g} is spent"
             return missing(f"budget: {left}, and a judgement may take ${dearest:.4f}", transient=True)
-        cost: float | None = 0.0
+        bill: list[float] = []
+        kept = False
         try:
-            judgement = await self._asked(breaker, request)
-            cost = judgement.cost_usd
-            unknown = 0.0 if judgement.transient else dearest  # a reply that does not say what it cost
-            cost = unknown if cost is None else cost
+            judgement = await self._asked(breaker, request, bill)
+            kept = not judgement.transient
         finally:
-            await budget.settle(dearest, request, cost or 0.0)
+            await budget.settle(dearest, request, sum(bill), kept=kept)
         return judgement
 
-    async def _asked(self, breaker: Breaker, request: JudgeRequest) -> Judgement:
+    async def _asked(self, breaker: Breaker, request: JudgeRequest, bill: list[float]) -> Judgement:
+        """The judgement, of one request or several. bill: gets what each reply cost, in US dollars."""
         parts = []
         for scale in self._scales:
-            parts.append(await self._rated(breaker, request, scale))
+            parts.append(await self._rated(breaker, request, scale, bill))
             if parts[-1].transient:
                 return joined(parts[-1:] * len(self._scales), sum((p.cost_usd or 0.0) for p in parts) or None)
         return joined(parts)
 
-    async def _rated(self, breaker: Breaker, request: JudgeRequest, scale: Scale) -> Judgement:
+    async def _rated(self, breaker: Breaker, request: JudgeRequest, scale: Scale, bill: list[float]) -> Judgement:
         """One scale, or both in one: a reply with log-probabilities decides alone, others by vote."""
         votes = []
         for number in range(self.votes):
@@ -185,6 +185,7 @@ class LLMJudge:
             )
             if isinstance(reply, Reply):
                 breaker.worked()
+                bill.append(self._dearest_reply(request, scale) if reply.cost_usd is None else reply.cost_usd)
             elif reply.transient and breaker.failed(reply.reason):
                 log.warning("judge=%s: %s", self.name, breaker.why)
             votes.append(judgement_of(reply, self.most_outside))
@@ -194,11 +195,10 @@ class LLMJudge:
             return replace(votes[-1], cost_usd=spent)
         return votes[-1] if len(votes) == 1 or votes[-1].transient else voted(votes)
 
-    def _dearest(self, request: JudgeRequest) -> float:
-        """Most that a judgement can cost, in US dollars."""
+    def _dearest_reply(self, request: JudgeRequest, scale: Scale) -> float:
+        """Most that a reply can cost, in US dollars; so much is booked for one that does not say what it cost."""
         read, written = self._api.price or (0.0, 0.0)
-        each = [estimated_tokens(messages(request, s)) * read + self.max_tokens * written for s in self._scales]
-        return self.votes * sum(each)
+        return estimated_tokens(messages(request, scale)) * read + self.max_tokens * written
 
 
 def judgement_of(reply: Reply | Failure, most_outside: float = 0.1) -> Judgement:
