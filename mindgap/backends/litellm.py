@@ -9,7 +9,7 @@ from mindgap.backends.base import Capability
 from mindgap.core.errors import UnavailableError
 from mindgap.core.model import ModelSpec
 from mindgap.core.records import Completion, FinishReason, OptionScores, OptionsRequest, Request
-from mindgap.providers.chat import ChatApi, Failure, Reply, check_settings, import_litellm
+from mindgap.providers.chat import ChatApi, Failure, Reply, check_settings
 from mindgap.providers.loop import run_each
 
 CAN: frozenset[Capability] = frozenset({"generate"})
@@ -74,7 +74,7 @@ class LiteLLMEndpoint:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
         """See `Endpoint.generate`. The seed is sent where the provider knows seeds."""
-        import_litellm()  # here and not in the event loop, which it would hold up for seconds
+        self.api.prepare()
         yield from run_each(self._complete, requests, self.concurrency)
 
     def loglikelihood(self, requests: Sequence[OptionsRequest]) -> Iterator[tuple[int, OptionScores]]:

@@ -62,5 +62,5 @@ def split_arguments(
 def model_of(config: dict[str, Any]) -> ModelSpec:
     from mindgap.core.build import build
 
-    model: ModelSpec = build(config["model"], "model")
+    model: ModelSpec = build(config["model"], "model", ModelSpec)
     return model

@@ -12,9 +12,9 @@ from mindgap.core.records import JudgeRequest
 
 
 class Budget:
-    """Money that may be spent: the highest possible price of a call is set aside before it, the true one booked after.
+    """A limit to spending: the highest possible price of a call is set aside before it, the true one booked after.
 
-    `paid_earlier` may be called from any thread while nothing is under way; the rest belongs to the event loop's thread.
+    `paid_earlier` may be called from any thread while nothing is under way, the rest in the event loop's thread only.
 
     Attributes:
         usd: the limit, in US dollars.

@@ -69,7 +69,7 @@ def _run(arguments: list[str], conf: Path) -> None:
     column_map = load_map(plain["map"], conf / "replay", [f"{k[4:]}={v}" for k, v in settings if k.startswith("map.")])
     seed, resamples = _number(plain, "seed", 0, 0), _number(plain, "resamples", 10_000, 100)
 
-    from mindgap.cli.judge import judge_from
+    from mindgap.judges.named import judge_from
     from mindgap.replay.importing import import_recording
     from mindgap.study.terminal import print_summary
 

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -125,7 +124,9 @@ def test_what_was_paid_on_the_way_to_a_failure_counts_and_so_does_asking_again(
     assert reasons(list(judgements(cases(1), limited, store).values())) == {"no judgement": 1}
     assert reasons(list(judgements(cases(30), limited, store).values()))["scored"] >= 3
     served = sum(reply.status == 200 for reply in first_replies) + len(chat_server.asked) - len(first_replies)
-    assert budget_of(limited.identity, 9 * EACH).spent == pytest.approx(served * EACH), "all that the server charged for"
+    assert budget_of(limited.identity, 9 * EACH).spent == pytest.approx(served * EACH), (
+        "all that the server charged for"
+    )
 
 
 def test_a_reply_that_does_not_say_what_it_cost_is_booked_at_its_highest_price(

@@ -72,7 +72,17 @@ def test_verdicts_that_disagree_are_no_verdict() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "I cannot rate this.", "4", "[4, 5]", '{"analysis": "cut o', "{" * 5000, "Score: 5", f'{{"behaviour": {"4" * 5000}}}']
+    "text",
+    [
+        "",
+        "I cannot rate this.",
+        "4",
+        "[4, 5]",
+        '{"analysis": "cut o',
+        "{" * 5000,
+        "Score: 5",
+        f'{{"behaviour": {"4" * 5000}}}',
+    ],
 )
 def test_without_scores_both_are_missing_and_the_reply_is_shown(text: str) -> None:
     behaviour, coherence, _ = read_scores(text)
