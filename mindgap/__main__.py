@@ -35,7 +35,7 @@ def arranged(arguments: list[str]) -> list[str]:
 
 def job(config: DictConfig) -> None:
     """One Hydra job."""
-    from mindgap.study.sweep import run_job
+    from mindgap.study.job import run_job
 
     run_job(config)
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from mindgap.analysis.people import AnchoredGroup
 from mindgap.core.estimate import Estimate
+from mindgap.core.measurement import Declaration
 from mindgap.results.cell import CellResult
 from mindgap.results.sweep import Group
 from mindgap.stats.account import AccuracyAccount, Interaction
@@ -23,8 +25,16 @@ MARGIN = 0.03
 """Accuracy that may be lost, as a share: for "most behaviour within a budget", and for "not harmed"."""
 BROKEN = 1.0
 """Points of coherence below the reference at which a dose is said to break it."""
-PRIMARY = ("behaviour", "coherence", "accuracy")
-"""What a sweep asks about. p-values are adjusted over these of all cells; other metrics are another family."""
+
+
+def primary_of(measures: Sequence[Declaration]) -> tuple[Declaration, ...]:
+    """What a sweep asks about. p-values are adjusted over these of all cells; other measures are another family."""
+    return tuple(measure for measure in measures if measure.prominence == "primary")
+
+
+def behaviour_of(measures: Sequence[Declaration]) -> Declaration | None:
+    """The measure of what steering is for; None where nothing of the kind was measured."""
+    return next((measure for measure in primary_of(measures) if measure.role == "behaviour"), None)
 
 
 @dataclass(frozen=True)
@@ -57,10 +67,18 @@ class Tested:
 
 @dataclass(frozen=True)
 class CellComparison:
-    """A cell within its group. What could not be had is None. differences: by metric; empty for the reference.
+    """A cell within its group. What could not be had is None.
 
-    harmonic: of `PRIMARY`, from 0 to 2. non_inferior: of accuracy, with `MARGIN`. detectable: by metric, the smallest
-    difference from the reference that these samples would have shown, 4 times in 5.
+    Attributes:
+        cell: The cell.
+        name: What people call it here.
+        harmonic: Harmonic mean of the primary measures, from 0 to 2.
+        front: How often it is on the Pareto front.
+        differences: From the reference, by measure; empty for the reference itself.
+        account: Where accuracy went.
+        non_inferior: Of accuracy, with `MARGIN`.
+        detectable: By measure, the smallest difference from the reference that these samples would have shown, 4 times
+            in 5.
     """
 
     cell: CellResult
@@ -126,12 +144,19 @@ class JudgesCompared:
 
 @dataclass(frozen=True)
 class GroupComparison:
-    """All that is said of a group of cells. notes: what could not be computed, and why.
+    """All that is said of a group of cells.
 
-    dose_responses: one a method label and metric. interactions: one a metric and cell that is both asked for in words
-    and steered, each of which another cell is alone. best, cross_fit: most behaviour at no more than `MARGIN` of
-    accuracy lost, chosen on all data, and chosen on one half and reported on the other. judges: what each judge of the
-    group's samples says, where the cells' folders were read for it.
+    Attributes:
+        group: The cells.
+        cells: Each with what is said of it; the reference first.
+        dose_responses: One a method's label and measure.
+        interactions: One a measure and cell that is both asked for in words and steered, each of which another cell is
+            alone.
+        best: Most behaviour at no more than `MARGIN` of accuracy lost, chosen on all data.
+        cross_fit: The same, chosen on one half and reported on the other.
+        notes: What could not be computed, and why.
+        judges: What each judge of the group's samples says; None where only the scores were compared.
+        people: Means anchored in people's ratings; None where nobody rated.
     """
 
     group: Group
@@ -142,10 +167,35 @@ class GroupComparison:
     cross_fit: CrossFit | None = None
     notes: tuple[str, ...] = ()
     judges: JudgesCompared | None = None
+    people: AnchoredGroup | None = None
 
     @property
     def reference(self) -> CellComparison:
         return self.cells[0]
+
+    @property
+    def measures(self) -> tuple[Declaration, ...]:
+        """What was measured on any cell, in display order."""
+        return self.group.measures
+
+    @property
+    def shown(self) -> tuple[Declaration, ...]:
+        """Measures of the tables and figures; the others are in comparison.json."""
+        return tuple(measure for measure in self.measures if measure.prominence != "detail")
+
+    @property
+    def behaviour(self) -> Declaration | None:
+        """The measure of what steering is for."""
+        return behaviour_of(self.measures)
+
+    @property
+    def costs(self) -> tuple[Declaration, ...]:
+        """Primary measures of what steering may cost."""
+        return tuple(measure for measure in primary_of(self.measures) if measure.role == "cost")
+
+    def measure(self, name: str) -> Declaration:
+        """What the measure of this name declares."""
+        return next(measure for measure in self.measures if measure.name == name)
 
     @property
     def others(self) -> tuple[CellComparison, ...]:

@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
-from mindgap.analysis.comparison import BROKEN, MARGIN, PRIMARY, CellComparison, GroupComparison, Tested
+from mindgap.analysis.comparison import (
+    BROKEN,
+    MARGIN,
+    CellComparison,
+    GroupComparison,
+    Tested,
+    behaviour_of,
+    primary_of,
+)
 from mindgap.analysis.samples import samples_of
 from mindgap.core.errors import MindgapError
 from mindgap.core.estimate import Estimate
@@ -66,7 +74,8 @@ class _Study:
         self.notes: list[str] = []
         finished = group.finished
         self.samples: Samples = samples_of(
-            [replace(record, method=cell.name, strength="") for cell in finished for record in cell.records]
+            [replace(record, method=cell.name, strength="") for cell in finished for record in cell.records],
+            group.measures,
         )
         config = group.reference.config
         self.draws: dict[str, Any] = {
@@ -74,7 +83,10 @@ class _Study:
             "resamples": int(config.get("resamples", 10_000)),
         }
         self.reference = self.id(group.reference)
-        self.measured = tuple(name for name in PRIMARY if all(self.has(cell, name) for cell in finished))
+        self.primary = tuple(measure.name for measure in primary_of(group.measures))
+        self.measured = tuple(name for name in self.primary if all(self.has(cell, name) for cell in finished))
+        wanted = {measure.name for measure in group.measures if measure.better == "higher"}
+        self.traded = tuple(name for name in self.measured if name in wanted)
 
     def id(self, cell: CellResult) -> CellId:
         """Cells go by their folders' names: two may share method and strength and still differ in a setting."""
@@ -125,7 +137,7 @@ class _Study:
         names = tuple(self.samples.metrics)
         measured = _measured_on(self.group.reference)
         same = {self.id(cell) for cell in self.group.finished[1:] if _measured_on(cell) == measured}
-        families = [[n for n in names if n in PRIMARY], [n for n in names if n not in PRIMARY]]
+        families = [[n for n in names if n in self.primary], [n for n in names if n not in self.primary]]
         for family in families[:1] if primary_only else families:
             found = compare_samples(self.samples, self.reference, metrics=family, **self.draws).differences
             for one in _adjusted(found):
@@ -135,13 +147,17 @@ class _Study:
         return {cell: {name: found[name] for name in names if name in found} for cell, found in tested.items()}
 
     def front(self) -> dict[CellId, FrontMember]:
-        if len(self.measured) < 2:
+        if len(self.traded) < 2:
             return {}
-        members = self.attempt("Pareto front", pareto, self.samples, metrics=self.measured, **self.draws)
+        members = self.attempt("Pareto front", pareto, self.samples, metrics=self.traded, **self.draws)
         return {member.cell: member for member in members or ()}
 
     def harmonic(self, cell: CellResult) -> Estimate | None:
-        parts = tuple(name for name in PRIMARY if self.has(self.group.reference, name))
+        parts = tuple(
+            measure.name
+            for measure in primary_of(self.group.measures)
+            if measure.better == "higher" and None not in measure.range and self.has(self.group.reference, measure.name)
+        )
         if len(parts) < 2 or not all(self.has(cell, name) for name in parts):
             return None
         return harmonic_mean(self.samples, self.id(cell), parts=parts, **self.draws)
@@ -165,7 +181,13 @@ class _Study:
         return {metric: one for metric, one in found.items() if one is not None}
 
     def rule(self) -> Rule | None:
-        return Rule(MARGIN) if {"behaviour", "accuracy"} <= set(self.measured) else None
+        """Most behaviour within a budget of the first rate that steering may cost: accuracy, where it was measured."""
+        target = behaviour_of(self.group.measures)
+        rates = (one for one in primary_of(self.group.measures) if one.role == "cost" and one.binary)
+        budget = next(rates, None)
+        if target is None or budget is None or not {target.name, budget.name} <= set(self.measured):
+            return None
+        return Rule(MARGIN, maximise=target.name, budget=budget.name)
 
     def best(self) -> Best | None:
         rule = self.rule()
@@ -186,7 +208,7 @@ class _Study:
             members = [cell for cell in steered if cell.label == label]
             if len({cell.dose for cell in members}) < 2:
                 continue
-            for metric in (name for name in PRIMARY if all(self.has(cell, name) for cell in members)):
+            for metric in (name for name in self.primary if all(self.has(cell, name) for cell in members)):
                 found = self.attempt(
                     f"dose-response of {label}, {metric}",
                     dose_response,

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from mindgap.analysis.comparison import CellComparison, GroupComparison, Tested
+from mindgap.analysis.comparison import CellComparison, GroupComparison, Tested, primary_of
 from mindgap.core.estimate import Estimate
+from mindgap.core.measurement import Declaration
 from mindgap.core.wording import decimal
 
-COSTS = {"coherence": "coherence", "accuracy": "accuracy"}
+Costs = tuple[Declaration, ...]
 
 
 def headline(group: GroupComparison) -> str:
@@ -15,72 +16,74 @@ def headline(group: GroupComparison) -> str:
     if reference.cell not in group.group.finished:
         return f"Nothing can be said: no cell finished. The first failed with: {reference.cell.reason}"
     if not others:
-        return _alone(reference)
-    if not any(_known(one, "behaviour") for one in others):
+        return _alone(group)
+    target = group.behaviour
+    if target is None or not any(_known(one, target.name) for one in others):
         return (
             f"Whether any method changes the behaviour cannot be said: no behaviour score is known both under "
             f"{reference.name} and under another cell."
         )
     raised = sorted(
-        (one for one in others if _sign(one, "behaviour") > 0), key=lambda one: _value(one, "behaviour"), reverse=True
+        (one for one in others if _sign(one, target.name) > 0), key=lambda one: _value(one, target.name), reverse=True
     )
     if not raised:
-        return _nothing_clear(reference, others)
+        return _nothing_clear(group, target)
     best = raised[0]
     sentences = [
-        f"{best.name} brings the most of the behaviour, {_points(best.differences['behaviour'])} "
-        f"over {reference.name}, and {_cost(best)}."
+        f"{best.name} brings the most of the behaviour, {_points(best.differences[target.name], target)} "
+        f"over {reference.name}, and {_cost(best, group.costs)}."
     ]
-    free = next((one for one in raised if not any(_worse(one, metric) for metric in COSTS)), None)
+    free = next((one for one in raised if not any(_worse(one, cost) for cost in group.costs)), None)
     if free is None and len(raised) > 1:
         sentences.append("Nothing that clearly raised the behaviour did so without a sign of loss.")
     elif free is not None and free is not best:
         sentences.append(
-            f"With no sign of a loss, {free.name} brings the most: {_points(free.differences['behaviour'])}."
+            f"With no sign of a loss, {free.name} brings the most: {_points(free.differences[target.name], target)}."
         )
     if len(raised) < len(others):
         sentences.append(f"{len(others) - len(raised)} of {len(others)} cells did not clearly raise it.")
     return " ".join(sentences)
 
 
-def _alone(cell: CellComparison) -> str:
+def _alone(group: GroupComparison) -> str:
+    cell = group.reference
     told = [
-        f"{name} {decimal(estimate.value, digits)}"
-        for name, digits in (("behaviour", 2), ("coherence", 2), ("accuracy", 3))
-        if (estimate := cell.cell.metrics.get(name)) is not None and estimate.value is not None
+        f"{measure.name} {decimal(estimate.value, measure.digits)}"
+        for measure in primary_of(group.measures)
+        if (estimate := cell.cell.metrics.get(measure.name)) is not None and estimate.value is not None
     ]
     return (
         f"There is one finished cell, {cell.name}, and so nothing to compare it with: {', '.join(told) or 'no scores'}."
     )
 
 
-def _nothing_clear(reference: CellComparison, others: tuple[CellComparison, ...]) -> str:
-    known = [one for one in others if _known(one, "behaviour")]
-    most = max(known, key=lambda one: _value(one, "behaviour"))
-    difference = most.differences["behaviour"]
+def _nothing_clear(group: GroupComparison, target: Declaration) -> str:
+    reference, others = group.reference, group.others
+    most = max((one for one in others if _known(one, target.name)), key=lambda one: _value(one, target.name))
+    difference = most.differences[target.name]
     who = "No method can" if len(others) > 1 else f"{most.name} cannot"
     said = f"{who} be told apart from {reference.name} by how much it raises the behaviour: "
     said += f"{'the largest change is ' if len(others) > 1 else 'the change is '}"
-    said += f"{_points(difference)}{f' ({most.name})' if len(others) > 1 else ''}."
-    if (power := most.detectable.get("behaviour")) is not None:
+    said += f"{_points(difference, target)}{f' ({most.name})' if len(others) > 1 else ''}."
+    if (power := most.detectable.get(target.name)) is not None:
         said += f" A true change of {decimal(power.difference, 2)} would probably have been seen."
-    lowered = [one.name for one in others if any(_sign(one, metric) < 0 for metric in COSTS)]
+    lowered = [one.name for one in others if any(_worse_clearly(one, cost) for cost in group.costs)]
     return f"{said} {_list(lowered)} clearly cost something." if lowered else said
 
 
-def _cost(cell: CellComparison) -> str:
+def _cost(cell: CellComparison, costs: Costs) -> str:
     """What a cell clearly loses, and what of that cannot be told."""
     clear, perhaps, unseen = [], [], []
-    for metric, name in COSTS.items():
-        if not _known(cell, metric):
+    for cost in costs:
+        if not _known(cell, cost.name):
             continue
-        difference = cell.differences[metric]
-        if _sign(cell, metric) < 0:
-            clear.append(_loss(difference, name))
-        elif _worse(cell, metric):
-            perhaps.append(_loss(difference, name))
-        elif _sign(cell, metric) == 0:
-            unseen.append(f"{name} (change {_interval(difference.estimate, metric)})")
+        difference = cell.differences[cost.name]
+        if _worse_clearly(cell, cost):
+            clear.append(_loss(difference, cost))
+        elif _worse(cell, cost):
+            perhaps.append(_loss(difference, cost))
+        elif _sign(cell, cost.name) == 0:
+            unseen.append(f"{_named(cost)} (change {_interval(difference.estimate, cost)})")
     said = []
     if clear:
         said.append(f"costs {_list(clear)}")
@@ -91,32 +94,42 @@ def _cost(cell: CellComparison) -> str:
     return ", and ".join(said) or "what it costs was not measured"
 
 
-def _points(difference: Tested) -> str:
+def _points(difference: Tested, target: Declaration) -> str:
     estimate = difference.estimate
     assert estimate.value is not None
-    value = f"{decimal(estimate.value, 2, signed=True)} points of 5"
-    return f"{value} (95 % interval {_interval(estimate, difference.metric)})"
+    most = target.range[1]
+    unit = "" if most is None else f" points of {most:g}"
+    value = f"{decimal(estimate.value, target.digits, signed=True)}{unit}"
+    return f"{value} (95 % interval {_interval(estimate, target)})"
 
 
-def _loss(difference: Tested, name: str) -> str:
+def _loss(difference: Tested, cost: Declaration) -> str:
+    """What is lost, as a positive number: for a cost of which less is better, what is gained."""
     estimate = difference.estimate
     assert estimate.value is not None
-    if difference.metric == "accuracy":
-        value = f"{decimal(-100 * estimate.value, 0)} percentage points of {name}"
+    turned = estimate
+    if cost.better != "lower":
+        turned = Estimate(-estimate.value, _minus(estimate.high), _minus(estimate.low), estimate.n)
+    assert turned.value is not None
+    if cost.binary:
+        value = f"{decimal(100 * turned.value, 0)} percentage points of {_named(cost)}"
     else:
-        value = f"{decimal(-estimate.value, 2)} points of {name}"
-    turned = Estimate(-estimate.value, _minus(estimate.high), _minus(estimate.low), estimate.n)
-    return f"{value} ({_interval(turned, difference.metric)})"
+        value = f"{decimal(turned.value, 2)} points of {_named(cost)}"
+    return f"{value} ({_interval(turned, cost)})"
+
+
+def _named(measure: Declaration) -> str:
+    return measure.name.replace("_", " ")
 
 
 def _minus(value: float | None) -> float | None:
     return None if value is None else -value
 
 
-def _interval(estimate: Estimate, metric: str) -> str:
+def _interval(estimate: Estimate, measure: Declaration) -> str:
     if estimate.low is None or estimate.high is None:
         return "no interval"
-    factor, digits, unit = (100, 0, " points") if metric == "accuracy" else (1, 2, "")
+    factor, digits, unit = (100, 0, " points") if measure.binary else (1, 2, "")
     low, high = (decimal(factor * bound, digits) for bound in (estimate.low, estimate.high))
     return f"{low} to {high}{unit}"
 
@@ -139,9 +152,15 @@ def _sign(cell: CellComparison, metric: str) -> int:
     return 1 if _value(cell, metric) > 0 else -1
 
 
-def _worse(cell: CellComparison, metric: str) -> bool:
+def _worse_clearly(cell: CellComparison, cost: Declaration) -> bool:
+    return _sign(cell, cost.name) == (1 if cost.better == "lower" else -1)
+
+
+def _worse(cell: CellComparison, cost: Declaration) -> bool:
     """Whether there is a sign of loss, clear or not."""
-    return _known(cell, metric) and cell.differences[metric].hinted and _value(cell, metric) < 0
+    if not _known(cell, cost.name) or not cell.differences[cost.name].hinted:
+        return False
+    return (_value(cell, cost.name) > 0) == (cost.better == "lower")
 
 
 def _list(words: list[str]) -> str:

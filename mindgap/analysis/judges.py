@@ -14,8 +14,10 @@ from mindgap.analysis.comparison import ALPHA, GroupComparison, JudgesCompared, 
 from mindgap.analysis.compute import compare_scores
 from mindgap.analysis.headline import headline
 from mindgap.core.estimate import Estimate
+from mindgap.core.measurement import Value
+from mindgap.core.records import Score
 from mindgap.results.cell import CellResult
-from mindgap.results.judgements import Scores, people, recorded_judgements
+from mindgap.results.judgements import Judgements, Scores
 from mindgap.results.sweep import Group
 from mindgap.stats.agreement import Agreement, agreement, agreement_by_query, alpha_estimate
 from mindgap.stats.bootstrap import t_quantile
@@ -25,17 +27,16 @@ from mindgap.stats.samples import JUDGED, CellId, Samples, from_columns
 Means = Mapping[str, Mapping[str, Estimate]]
 """By cell's folder and metric."""
 
+NOT_ASKED = Score(None, "not judged")
+
 WORK = 40_000_000
 """Samples times resamples of one agreement: some seconds. With many samples, fewer resamples are as good."""
 
 
-def judges_compared(comparison: GroupComparison) -> JudgesCompared:
-    """What every judge of the group's cells says of them, and people; the files in the cells' folders say who did."""
+def judges_compared(comparison: GroupComparison, recorded: Judgements) -> JudgesCompared:
+    """What every judge of the group's cells says of them, and people."""
     group = comparison.group
-    folders = {cell.folder.parent for cell in group.finished}
-    rated = {folder: people(folder) for folder in folders}
-    recorded = {cell.name: recorded_judgements(cell.folder, rated[cell.folder.parent]) for cell in group.finished}
-    names = list(dict.fromkeys([group.judge, *(name for found in recorded.values() for name in found)]))
+    names = list(dict.fromkeys([group.judge, *(name for cell in group.finished for name in recorded[cell.name])]))
     judges = {name: _Judge(group, name, recorded) for name in names}
     own = judges[group.judge]
     means = {
@@ -55,7 +56,7 @@ def judges_compared(comparison: GroupComparison) -> JudgesCompared:
 class _Judge:
     """The group's samples with one judge's scores; NaN where it gave none."""
 
-    def __init__(self, group: Group, name: str, recorded: Mapping[str, Mapping[str, Mapping[str, Scores]]]) -> None:
+    def __init__(self, group: Group, name: str, recorded: Judgements) -> None:
         self.name, self.group = name, group
         cells = group.finished
         scores = [recorded[cell.name].get(name, {}).get(one.key) for cell in cells for one in cell.records]
@@ -100,8 +101,18 @@ class _Judge:
         scores = self.recorded.get(cell.name, {})
         records = []
         for one in cell.records:
-            behaviour, coherence = (score.value for score in scores[one.key]) if one.key in scores else (None, None)
-            records.append(replace(one, judge=self.name, behaviour=behaviour, coherence=coherence))
+            judged = zip(JUDGED, scores.get(one.key, (NOT_ASKED, NOT_ASKED)), strict=True)
+            values = {name: Value(score.value, score.missing) for name, score in judged}
+            behaviour, coherence = (values[name].value for name in JUDGED)
+            records.append(
+                replace(
+                    one,
+                    judge=self.name,
+                    behaviour=behaviour,
+                    coherence=coherence,
+                    measures={name: values.get(name, value) for name, value in one.measures.items()},
+                )
+            )
         return replace(cell, judge=self.name, records=tuple(records), metrics={**cell.metrics, **means})
 
 

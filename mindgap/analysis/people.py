@@ -11,14 +11,13 @@ import numpy as np
 from mindgap.judges.empty import EMPTY_RESPONSE
 from mindgap.results.cards import Place, place_of
 from mindgap.results.cell import CellResult
-from mindgap.results.judgements import PERSON, recorded_judgements
-from mindgap.results.judgements import people as raters
+from mindgap.results.judgements import PERSON, Judgements, read_judgements
 from mindgap.results.rating_plan import Plan, read_plan
 from mindgap.results.sweep import Group, Sweep
 from mindgap.stats.agreement import Agreement, agreement
 from mindgap.stats.ppi import Anchored, anchored_mean, tuned_power
+from mindgap.stats.samples import JUDGED
 
-METRICS = ("behaviour", "coherence")
 LOWEST, HIGHEST = 1.0, 5.0
 PEOPLE = "people"
 """Who the mean of all raters is said by."""
@@ -74,25 +73,27 @@ class _Scores:
 
 def anchor_sweep(sweep: Sweep, *, seed: int = 0, resamples: int = 2_000) -> tuple[AnchoredGroup, ...]:
     """The sweep's groups in which people rated something."""
-    found = (anchor(group, seed=seed, resamples=resamples) for group in sweep.groups)
+    plan, judgements = read_plan(sweep.folder), read_judgements(sweep)
+    found = (anchor(group, plan, judgements, seed=seed, resamples=resamples) for group in sweep.groups)
     return tuple(group for group in found if group is not None)
 
 
-def anchor(group: Group, *, seed: int = 0, resamples: int = 2_000) -> AnchoredGroup | None:
+def anchor(
+    group: Group, plan: Plan | None, judgements: Judgements, *, seed: int = 0, resamples: int = 2_000
+) -> AnchoredGroup | None:
     """The group's means and differences anchored in people's ratings; None where nobody rated any of it.
 
     Only ratings of drawn places enter: of others it is not known how likely they were to be rated.
     """
-    plan = read_plan(group.reference.folder.parent)
     if plan is None or not group.finished:
         return None
-    scores = _read(group.finished, plan)
+    scores = _read(group.finished, plan, judgements)
     raters = [name for name in scores.values if name.startswith(PERSON)]
     judges = [name for name in scores.values if name not in raters]
     if not raters:
         return None
     compared, means, differences = [], [], []
-    for metric in METRICS:
+    for metric in JUDGED:
         people = scores.people[metric]
         by_judge = {judge: scores.values[judge][metric] for judge in judges}
         pairs = [(judge, PEOPLE, by_judge[judge], people) for judge in judges]
@@ -141,25 +142,24 @@ def _told(
     )
 
 
-def _read(cells: Sequence[CellResult], plan: Plan) -> _Scores:
+def _read(cells: Sequence[CellResult], plan: Plan, judgements: Judgements) -> _Scores:
     places = list(dict.fromkeys(place_of(record) for cell in cells for record in cell.records))
     index = {place: number for number, place in enumerate(places)}
     drawn = np.isin(range(len(places)), [index[place] for place in set(plan.drawn) & index.keys()])
-    rated = raters(cells[0].folder.parent)
     values: dict[str, dict[str, np.ndarray]] = {}
     for row, cell in enumerate(cells):
         column = {record.key: index[place_of(record)] for record in cell.records}
-        for name, judged in recorded_judgements(cell.folder, rated).items():
-            arrays = values.setdefault(name, {metric: np.full((len(cells), len(places)), np.nan) for metric in METRICS})
+        for name, judged in judgements[cell.name].items():
+            arrays = values.setdefault(name, {metric: np.full((len(cells), len(places)), np.nan) for metric in JUDGED})
             for key, pair in judged.items():
-                for metric, score in zip(METRICS, pair, strict=True):
+                for metric, score in zip(JUDGED, pair, strict=True):
                     if score.value is not None:
                         arrays[metric][row, column[key]] = score.value
     of_people = [arrays for name, arrays in values.items() if name.startswith(PERSON)]
     for arrays in of_people:
-        for metric in METRICS:
+        for metric in JUDGED:
             arrays[metric][:, ~drawn] = np.nan
-    people = {metric: _mean([arrays[metric] for arrays in of_people], (len(cells), len(places))) for metric in METRICS}
+    people = {metric: _mean([arrays[metric] for arrays in of_people], (len(cells), len(places))) for metric in JUDGED}
     _rate_the_empty(cells, index, people, drawn)
     return _Scores(places, values, people)
 
@@ -186,4 +186,4 @@ def _mean(ratings: Sequence[np.ndarray], shape: tuple[int, int]) -> np.ndarray:
 
 
 def _rated(arrays: Mapping[str, np.ndarray]) -> int:
-    return int((~np.isnan(np.stack([arrays[metric] for metric in METRICS])).all(0)).sum())
+    return int((~np.isnan(np.stack([arrays[metric] for metric in JUDGED])).all(0)).sum())

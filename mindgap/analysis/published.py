@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -15,13 +14,13 @@ import numpy as np
 from mindgap.core.build import build
 from mindgap.core.errors import ConfigError
 from mindgap.core.estimate import Estimate
+from mindgap.core.measurement import Declaration
 from mindgap.core.records import Record
-from mindgap.measures.metrics import METRICS, Metric
+from mindgap.measures.estimates import column
 from mindgap.results.cell import CellResult
 from mindgap.stats.bootstrap import crossed_mean
 from mindgap.steering.methods import Method
 
-COMPARED = ("behaviour", "coherence", "accuracy")
 PER_QUERY_RESAMPLES = 2_000
 
 
@@ -65,7 +64,7 @@ class Line:
     published_model: str
     query: str | None
     queries: int
-    metric: str
+    metric: Declaration
     ours: Estimate
     published: float | None
     inside: bool | None = None
@@ -155,8 +154,8 @@ def _lines(result: CellResult, model: str, entry: Mapping[str, Any], figures: Pu
     have = {record.query for record in result.records}
     shared = [query for query in entry["queries"] if query in have]
     lines = []
-    for metric in (one for one in METRICS if one.name in COMPARED and shared):
-        chosen = [record for record in result.records if metric.applies(record)]
+    for metric in (measure for measure in result.measures if measure.name in figures.precision and shared):
+        chosen = [record for record in result.records if metric.name in record.measures]
         if not chosen:
             continue
         for query in (None, *shared):
@@ -174,7 +173,7 @@ def _lines(result: CellResult, model: str, entry: Mapping[str, Any], figures: Pu
                     published_model=str(entry["model"]),
                     query=query,
                     queries=len(wanted),
-                    metric=metric.name,
+                    metric=metric,
                     ours=ours,
                     published=value,
                     flag=flag,
@@ -209,16 +208,15 @@ def _figure(
     return (sum(known) / len(known) if known else None), flag, float(figures.precision[metric])
 
 
-def _mean(metric: Metric, records: Sequence[Record], seed: int, *, single: bool) -> Estimate:
-    values = [metric.value(record) for record in records]
+def _mean(metric: Declaration, records: Sequence[Record], seed: int, *, single: bool) -> Estimate:
     return crossed_mean(
-        np.array([math.nan if value is None else value for value in values]),
+        np.array([column(record, metric.name) for record in records]),
         [record.query for record in records],
         [record.item for record in records],
         seed=seed,
         resamples=PER_QUERY_RESAMPLES if single else 10_000,
         binary=metric.binary,
-        bounds=metric.bounds,
+        bounds=metric.range,
     )
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 from mindgap.analysis.comparison import (
     ALPHA,
     BROKEN,
     MARGIN,
-    PRIMARY,
     CellComparison,
     GroupComparison,
     JudgesCompared,
     JudgeView,
     Tested,
+    primary_of,
 )
 from mindgap.analysis.headline import headline
 from mindgap.core.estimate import Estimate, finite
@@ -45,7 +46,13 @@ def _group(group: GroupComparison) -> dict[str, Any]:
         "headline": headline(group),
         "judge": group.group.judge,
         "reference": group.reference.cell.name,
-        "settings": {"alpha": ALPHA, "margin": MARGIN, "broken": BROKEN, "primary": list(PRIMARY)},
+        "settings": {
+            "alpha": ALPHA,
+            "margin": MARGIN,
+            "broken": BROKEN,
+            "primary": [measure.name for measure in primary_of(group.measures)],
+        },
+        "measures": [asdict(measure) for measure in group.measures],
         "cells": [_cell(one) for one in group.cells],
         "best": _best(group),
         "cross_fit": _cross_fit(group),

@@ -6,12 +6,14 @@ the answer and of nothing else, so it serves as cache key, resume key and join k
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Literal
 
 from mindgap.core.edits import Edit
 from mindgap.core.keys import content_key
+from mindgap.core.measurement import Value
 
 Role = Literal["system", "user", "assistant"]
 
@@ -193,17 +195,14 @@ class Query:
 
 
 @dataclass(frozen=True)
-class Detectors:
-    """Cheap signs of collapse, computed from the text alone."""
-
-    words: int
-    repetition: float
-    distinct_2: float
-
-
-@dataclass(frozen=True)
 class Record:
-    """One sample: (model, method, strength, query, item, epoch), its generation and everything measured on it."""
+    """One sample: (model, method, strength, query, item, epoch), its generation and all that is known of it.
+
+    The columns of samples.parquet, whose meanings `mindgap.results.files` lists; beside them one column a measure.
+
+    Attributes:
+        measures: Values by the measure's name. A measure that does not apply to the sample is not there.
+    """
 
     key: str
     model: str
@@ -234,9 +233,7 @@ class Record:
     coherence: float | None
     coherence_missing: str | None
     analysis: str
-    repetition: float | None
-    distinct_2: float | None
-    words: int | None
     perplexity: float | None
     perplexity_missing: str | None
-    edits: tuple[str, ...] = field(default=())
+    edits: tuple[str, ...] = ()
+    measures: Mapping[str, Value] = field(default_factory=dict)

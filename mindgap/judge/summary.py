@@ -17,7 +17,7 @@ from mindgap.analysis.judges import judges_compared
 from mindgap.core.records import Record
 from mindgap.presentation.judge_tables import headline_lines, judge_tables, only_one, reversal_line
 from mindgap.presentation.tables import Table
-from mindgap.results.judgements import people, recorded_judgements
+from mindgap.results.judgements import Judgements, read_judgements
 from mindgap.results.sweep import Group, Sweep
 from mindgap.stats.samples import JUDGED
 from mindgap.storage.atomic import replacing
@@ -42,6 +42,7 @@ class Disagreement:
 
 def print_summary(console: Console, sweep: Sweep) -> None:
     """Means by judge, agreement, headlines, and the largest disagreements, which also go to `disagreements.csv`."""
+    judgements = read_judgements(sweep)
     found: list[Disagreement] = []
     for group in sweep.groups:
         if not group.finished:
@@ -49,7 +50,7 @@ def print_summary(console: Console, sweep: Sweep) -> None:
         if len(sweep.groups) > 1:
             console.print(Text(group.title, "bold"))
         comparison = compare_scores(group)
-        judges = judges_compared(comparison)
+        judges = judges_compared(comparison, judgements)
         if len(judges.views) == 1:
             console.print(only_one(judges, str(sweep.folder)), markup=False, soft_wrap=True)
             continue
@@ -59,7 +60,7 @@ def print_summary(console: Console, sweep: Sweep) -> None:
             console.print(line, markup=False, soft_wrap=True)
         for one in judges.reversals:
             console.print(Text(reversal_line(one), "yellow"), soft_wrap=True)
-        found += disagreements(group)
+        found += disagreements(group, judgements)
     if found:
         found.sort(key=lambda one: (-one.apart, one.record.key, one.metric))
         path = write_disagreements(sweep.folder, found[:KEPT])
@@ -69,12 +70,11 @@ def print_summary(console: Console, sweep: Sweep) -> None:
         )
 
 
-def disagreements(group: Group) -> list[Disagreement]:
+def disagreements(group: Group, judgements: Judgements) -> list[Disagreement]:
     """Every sample and metric to which two judges or more gave different scores, in no order."""
     found = []
-    rated = people(group.reference.folder.parent)
     for cell in group.finished:
-        recorded = recorded_judgements(cell.folder, rated)
+        recorded = judgements[cell.name]
         for record in cell.records:
             for place, metric in enumerate(JUDGED):
                 given = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -14,8 +15,9 @@ import numpy as np
 
 from mindgap.analysis.comparison import CellComparison, GroupComparison
 from mindgap.core.estimate import Estimate
+from mindgap.core.measurement import Declaration
 from mindgap.core.records import Record
-from mindgap.measures.metrics import METRICS, Metric
+from mindgap.measures.estimates import column
 from mindgap.results.sweep import strength
 
 if TYPE_CHECKING:
@@ -27,7 +29,6 @@ REFERENCE_COLOUR = "#8a929c"
 SYMBOLS = ("circle", "square", "diamond", "triangle-up", "cross", "star", "hexagon", "pentagon")
 LEVELS = ("#d7191c", "#fdae61", "#ffffbf", "#abd9e9", "#2c7bb6")
 """Scores 1 to 5: ColorBrewer's red, yellow and blue."""
-BY_NAME = {metric.name: metric for metric in METRICS}
 
 
 @dataclass(frozen=True)
@@ -40,18 +41,22 @@ class Figure:
     spec: dict[str, Any]
 
 
-def tradeoff(group: GroupComparison, cost: str) -> Figure | None:
-    """Behaviour against `cost` (a metric), a point a cell with both intervals, and the front of what is not beaten."""
+def tradeoff(group: GroupComparison, cost: Declaration) -> Figure | None:
+    """Behaviour against `cost`, a point a cell with both intervals, and the front of what is not beaten."""
     import plotly.graph_objects as go
 
-    shown = [one for one in _finished(group) if _has(one, "behaviour") and _has(one, cost)]
+    target = group.behaviour
+    if target is None:
+        return None
+    shown = [one for one in _finished(group) if _has(one, target) and _has(one, cost)]
     if len(shown) < 2:
         return None
-    label = BY_NAME[cost].label
-    front = _front([(_mean(one, cost), _mean(one, "behaviour")) for one in shown])
+    label, gain = cost.label, target.label
+    less = cost.better == "lower"
+    front = _front([(-_mean(one, cost) if less else _mean(one, cost), _mean(one, target)) for one in shown])
     traces: list[Any] = [
         go.Scatter(
-            x=[x for x, _ in front],
+            x=[-x if less else x for x, _ in front],
             y=[y for _, y in front],
             mode="lines",
             line={"dash": "dot", "width": 1.5, "color": REFERENCE_COLOUR, "shape": "hv"},
@@ -63,36 +68,36 @@ def tradeoff(group: GroupComparison, cost: str) -> Figure | None:
         traces.append(
             go.Scatter(
                 x=[_mean(one, cost) for one in members],
-                y=[_mean(one, "behaviour") for one in members],
-                error_x=_bars([one.cell.metrics[cost] for one in members]),
-                error_y=_bars([one.cell.metrics["behaviour"] for one in members]),
+                y=[_mean(one, target) for one in members],
+                error_x=_bars([one.cell.metrics[cost.name] for one in members]),
+                error_y=_bars([one.cell.metrics[target.name] for one in members]),
                 mode="lines+markers+text" if len(members) > 1 else "markers",
                 text=[_safe(strength(one.cell)) if len(members) > 1 else "" for one in members],
                 textposition="top right",
                 textfont={"size": 11},
-                customdata=[_told(one, cost) for one in members],
+                customdata=[_told(one, (target, cost)) for one in members],
                 hovertemplate="%{customdata}<extra></extra>",
                 marker={"size": 11, "symbol": style.symbol, "color": style.colour},
                 line={"width": 1, "color": style.colour},
                 name=_safe(members[0].cell.label),
             )
         )
-    layout = _layout(460, xaxis={"title": label}, yaxis={"title": BY_NAME["behaviour"].label})
+    layout = _layout(460, xaxis={"title": label}, yaxis={"title": gain})
     caption = (
-        "Up and to the right is better. Bars are 95 % intervals of each mean; those of differences from the reference, "
-        "which decide, are in the table. A line joins the strengths of one method."
+        f"Up and to the {'left' if less else 'right'} is better. Bars are 95 % intervals of each mean; those of "
+        "differences from the reference, which decide, are in the table. A line joins the strengths of one method."
     )
-    return Figure(f"tradeoff-{cost}", f"Behaviour against {_lower(label)}", caption, _spec(traces, layout))
+    return Figure(f"tradeoff-{cost.name}", f"Behaviour against {_lower(label)}", caption, _spec(traces, layout))
 
 
-def distribution(group: GroupComparison, metric: str) -> Figure | None:
+def distribution(group: GroupComparison, metric: Declaration) -> Figure | None:
     """Shares of samples at each score from 1 to 5, and without one, a bar a cell."""
     import plotly.graph_objects as go
 
-    shown = [one for one in _finished(group) if metric in one.cell.metrics]
+    shown = [one for one in _finished(group) if metric.name in one.cell.metrics]
     if not shown:
         return None
-    counts = np.array([_levels([getattr(record, metric) for record in one.cell.records]) for one in shown], float)
+    counts = np.array([_levels([column(record, metric.name) for record in one.cell.records]) for one in shown], float)
     shares = counts / counts.sum(1, keepdims=True)
     names = [_wrapped(one.name) for one in shown]
     traces = [
@@ -115,23 +120,22 @@ def distribution(group: GroupComparison, metric: str) -> Figure | None:
         yaxis={"autorange": "reversed"},
         legend={"traceorder": "normal", "orientation": "h", "y": 1.02, "yanchor": "bottom"},
     )
-    label = BY_NAME[metric].label
+    label = metric.label
     caption = f"{label}, scores rounded to whole numbers; judged by {group.group.judge}."
-    return Figure(f"distribution-{metric}", label, caption, _spec(traces, layout))
+    return Figure(f"distribution-{metric.name}", label, caption, _spec(traces, layout))
 
 
-def heat_map(group: GroupComparison, name: str) -> Figure | None:
+def heat_map(group: GroupComparison, metric: Declaration) -> Figure | None:
     """Means of a metric by steering query and cell."""
     import plotly.graph_objects as go
 
-    metric = BY_NAME[name]
-    shown = [one for one in _finished(group) if name in one.cell.metrics]
+    shown = [one for one in _finished(group) if metric.name in one.cell.metrics]
     queries = list(dict.fromkeys(record.query for one in shown for record in one.cell.records))
     if not shown or len(queries) < 2:
         return None
     means = [_by_query(one.cell.records, metric) for one in shown]
     values = [[mean.get(query) for mean in means] for query in queries]
-    bounds = metric.bounds if metric.bounds == (1, 5) else (None, None)
+    bounds = metric.range if metric.range == (1, 5) else (None, None)
     trace = go.Heatmap(
         z=values,
         x=[_wrapped(one.name, 14) for one in shown],
@@ -153,23 +157,26 @@ def heat_map(group: GroupComparison, name: str) -> Figure | None:
         showlegend=False,
         meta={"width": 260 + 74 * len(shown)},
     )
-    return Figure(f"heat-{name}", metric.label, "Means over items and epochs, by query.", _spec([trace], layout))
+    return Figure(f"heat-{metric.name}", metric.label, "Means over items and epochs, by query.", _spec([trace], layout))
 
 
 def coherence_against_accuracy(group: GroupComparison) -> Figure | None:
     """A point for every query under every cell: do answers break where sentences break?"""
     import plotly.graph_objects as go
 
-    shown = [one for one in _finished(group) if _has(one, "coherence") and _has(one, "accuracy")]
+    coherence = next((cost for cost in group.costs if not cost.binary), None)
+    accuracy = next((cost for cost in group.costs if cost.binary), None)
+    if coherence is None or accuracy is None:
+        return None
+    shown = [one for one in _finished(group) if _has(one, coherence) and _has(one, accuracy)]
     if not shown:
         return None
     traces = []
     for style, members in _by_label(group, shown):
         points = []
         for one in members:
-            coherence = _by_query(one.cell.records, BY_NAME["coherence"])
-            accuracy = _by_query(one.cell.records, BY_NAME["accuracy"])
-            points += [(coherence[q], accuracy[q], f"{one.name}: {q}") for q in coherence if q in accuracy]
+            across, up = (_by_query(one.cell.records, cost) for cost in (coherence, accuracy))
+            points += [(across[query], up[query], f"{one.name}: {query}") for query in across if query in up]
         traces.append(
             go.Scatter(
                 x=[x for x, _, _ in points],
@@ -177,22 +184,21 @@ def coherence_against_accuracy(group: GroupComparison) -> Figure | None:
                 text=[_safe(text) for _, _, text in points],
                 mode="markers",
                 marker={"size": 8, "opacity": 0.75, "color": style.colour, "symbol": style.symbol},
-                hovertemplate="%{text}<br>coherence %{x:.2f}, accuracy %{y:.3f}<extra></extra>",
+                hovertemplate=f"%{{text}}<br>{coherence.name} %{{x:.2f}}, {accuracy.name} %{{y:.3f}}<extra></extra>",
                 name=_safe(members[0].cell.label),
             )
         )
-    layout = _layout(420, xaxis={"title": BY_NAME["coherence"].label}, yaxis={"title": BY_NAME["accuracy"].label})
+    layout = _layout(420, xaxis={"title": coherence.label}, yaxis={"title": accuracy.label})
     caption = "One point is the mean of one query under one cell; all strengths of a method have its colour."
     return Figure("coherence-accuracy", "Coherence against accuracy", caption, _spec(traces, layout))
 
 
-def dose_response(group: GroupComparison, name: str) -> Figure | None:
+def dose_response(group: GroupComparison, metric: Declaration) -> Figure | None:
     """A metric over the relative dose, a line for each method that was run at two doses or more."""
     import plotly.graph_objects as go
 
-    metric = BY_NAME[name]
     traces: list[Any] = []
-    shown = [one for one in _finished(group) if _has(one, name)]
+    shown = [one for one in _finished(group) if _has(one, metric)]
     for style, members in _by_label(group, shown):
         dosed = sorted((one for one in members if one.cell.dose is not None), key=lambda one: one.cell.dose or 0.0)
         if len({one.cell.dose for one in dosed}) < 2:
@@ -200,8 +206,8 @@ def dose_response(group: GroupComparison, name: str) -> Figure | None:
         traces.append(
             go.Scatter(
                 x=[one.cell.dose for one in dosed],
-                y=[_mean(one, name) for one in dosed],
-                error_y=_bars([one.cell.metrics[name] for one in dosed]),
+                y=[_mean(one, metric) for one in dosed],
+                error_y=_bars([one.cell.metrics[metric.name] for one in dosed]),
                 mode="lines+markers",
                 marker={"size": 9, "color": style.colour, "symbol": style.symbol},
                 line={"color": style.colour},
@@ -212,15 +218,15 @@ def dose_response(group: GroupComparison, name: str) -> Figure | None:
     if not traces:
         return None
     layout = _layout(380, xaxis={"title": "relative dose", "rangemode": "tozero"}, yaxis={"title": metric.label})
-    if _has(group.reference, name):
+    if _has(group.reference, metric):
         layout["shapes"] = [
             {
                 "type": "line",
                 "xref": "paper",
                 "x0": 0,
                 "x1": 1,
-                "y0": _mean(group.reference, name),
-                "y1": _mean(group.reference, name),
+                "y0": _mean(group.reference, metric),
+                "y1": _mean(group.reference, metric),
                 "line": {"dash": "dash", "width": 1, "color": REFERENCE_COLOUR},
                 "label": {"text": _safe(group.reference.name), "textposition": "start", "font": {"size": 11}},
             }
@@ -228,7 +234,7 @@ def dose_response(group: GroupComparison, name: str) -> Figure | None:
     caption = (
         "Relative dose: norm of what is added over the median norm of the residual stream there. Bars: 95 % intervals."
     )
-    return Figure(f"dose-{name}", metric.label, caption, _spec(traces, layout))
+    return Figure(f"dose-{metric.name}", metric.label, caption, _spec(traces, layout))
 
 
 def account(group: GroupComparison) -> Figure | None:
@@ -302,13 +308,13 @@ def _finished(group: GroupComparison) -> list[CellComparison]:
     return [one for one in group.cells if one.cell in group.group.finished]
 
 
-def _has(one: CellComparison, name: str) -> bool:
-    estimate = one.cell.metrics.get(name)
+def _has(one: CellComparison, metric: Declaration) -> bool:
+    estimate = one.cell.metrics.get(metric.name)
     return estimate is not None and estimate.value is not None
 
 
-def _mean(one: CellComparison, name: str) -> float:
-    value = one.cell.metrics[name].value
+def _mean(one: CellComparison, metric: Declaration) -> float:
+    value = one.cell.metrics[metric.name].value
     assert value is not None
     return value
 
@@ -324,30 +330,30 @@ def _bars(estimates: Sequence[Estimate]) -> dict[str, Any]:
     return {"type": "data", "symmetric": False, "thickness": 1.2, "width": 3, **ends}
 
 
-def _told(one: CellComparison, cost: str) -> str:
+def _told(one: CellComparison, metrics: Iterable[Declaration]) -> str:
     """What a point says when it is pointed at."""
     lines = [f"<b>{_safe(one.name)}</b>"]
-    for name in ("behaviour", cost):
-        estimate, digits = one.cell.metrics[name], BY_NAME[name].digits
+    for metric in metrics:
+        estimate, digits = one.cell.metrics[metric.name], metric.digits
         interval = "" if estimate.low is None else f" [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
-        lines.append(f"{name} {estimate.value:.{digits}f}{interval}")
+        lines.append(f"{metric.name} {estimate.value:.{digits}f}{interval}")
     if one.front is not None:
         lines.append(f"on the front in {one.front.probability:.0%} of resamples")
     return "<br>".join(lines)
 
 
-def _levels(scores: Iterable[float | None]) -> list[int]:
-    """How many scores round to 1, 2 … 5, and how many are missing."""
+def _levels(scores: Iterable[float]) -> list[int]:
+    """How many scores round to 1, 2 … 5, and how many are missing (NaN)."""
     counts = [0] * 6
     for score in scores:
-        counts[5 if score is None else min(4, max(0, int(score + 0.5) - 1))] += 1
+        counts[5 if math.isnan(score) else min(4, max(0, int(score + 0.5) - 1))] += 1
     return counts
 
 
-def _by_query(records: Sequence[Record], metric: Metric) -> dict[str, float]:
+def _by_query(records: Sequence[Record], metric: Declaration) -> dict[str, float]:
     values: dict[str, list[float]] = {}
     for record in records:
-        if metric.applies(record) and (value := metric.value(record)) is not None:
+        if not math.isnan(value := column(record, metric.name)):
             values.setdefault(record.query, []).append(value)
     return {query: float(np.mean(found)) for query, found in values.items()}
 

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mindgap.analysis.comparison import ALPHA, BROKEN, MARGIN, PRIMARY, GroupComparison, Tested
+from mindgap.analysis.comparison import ALPHA, BROKEN, MARGIN, GroupComparison, Tested, primary_of
+from mindgap.core.measurement import Declaration
 from mindgap.core.wording import decimal, percent
-from mindgap.measures.metrics import METRICS
 from mindgap.presentation.tables import Cell, Direction, Number, Table, number
 
-MAIN = ("behaviour", "coherence", "accuracy", "answered", "loglik_accuracy", "repetition")
-"""Metrics of the tables and figures; the others are in comparison.json."""
-LOWER_IS_BETTER = frozenset({"repetition", "nll"})
 _VERDICTS = {"unharmed": "yes", "harmed": "no", "undecided": "cannot be told"}
 
 
@@ -24,7 +21,7 @@ def all_tables(group: GroupComparison) -> tuple[Table, ...]:
 
 def means_table(group: GroupComparison) -> Table:
     """Means with intervals, one row a cell."""
-    metrics = [m for m in METRICS if m.name in MAIN and any(m.name in one.cell.metrics for one in group.cells)]
+    metrics = [m for m in group.shown if any(m.name in one.cell.metrics for one in group.cells)]
     harmonic = any(one.harmonic for one in group.cells)
     fronts = [one.front for one in group.cells if one.front is not None]
     columns = ["cell", *(metric.label for metric in metrics)]
@@ -45,7 +42,7 @@ def means_table(group: GroupComparison) -> Table:
 
 def differences_table(group: GroupComparison) -> Table | None:
     """Paired differences from the reference; nothing where there is nothing to compare."""
-    metrics = [m for m in METRICS if m.name in MAIN and any(m.name in one.differences for one in group.others)]
+    metrics = [m for m in group.shown if any(m.name in one.differences for one in group.others)]
     if not metrics:
         return None
     rows = []
@@ -54,7 +51,7 @@ def differences_table(group: GroupComparison) -> Table | None:
         for metric in metrics:
             tested = one.differences.get(metric.name)
             estimate = tested.estimate if tested else None
-            row.append(number(estimate, metric.digits, signed=True, direction=_direction(tested)))
+            row.append(number(estimate, metric.digits, signed=True, direction=_direction(tested, metric)))
         rows.append(tuple(row))
     notes = (
         "Mean differences with 95 % intervals over the samples that both cells have (same query, item and epoch); "
@@ -99,8 +96,8 @@ def dose_table(group: GroupComparison) -> Table | None:
         breaks = number(found.breaks, 2) if found.metric == "coherence" else Number("")
         if found.metric == "coherence" and found.breaks.value is None:
             breaks = Number(f"above {found.doses[-1]:g}")
-        digits = _digits(found.metric)
-        rows.append((label, _label(found.metric), number(found.slope, digits, signed=True), breaks))
+        metric = group.measure(found.metric)
+        rows.append((label, metric.label, number(found.slope, metric.digits, signed=True), breaks))
     columns = ("method", "metric", "Change per unit of dose", "Breaks at dose")
     note = f"Breaks: the first dose at which mean coherence lies {BROKEN:g} point below {group.reference.name}."
     return Table("dose", "Slope over the relative dose", columns, tuple(rows), (note,))
@@ -112,10 +109,10 @@ def interaction_table(group: GroupComparison) -> Table | None:
         return None
     rows: list[tuple[Cell, ...]] = []
     for combined, found in group.interactions:
-        digits = _digits(found.metric)
+        metric, digits = group.measure(found.metric), group.measure(found.metric).digits
         changes = [number(part, digits, signed=True) for part in (found.first, found.second, found.together)]
         beyond = number(found.estimate, digits, signed=True)
-        rows.append((combined.name, _label(found.metric), *changes, beyond))
+        rows.append((combined.name, metric.label, *changes, beyond))
     columns = ("cell", "metric", "Words alone", "Steering alone", "Both", "More than the sum by")
     note = "Positive: both together do more than one added to the other; an interval around 0 says neither."
     return Table("interaction", "Combinations against the sum of their parts", columns, tuple(rows), (note,))
@@ -123,36 +120,35 @@ def interaction_table(group: GroupComparison) -> Table | None:
 
 def power_table(group: GroupComparison) -> Table | None:
     """What these samples could have shown."""
-    metrics = [metric for metric in PRIMARY if any(metric in one.detectable for one in group.others)]
+    metrics = [m for m in primary_of(group.measures) if any(m.name in one.detectable for one in group.others)]
     if not metrics:
         return None
     rows: list[tuple[Cell, ...]] = []
     for one in group.others:
-        found = [(metric, one.detectable.get(metric)) for metric in metrics]
-        shown = [Number("–" if power is None else decimal(power.difference, _digits(m))) for m, power in found]
+        found = [(metric.digits, one.detectable.get(metric.name)) for metric in metrics]
+        shown = [Number("–" if power is None else decimal(power.difference, digits)) for digits, power in found]
         rows.append((one.name, *shown))
     note = (
         "A true difference from the reference of this size would have been found clear 4 times in 5, by the variance "
         "that was measured and with the correction for the number of tests."
     )
-    columns = ("cell", *map(_label, metrics))
+    columns = ("cell", *(metric.label for metric in metrics))
     return Table("power", "Smallest difference these samples could show", columns, tuple(rows), (note,))
 
 
 def bounds_table(group: GroupComparison) -> Table | None:
     """What missing scores could change."""
+    shown = {measure.name: measure for measure in group.shown}
     rows: list[tuple[Cell, ...]] = []
     for one in group.others:
         for tested in one.differences.values():
             lowest, highest = tested.difference.lowest, tested.difference.highest
-            if tested.metric not in MAIN or not tested.estimate.missing or lowest is None or highest is None:
+            if tested.metric not in shown or not tested.estimate.missing or lowest is None or highest is None:
                 continue
-            digits = _digits(tested.metric)
+            metric, digits = shown[tested.metric], shown[tested.metric].digits
             ends = [Number(decimal(end, digits, signed=True)) for end in (lowest, highest)]
             left_out = Number(str(tested.estimate.missing))
-            rows.append(
-                (one.name, _label(tested.metric), left_out, number(tested.estimate, digits, signed=True), *ends)
-            )
+            rows.append((one.name, metric.label, left_out, number(tested.estimate, digits, signed=True), *ends))
     if not rows:
         return None
     columns = ("cell", "metric", "Pairs left out", "Difference", "All at the worst", "All at the best")
@@ -162,14 +158,11 @@ def bounds_table(group: GroupComparison) -> Table | None:
 
 def missing_table(group: GroupComparison) -> Table:
     """Counts of what is not there: no failure is silent."""
-    named = {
-        "samples": "samples",
-        "errors": "failed",
-        "truncated": "cut off",
-        "unparsed": "answer unread",
-        "behaviour_missing": "no behaviour score",
-        "coherence_missing": "no coherence score",
-        "perplexity_missing": "no perplexity",
+    named = {"samples": "samples", "errors": "failed", "truncated": "cut off", "unparsed": "answer unread"}
+    named |= {
+        f"{measure.name}_missing": f"no {measure.name.replace('_', ' ')}"
+        for measure in group.measures
+        if any(one.cell.counts.get(f"{measure.name}_missing") for one in group.cells)
     }
     rows: list[tuple[Cell, ...]] = []
     for one in group.cells:
@@ -180,19 +173,11 @@ def missing_table(group: GroupComparison) -> Table:
     return Table("missing", "Samples, and what they lack", ("cell", *named.values()), tuple(rows), notes)
 
 
-def _direction(difference: Tested | None) -> Direction:
-    if difference is None or not difference.clear or difference.estimate.value is None:
+def _direction(difference: Tested | None, metric: Declaration) -> Direction:
+    if difference is None or not difference.clear or difference.estimate.value is None or metric.better == "neither":
         return ""
-    better = (difference.estimate.value > 0) != (difference.metric in LOWER_IS_BETTER)
+    better = (difference.estimate.value > 0) != (metric.better == "lower")
     return "up" if better else "down"
-
-
-def _label(metric: str) -> str:
-    return next((one.label for one in METRICS if one.name == metric), metric)
-
-
-def _digits(metric: str) -> int:
-    return next((one.digits for one in METRICS if one.name == metric), 2)
 
 
 def _and(names: Sequence[str]) -> str:

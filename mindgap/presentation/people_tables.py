@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from mindgap.analysis.people import METRICS, AnchoredGroup, Told, anchor
+from mindgap.analysis.people import AnchoredGroup, Told
 from mindgap.core.estimate import Estimate, finite
 from mindgap.core.wording import decimal
 from mindgap.presentation.tables import Cell, Direction, Number, Table, markdown, number
 from mindgap.results.rating_plan import Plan
-from mindgap.results.sweep import Group
+from mindgap.stats.samples import JUDGED
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -23,13 +23,7 @@ METHOD = (
 )
 
 
-def anchored_tables(group: Group) -> tuple[Table, ...]:
-    """A group's tables for its report; none where nobody rated any of its samples."""
-    found = anchor(group)
-    return () if found is None else tables(found)
-
-
-def tables(group: AnchoredGroup) -> tuple[Table, ...]:
+def people_tables(group: AnchoredGroup) -> tuple[Table, ...]:
     """Agreement; then, for each judge, means and differences told by people, by the judge, and by both."""
     made = [_agreement(group)]
     for judge in group.judges:
@@ -65,9 +59,9 @@ def _estimates(group: AnchoredGroup, judge: str, told: Sequence[Told], caption: 
         direction = _direction(found.anchored) if signed else ""
         corrected = number(found.anchored, 2, signed=signed, direction=direction)
         rows.append((one.cell, one.metric, Number(str(found.ratings)), *shown, corrected))
-    powers = [next((one.told.power for one in mine if one.metric == metric), None) for metric in METRICS]
+    powers = [next((one.told.power for one in mine if one.metric == metric), None) for metric in JUDGED]
     leant = ", ".join(
-        f"{metric} {decimal(power, 2)}" for metric, power in zip(METRICS, powers, strict=True) if power is not None
+        f"{metric} {decimal(power, 2)}" for metric, power in zip(JUDGED, powers, strict=True) if power is not None
     )
     notes = [METHOD, f"How far the judge is leant on, 0 (not at all) to 1: {leant}."]
     notes += sorted({f"{one.cell}, {one.metric}: {one.told.anchored.note}" for one in mine if one.told.anchored.note})
@@ -89,7 +83,7 @@ def print_tables(console: Console, group: AnchoredGroup) -> None:
     from rich.markup import escape
     from rich.table import Table as Grid
 
-    for table in tables(group):
+    for table in people_tables(group):
         grid = Grid(title=escape(table.caption), title_justify="left", highlight=False)
         for place, column in enumerate(table.columns):
             grid.add_column(escape(column), justify="left" if place < 2 else "right")
@@ -109,7 +103,7 @@ def anchored_markdown(name: str, groups: Sequence[AnchoredGroup]) -> str:
     """All tables under their groups' titles."""
     parts = [f"# {name}: {TITLE.lower()}"]
     for group in groups:
-        parts += [f"## {group.group.title}", *(markdown(table) for table in tables(group))]
+        parts += [f"## {group.group.title}", *(markdown(table) for table in people_tables(group))]
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mindgap.analysis.published import Against, Line
+from mindgap.core.measurement import Declaration
 from mindgap.core.wording import decimal
-from mindgap.measures.metrics import METRICS, Metric
 from mindgap.presentation.tables import Cell, Direction, Number, Table, number
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ def against_tables(against: Against) -> tuple[Table, ...]:
     tables = []
     for model in dict.fromkeys(line.published_model for line in against.lines):
         mine = [line for line in against.lines if line.published_model == model]
-        metrics = [metric for metric in METRICS if any(line.metric == metric.name for line in mine)]
+        metrics = list(dict.fromkeys(line.metric for line in mine))
         notes = (
             f"Published: {against.source}.",
             f"Intervals are ours, 95 %. * = the published figure lies outside. {SUSPECT} = not to be trusted:",
@@ -31,7 +31,7 @@ def against_tables(against: Against) -> tuple[Table, ...]:
         )
         tables.append(_overall(model, [line for line in mine if line.query is None], metrics, notes))
         for metric in metrics:
-            of_queries = [line for line in mine if line.metric == metric.name and line.query is not None]
+            of_queries = [line for line in mine if line.metric == metric and line.query is not None]
             if of_queries:
                 tables.append(_by_query(model, metric, of_queries))
     return tuple(tables)
@@ -55,13 +55,13 @@ def print_against(console: Console, against: Against) -> None:
             console.print(what, markup=False, soft_wrap=True)
 
 
-def _overall(model: str, lines: Sequence[Line], metrics: Sequence[Metric], notes: tuple[str, ...]) -> Table:
+def _overall(model: str, lines: Sequence[Line], metrics: Sequence[Declaration], notes: tuple[str, ...]) -> Table:
     columns = ["method"]
     for metric in metrics:
         columns += [metric.label, "published", "difference"]
     rows: list[tuple[Cell, ...]] = []
     for cell in dict.fromkeys(line.cell for line in lines):
-        mine = {line.metric: line for line in lines if line.cell == cell}
+        mine = {line.metric.name: line for line in lines if line.cell == cell}
         row: list[Cell] = [next(iter(mine.values())).label]
         for metric in metrics:
             line = mine.get(metric.name)
@@ -72,7 +72,7 @@ def _overall(model: str, lines: Sequence[Line], metrics: Sequence[Metric], notes
     )
 
 
-def _by_query(model: str, metric: Metric, lines: Sequence[Line]) -> Table:
+def _by_query(model: str, metric: Declaration, lines: Sequence[Line]) -> Table:
     columns = ["query"]
     cells = list(dict.fromkeys(line.cell for line in lines))
     rows: list[tuple[Cell, ...]] = []
@@ -91,7 +91,7 @@ def _by_query(model: str, metric: Metric, lines: Sequence[Line]) -> Table:
     return Table(f"against-{_key(model)}-{metric.name}", caption, tuple(columns), tuple(rows), notes)
 
 
-def _theirs(line: Line, metric: Metric) -> tuple[Cell, Cell]:
+def _theirs(line: Line, metric: Declaration) -> tuple[Cell, Cell]:
     """The published figure, marked where it is not to be trusted, and ours minus it."""
     if line.published is None:
         return "–", "–"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from mindgap.analysis.comparison import GroupComparison
@@ -10,7 +10,6 @@ from mindgap.core.wording import percent
 from mindgap.presentation import figures
 from mindgap.presentation.figures import Figure
 from mindgap.presentation.group_tables import (
-    MAIN,
     account_table,
     bounds_table,
     differences_table,
@@ -23,7 +22,7 @@ from mindgap.presentation.group_tables import (
 )
 from mindgap.presentation.judge_tables import judge_notices, judge_tables
 from mindgap.presentation.people_tables import TITLE as ANCHORED
-from mindgap.presentation.people_tables import anchored_tables
+from mindgap.presentation.people_tables import people_tables
 from mindgap.presentation.tables import Table, number
 
 
@@ -59,7 +58,7 @@ def parts(group: GroupComparison, *, prefix: str) -> tuple[Part, ...]:
             _choice(group),
             figures=_some(
                 [
-                    *(figures.tradeoff(group, cost) for cost in ("accuracy", "coherence", "loglik_accuracy")),
+                    *(figures.tradeoff(group, measure) for measure in group.shown if measure.role == "cost"),
                     figures.coherence_against_accuracy(group),
                 ]
             ),
@@ -74,13 +73,17 @@ def parts(group: GroupComparison, *, prefix: str) -> tuple[Part, ...]:
             "dose",
             "Dose",
             tables=some_tables(dose_table(group)),
-            figures=_each(group, figures.dose_response, MAIN),
+            figures=_some(figures.dose_response(group, measure) for measure in group.shown),
         ),
         Part("judges", "Does the judge matter?", tables=judge_tables(group), notices=judge_notices(group)),
-        Part("people", ANCHORED, tables=anchored_tables(group.group)),
+        Part("people", ANCHORED, tables=() if group.people is None else people_tables(group.people)),
         Part("interaction", "Sum of parts", tables=some_tables(interaction_table(group))),
-        Part("distributions", "Distributions", figures=_each(group, figures.distribution, ("behaviour", "coherence"))),
-        Part("queries", "By query", figures=_each(group, figures.heat_map, MAIN)),
+        Part(
+            "distributions",
+            "Distributions",
+            figures=_some(figures.distribution(group, one) for one in group.shown if one.range == (1, 5)),
+        ),
+        Part("queries", "By query", figures=_some(figures.heat_map(group, measure) for measure in group.shown)),
         Part("missing", "Missing", tables=(missing_table(group), *some_tables(bounds_table(group)))),
         Part("power", "Power", tables=some_tables(power_table(group))),
     )
@@ -100,26 +103,20 @@ def _choice(group: GroupComparison) -> str:
     best, held_out = group.best, group.cross_fit
     if best is None:
         return ""
-    budget = f"{100 * best.rule.loss:.3g} points of accuracy lost"
+    budget = f"{100 * best.rule.loss:.3g} points of {best.rule.budget.replace('_', ' ')} lost"
     chance = percent(best.chances[best.cell])
     gained = number(best.value, 2)
     said = (
         f"Most behaviour at no more than {budget}: {group.name(best.cell)}, mean {gained.main} ({gained.interval}); "
         f"{chance} of resamples choose it."
     )
-    if held_out is not None and (gain := held_out.changes.get("behaviour")) is not None:
+    if held_out is not None and (gain := held_out.changes.get(best.rule.maximise)) is not None:
         change = number(gain, 2, signed=True)
         said += (
             f" Chosen on one half of the {held_out.split} and measured on the other, such a choice is worth "
             f"{change.main} over {group.reference.name} ({change.interval})."
         )
     return said
-
-
-def _each(
-    group: GroupComparison, make: Callable[[GroupComparison, str], Figure | None], names: Iterable[str]
-) -> tuple[Figure, ...]:
-    return _some(make(group, name) for name in names)
 
 
 def _some(found: Iterable[Figure | None]) -> tuple[Figure, ...]:

@@ -60,15 +60,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _write(options: argparse.Namespace) -> None:
+    from mindgap.analysis.whole import compare_sweep
     from mindgap.report.write import write_report
+    from mindgap.results.sweep import read_sweep
 
+    comparison = compare_sweep(read_sweep(options.folder))
     against = None
     if options.against:
         from mindgap.analysis.published import against_paper, published
-        from mindgap.results.sweep import read_sweep
 
-        against = against_paper(read_sweep(options.folder).cells, published(options.against))
-    for path in write_report(options.folder, formats=options.format, max_samples=options.max_samples, against=against):
+        against = against_paper(comparison.sweep.cells, published(options.against))
+    for path in write_report(comparison, formats=options.format, max_samples=options.max_samples, against=against):
         _say(str(path))
     if against is not None:
         from rich.console import Console
@@ -80,7 +82,7 @@ def _write(options: argparse.Namespace) -> None:
     if options.tracker:
         from mindgap.tracking.wandb_report import publish
 
-        _say(f"W&B Report: {publish(options.folder, project=options.project, entity=options.entity, say=_say)}")
+        _say(f"W&B Report: {publish(comparison, project=options.project, entity=options.entity, say=_say)}")
 
 
 def _say(line: str) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 from mindgap.core.estimate import finite
 from mindgap.core.keys import content_key
 from mindgap.core.records import Record
+from mindgap.measures.estimates import column
 from mindgap.results.sweep import Sweep
 
 Place = tuple[str, str, int]
@@ -31,7 +32,7 @@ TEXTS = (
     "coherence_missing",
     "analysis",
 )
-NUMBERS = ("dose", "behaviour", "coherence", "repetition", "words", "perplexity")
+NUMBERS = ("dose", "behaviour", "coherence")
 FLAGS = ("correct", "loglik_correct")
 
 
@@ -51,7 +52,7 @@ def payload(sweep: Sweep, *, max_samples: int) -> dict[str, Any]:
     texts: strings, to which all other text columns are indexes. cells, places: what `samples.cell` and
     `samples.place` are indexes of. samples: equally long columns. total: places of the sweep, of which `places` is
     a part where all together would be more than `max_samples` samples; a place is there under all its cells or not
-    at all, and the choice is spread over the sweep and does not depend on scores.
+    at all, and the choice is spread over the sweep and does not depend on scores. measures: what else was measured.
     """
     cells = [(group, cell) for group in sweep.groups for cell in group.cells if cell.records]
     rows = [(number, record) for number, (_, cell) in enumerate(cells) for record in cell.records]
@@ -73,6 +74,7 @@ def payload(sweep: Sweep, *, max_samples: int) -> dict[str, Any]:
         "places": _places(kept, chosen, texts),
         "total": len(places),
         "samples": _columns(kept, chosen, texts),
+        "measures": _measured(sweep, kept),
         "texts": list(texts.known),
     }
 
@@ -126,6 +128,20 @@ def _columns(rows: Sequence[tuple[int, Record]], chosen: dict[Place, int], texts
     for name in FLAGS:
         columns[name] = [None if (value := getattr(r, name)) is None else int(value) for _, r in rows]
     return columns
+
+
+def _measured(sweep: Sweep, rows: Sequence[tuple[int, Record]]) -> list[dict[str, Any]]:
+    """Every measure that the other columns do not tell, with its value of each sample: `name`, `digits`, `values`."""
+    measures = {measure.name: measure for cell in sweep.cells for measure in cell.measures}
+    return [
+        {
+            "name": measure.name.replace("_", " "),
+            "digits": measure.digits,
+            "values": [_short(column(record, measure.name)) for _, record in rows],
+        }
+        for measure in measures.values()
+        if measure.name not in NUMBERS and not measure.binary
+    ]
 
 
 def _short(value: float | None) -> float | None:

@@ -106,7 +106,7 @@ const number = new Intl.NumberFormat("en");
 const score = (value) => (value === null ? "–" : String(Math.round(value * 100) / 100));
 
 function browse(data) {
-  const { cells, places, texts, samples } = data;
+  const { cells, places, texts, samples, measures } = data;
   const text = (index) => (index === null || index === undefined ? null : texts[index]);
   const columns = cells.length;
   const grid = new Int32Array(places.length * columns).fill(-1); // row of each place under each cell
@@ -339,9 +339,8 @@ function browse(data) {
       more("Edits", edits.join("\n")),
       more("System prompt", system),
       make("p", { class: "quiet small" }, [
-        samples.words[row] !== null && `${samples.words[row]} words`,
-        samples.repetition[row] !== null && `repetition ${score(samples.repetition[row])}`,
-        samples.perplexity[row] !== null && `perplexity ${score(samples.perplexity[row])}`,
+        ...measures.map(({ name, digits, values }) =>
+          values[row] !== null && `${name} ${Number.isInteger(values[row]) ? values[row] : values[row].toFixed(digits)}`),
       ].filter(Boolean).join(" · ")),
     );
   }

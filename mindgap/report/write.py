@@ -1,17 +1,14 @@
-"""From a sweep's folder to its reports: the one function that the command line and the end of a sweep call."""
+"""Write a sweep's reports into its folder: what the command line and the end of a sweep call."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal, get_args
 
-from mindgap.analysis.compute import compare
-from mindgap.analysis.judges import judges_compared
 from mindgap.analysis.published import Against
 from mindgap.analysis.schema import comparison_json
-from mindgap.results.sweep import read_sweep
+from mindgap.analysis.whole import SweepComparison
 from mindgap.storage.atomic import replacing
 
 Format = Literal["html", "markdown", "latex"]
@@ -21,38 +18,40 @@ MAX_SAMPLES = 50_000
 
 
 def write_report(
-    folder: Path,
+    comparison: SweepComparison,
     *,
     formats: Iterable[Format] = ("html",),
     max_samples: int = MAX_SAMPLES,
     against: Against | None = None,
 ) -> tuple[Path, ...]:
-    """Write `comparison.json` and the reports of `formats` to a sweep's folder; returns the reports' paths.
+    """Write `comparison.json` and the reports of `formats` to the sweep's folder.
 
-    against: the sweep's cells beside published figures, for the page. Raises NoSweepError where the folder holds no
-    sweep.
+    Args:
+        comparison: The sweep, and all that is said of it.
+        formats: Which reports.
+        max_samples: How many samples the page holds to look at; its numbers rest on all.
+        against: The sweep's cells beside published figures, for the page.
+
+    Returns:
+        The reports' paths.
     """
-    sweep = read_sweep(folder)
-    comparisons = [compare(group) for group in sweep.groups]
-    comparisons = [replace(found, judges=judges_compared(found)) for found in comparisons]
-    _write(sweep.folder / "comparison.json", comparison_json(sweep, comparisons))
+    sweep, groups = comparison.sweep, comparison.groups
+    _write(sweep.folder / "comparison.json", comparison_json(sweep, groups))
     written = []
     for name in dict.fromkeys(formats):
         if name == "html":
             from mindgap.report.page import render
 
-            path, text = (
-                sweep.folder / "report.html",
-                render(sweep, comparisons, max_samples=max_samples, against=against),
-            )
+            path = sweep.folder / "report.html"
+            text = render(sweep, groups, max_samples=max_samples, against=against)
         elif name == "markdown":
             from mindgap.report.paper import markdown_report
 
-            path, text = sweep.folder / "report.md", markdown_report(sweep, comparisons)
+            path, text = sweep.folder / "report.md", markdown_report(sweep, groups)
         else:
             from mindgap.report.paper import latex_report
 
-            path, text = sweep.folder / "tables.tex", latex_report(sweep, comparisons)
+            path, text = sweep.folder / "tables.tex", latex_report(sweep, groups)
         _write(path, text)
         written.append(path)
     return tuple(written)

@@ -7,22 +7,37 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mindgap.core.estimate import Estimate
+from mindgap.core.measurement import Declaration
 from mindgap.core.records import Record
 
-BESIDE_CELLS = ("tracker", "outputs", "sweep", "store", "plan", "hydra")
-"""Settings that say where results go and not what they are: they do not make a cell another cell."""
+BESIDE_CELLS = ("tracker", "outputs", "sweep", "store", "plan", "measures", "hydra")
+"""Settings that say where results go and what else is read off them: they do not make a cell another cell."""
 
 
 @dataclass(frozen=True)
 class CellResult:
     """One finished or failed cell.
 
-    name: unique within the sweep, readable, also the folder's name. sweep: the sweep's name = W&B group.
-    judge: name of the judge whose scores the metrics rest on. dose: largest relative dose over the queries, None
-    where the method steers nothing. config: resolved, secrets masked. metrics: by name, in display order.
-    source: who answered (`Endpoint.identity`): backend, model, revision or weights, whatever the model is called here.
-    judge_usd: what the cell's judgements cost in US dollars, whenever they were made; None where unknown.
-    counts: generated, cached, errors, unparsed, behaviour_missing, coherence_missing … reason: why it failed.
+    Attributes:
+        name: Unique within the sweep, readable, also the folder's name.
+        sweep: The sweep's name, which is the group in W&B.
+        model: Short name of the model.
+        method: Short name of the method.
+        label: What people call the method.
+        strength: Label of the strength; `none` where the method steers nothing.
+        judge: Name of the judge whose scores the metrics rest on.
+        status: Whether it came to its end.
+        folder: Where its files are.
+        reason: Why it failed.
+        dose: Largest relative dose over the queries; None where the method steers nothing.
+        seconds: How long it took.
+        judge_usd: What its judgements cost in US dollars, whenever they were made; None where unknown.
+        source: Who answered (`Endpoint.identity`): backend, model, revision or weights, whatever the model is called.
+        config: Resolved, secrets masked.
+        measures: What was measured on each sample, in display order.
+        metrics: Mean of each measure that applies to any sample, by name.
+        counts: generated, cached, errors, unparsed, and `<measure>_missing`.
+        records: The samples.
     """
 
     name: str
@@ -40,6 +55,7 @@ class CellResult:
     judge_usd: float | None = None
     source: str | None = None
     config: dict[str, Any] = field(default_factory=dict)
+    measures: tuple[Declaration, ...] = ()
     metrics: dict[str, Estimate] = field(default_factory=dict)
     counts: dict[str, int] = field(default_factory=dict)
     records: tuple[Record, ...] = ()

@@ -6,19 +6,23 @@ and people's ratings are lines of `ratings.jsonl` in the sweep's folder.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mindgap.core.build import build
 from mindgap.core.errors import MindgapError
 from mindgap.core.keys import content_key
 from mindgap.core.records import Judgement, JudgeRequest, Record, Score
 from mindgap.judges.base import Judge
+from mindgap.results.cards import cards_of
 from mindgap.results.cell import CellResult
-from mindgap.results.files import METRICS, SAMPLES
+from mindgap.results.imports.items import split_options
+from mindgap.results.ratings import read_ratings
+from mindgap.results.sweep import Sweep
 from mindgap.storage.atomic import replacing
+from mindgap.tasks.queries import QuerySet
 
 JUDGEMENTS = "judgements"
 PERSON = "person:"
@@ -26,50 +30,60 @@ PERSON = "person:"
 
 Scores = tuple[Score, Score]
 """Behaviour and coherence of one sample."""
+Judgements = Mapping[str, Mapping[str, Mapping[str, Scores]]]
+"""By cell's name, judge and sample key."""
 
 
-def recorded_judgements(
-    cell_folder: Path, rated: Mapping[str, Mapping[str, Scores]] | None = None
-) -> dict[str, dict[str, Scores]]:
+def read_judgements(sweep: Sweep) -> Judgements:
+    """Everybody's scores of everything in the sweep, by the cell's name, judge and sample key."""
+    ratings = people(sweep)
+    return {cell.name: recorded_judgements(cell, ratings) for cell in sweep.cells}
+
+
+def recorded_judgements(cell: CellResult, ratings: Mapping[str, Mapping[str, Scores]]) -> dict[str, dict[str, Scores]]:
     """Scores by judge and sample key: the sweep's own judge first, then those asked later by name, then people.
 
-    A judge that was asked again under the name of the sweep's own is called `<name> (again)`. People have rated some of
-    the samples; their names are `person:<rater>`. Judgements of samples that the cell does not have are left out.
-    rated: what `people` says of the sweep, for who reads many cells; None = read it here.
+    A judge that was asked again under the name of the sweep's own is called `<name> (again)`. Judgements of samples
+    that the cell does not have are left out.
+
+    Args:
+        ratings: What `people` says of the cell's sweep.
     """
     import pyarrow.parquet as pq
 
-    own: str = json.loads((cell_folder / METRICS).read_text(encoding="utf-8"))["judge"]
-    columns = ["key", "behaviour", "behaviour_missing", "coherence", "coherence_missing"]
-    found = {own: _scores(pq.read_table(cell_folder / SAMPLES, columns=columns).to_pylist())}
-    keys = found[own].keys()
-    for path in sorted((cell_folder / JUDGEMENTS).glob("*.parquet")):
+    own = {
+        record.key: (
+            Score(record.behaviour, record.behaviour_missing),
+            Score(record.coherence, record.coherence_missing),
+        )
+        for record in cell.records
+    }
+    by_judge = {cell.judge: own}
+    for path in sorted((cell.folder / JUDGEMENTS).glob("*.parquet")):
         table = pq.read_table(path)
         name = table.schema.metadata[b"judge"].decode()
         scores = _scores(table.to_pylist())
-        found[f"{name} (again)" if name == own else name] = {key: scores[key] for key in scores if key in keys}
-    for person, ratings in (people(cell_folder.parent) if rated is None else rated).items():
-        if mine := {key: ratings[key] for key in ratings if key in keys}:
-            found[person] = mine
-    return found
+        judge = f"{name} (again)" if name == cell.judge else name
+        by_judge[judge] = {key: scores[key] for key in scores if key in own}
+    for person, scores_of_person in ratings.items():
+        if rated := {key: scores for key, scores in scores_of_person.items() if key in own}:
+            by_judge[person] = rated
+    return by_judge
 
 
-def people(sweep_folder: Path) -> dict[str, dict[str, Scores]]:
+def people(sweep: Sweep) -> dict[str, dict[str, Scores]]:
     """People's ratings by `person:<rater>` and sample key; a rating counts for all samples with that very response."""
-    from mindgap.results.cards import cards_of
-    from mindgap.results.ratings import read_ratings
-    from mindgap.results.sweep import read_sweep
-
-    ratings = read_ratings(sweep_folder)
+    ratings = read_ratings(sweep.folder)
     if not ratings:
         return {}
-    samples = cards_of(read_sweep(sweep_folder)).samples
-    found: dict[str, dict[str, Scores]] = {}
-    for one in ratings.values():
-        if one.behaviour is not None or one.coherence is not None:
-            scores = _rating(one.behaviour), _rating(one.coherence)
-            found.setdefault(PERSON + one.rater, {}).update(dict.fromkeys(samples.get(one.sample, ()), scores))
-    return found
+    samples = cards_of(sweep).samples
+    by_person: dict[str, dict[str, Scores]] = {}
+    for rating in ratings.values():
+        if rating.behaviour is not None or rating.coherence is not None:
+            scores = _rating(rating.behaviour), _rating(rating.coherence)
+            keys = samples.get(rating.sample, ())
+            by_person.setdefault(PERSON + rating.rater, {}).update(dict.fromkeys(keys, scores))
+    return by_person
 
 
 def write_judgements(cell_folder: Path, judge: Judge, judgements: Mapping[str, Judgement]) -> Path:
@@ -126,22 +140,15 @@ def judge_requests(cell: CellResult) -> dict[str, JudgeRequest]:
 
 
 def _questions(cell: CellResult, records: Sequence[Record]) -> Iterator[tuple[str, str]]:
-    from mindgap.core.build import build
-
     if "recording" not in cell.config:
         yield from ((item.id, item.question) for item in build(cell.config["task"], "task").load())
         return
-    from mindgap.results.imports.items import split_options
-
     for record in records:
         has_options = record.gold is not None or record.answer is not None or record.unparsed is not None
         yield record.item, split_options(record.prompt)[0] if has_options else record.prompt
 
 
 def _rubrics(cell: CellResult, records: Sequence[Record]) -> dict[str, str]:
-    from mindgap.core.build import build
-    from mindgap.tasks.queries import QuerySet
-
     if "recording" not in cell.config:
         return {query.text: query.rubric for query in build(cell.config["query_set"], "query_set", QuerySet).queries}
     texts = dict.fromkeys(record.query for record in records)

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from mindgap.core.measurement import Value
 from mindgap.core.records import Record
 from mindgap.results.cell import CellResult
 
@@ -113,4 +114,9 @@ def _clean_record(record: Record, secrets: tuple[str, ...]) -> Record:
         if (text := getattr(record, name)) is not None
     }
     cleaned: dict[str, Any] = {name: _masked_text(text, secrets) for name, text in said.items()}
-    return record if cleaned == said else replace(record, **cleaned)
+    measures = {name: _clean_value(value, secrets) for name, value in record.measures.items()}
+    return replace(record, **cleaned, measures=measures)
+
+
+def _clean_value(value: Value, secrets: tuple[str, ...]) -> Value:
+    return value if value.missing is None else Value(None, _masked_text(value.missing, secrets))

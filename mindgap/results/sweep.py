@@ -11,8 +11,9 @@ from typing import Any
 
 from mindgap.core.errors import MindgapError
 from mindgap.core.keys import content_key
+from mindgap.core.measurement import Declaration
 from mindgap.results.cell import BESIDE_CELLS, CellResult
-from mindgap.results.files import METRICS, read_cell
+from mindgap.results.files import METRICS_FILE, read_cell
 
 MAY_DIFFER = frozenset({*BESIDE_CELLS, "method", "strength", "resamples"})
 """Settings in which compared cells may differ: what is compared, and what changes no sample."""
@@ -44,6 +45,11 @@ class Group:
     @property
     def judge(self) -> str:
         return self.reference.judge
+
+    @property
+    def measures(self) -> tuple[Declaration, ...]:
+        """What was measured on any cell, in display order."""
+        return tuple({measure.name: measure for cell in self.cells for measure in cell.measures}.values())
 
     def name(self, cell: CellResult) -> str:
         """What people call `cell` here: label and strength, and its folder where that is not enough."""
@@ -77,13 +83,15 @@ def read_sweep(folder: Path) -> Sweep:
     folder = Path(folder)
     if not folder.is_dir():
         raise NoSweepError(f"{folder}: there is no such folder. {_sweeps_in(folder.parent)}".rstrip())
-    if (folder / METRICS).is_file():
+    if (folder / METRICS_FILE).is_file():
         raise NoSweepError(f"{folder} is one cell. Its sweep is {folder.resolve().parent}")
     inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    cells = [read_cell(path) for path in inside if (path / METRICS).is_file()]
+    cells = [read_cell(path) for path in inside if (path / METRICS_FILE).is_file()]
     if not cells:
         raise NoSweepError(f"{folder} holds no finished cell. {_sweeps_in(folder)}".rstrip())
-    waiting = tuple(path.name for path in inside if (path / "run.log").is_file() and not (path / METRICS).is_file())
+    waiting = tuple(
+        path.name for path in inside if (path / "run.log").is_file() and not (path / METRICS_FILE).is_file()
+    )
     return Sweep(folder.resolve(), groups(cells), waiting)
 
 
@@ -145,7 +153,7 @@ def strength(cell: CellResult) -> str:
 
 
 def _sweeps_in(folder: Path) -> str:
-    found = sorted({path.parents[1] for path in folder.glob(f"*/*/{METRICS}")})
+    found = sorted({path.parents[1] for path in folder.glob(f"*/*/{METRICS_FILE}")})
     if not found:
         return ""
     return "Sweeps: " + ", ".join(str(path) for path in found[:8]) + (" …" if len(found) > 8 else "")

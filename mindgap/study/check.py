@@ -21,6 +21,10 @@ def check(experiments: Sequence[Experiment]) -> None:
     _check_backends(experiments)
     for task in _distinct(experiment.task for experiment in experiments):
         task.check()
+    for measure in _distinct(measure for experiment in experiments for measure in experiment.measures.values()):
+        missing: list[str] = measure.lacks() if hasattr(measure, "lacks") else []
+        if missing:
+            raise UnavailableError(f"measures: {measure.name} cannot be measured here: it lacks {'; '.join(missing)}")
     for judge in _distinct(experiment.judge for experiment in experiments):
         if missing := judge.lacks():
             raise UnavailableError(

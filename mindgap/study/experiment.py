@@ -10,9 +10,13 @@ from typing import Any
 from mindgap.backends.base import Backend
 from mindgap.core.build import build
 from mindgap.core.errors import ConfigError
+from mindgap.core.measurement import Declaration
 from mindgap.core.model import ModelSpec
 from mindgap.core.records import Decoding
 from mindgap.judges.base import Judge
+from mindgap.measures.base import Measure, declared
+from mindgap.results.samples import COLUMNS
+from mindgap.stats.samples import JUDGED
 from mindgap.steering.methods import Method
 from mindgap.steering.strength import Strength
 from mindgap.tasks import Task
@@ -24,9 +28,24 @@ from mindgap.tracking.base import Tracker
 class Experiment:
     """One cell, fully specified (`conf/config.yaml`).
 
-    seed: fixes items, option shuffles, sampling, random directions and bootstrap draws. epochs: generations per
-    (query, item). resamples: bootstrap resamples per interval. outputs, store: folder and file that are written to.
-    sweep: name of the sweep, its folder's name in `outputs` and its group in W&B. plan: say what would run, and stop.
+    Attributes:
+        model: Which model.
+        method: How the behaviour is asked for.
+        query_set: Which behaviours.
+        task: Which questions.
+        judge: Who scores behaviour and coherence.
+        strength: How hard the method steers.
+        backend: Where text comes from.
+        tracker: Where results are logged beside the files.
+        measures: What is measured on each sample, by any key; display order.
+        decoding: How the next token is chosen.
+        outputs: Folder that everything is written to.
+        store: File that keeps generations and scores.
+        sweep: Name of the sweep: its folder's name in `outputs` and its group in W&B.
+        seed: Fixes items, option shuffles, sampling, random directions and bootstrap draws.
+        epochs: Generations per (query, item).
+        resamples: Bootstrap resamples per interval.
+        plan: Say what would run, and stop.
     """
 
     model: ModelSpec
@@ -37,6 +56,7 @@ class Experiment:
     strength: Strength
     backend: Backend
     tracker: Tracker
+    measures: Mapping[str, Measure]
     decoding: Decoding
     outputs: Path
     store: Path
@@ -55,6 +75,21 @@ class Experiment:
             raise ConfigError(f"seed must be 0 or more, not {self.seed}")
         if not self.sweep or Path(self.sweep).name != self.sweep:
             raise ConfigError(f"sweep={self.sweep!r}: must be a plain folder name")
+        names = [declaration.name for declaration in self.declarations]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ConfigError(f"measures: two of them are called {twice[0]}; give one of them another name")
+        if taken := sorted({*names} & {*COLUMNS} - {*JUDGED}):
+            raise ConfigError(f"measures: {taken[0]} is already a column of samples.parquet; choose another name")
+
+    @property
+    def declarations(self) -> tuple[Declaration, ...]:
+        """What is measured on each sample, in display order. Raises ConfigError where a measure makes no sense."""
+        return tuple(declared(measure) for measure in self.measures.values())
+
+    @property
+    def strength_label(self) -> str:
+        """The strength's label; `none` where the method steers nothing, whatever strength is set."""
+        return self.strength.label if self.method.steers else "none"
 
 
 def build_experiment(config: Mapping[str, Any]) -> Experiment:

@@ -12,9 +12,11 @@ from typing import Any, NoReturn, cast
 from mindgap.backends.base import Endpoint
 from mindgap.core.records import Completion
 from mindgap.judges.fetch import judgement_key
+from mindgap.results.files import CONFIG, METRICS_FILE
 from mindgap.storage.store import Store
 from mindgap.study.experiment import Experiment
-from mindgap.study.run import Sample, judge_request, plan, steer
+from mindgap.study.observe import judge_request
+from mindgap.study.plan import Sample, plan, steer
 
 CHARACTERS_PER_TOKEN = 4
 """Of English text under the usual vocabularies; good enough for a forecast."""
@@ -82,8 +84,6 @@ class Forecast:
 
 def forecast(experiment: Experiment) -> Forecast:
     """The forecast of one cell. Loads the model for its identity and generates nothing."""
-    from mindgap.study.run import strength_label
-
     endpoint = experiment.backend.open(experiment.model)
     store = Store(experiment.store)
     try:
@@ -106,7 +106,7 @@ def forecast(experiment: Experiment) -> Forecast:
     pace = _seconds_per_request(experiment)
     return Forecast(
         method=experiment.method.label,
-        strength=strength_label(experiment),
+        strength=experiment.strength_label,
         samples=len(samples),
         requests=requests,
         known=len(known),
@@ -131,20 +131,33 @@ def _judged(experiment: Experiment, samples: Sequence[Sample], known: dict[str, 
 
 def _seconds_per_request(experiment: Experiment) -> float | None:
     """Median over earlier cells of the same model and task in the outputs folder; None without one."""
+    task = getattr(experiment.task, "name", None)
     paces = [
         cell["seconds"] / cell["counts"]["made"]
-        for cell in _earlier_cells(experiment.outputs)
-        if cell["model"] == experiment.model.name and cell["counts"].get("made", 0) >= cell["counts"].get("samples", 1)
+        for folder, cell in _earlier_cells(experiment.outputs)
+        if cell["model"] == experiment.model.name
+        and cell["counts"].get("made", 0) >= cell["counts"].get("samples", 1)
+        and _task_name(folder) == task
     ]
     # A cell makes three things a sample: a reply, option scores, a judgement.
     return 3 * median(paces) if paces else None
 
 
-def _earlier_cells(outputs: Path) -> Iterator[dict[str, Any]]:
-    for path in sorted(outputs.glob("*/*/metrics.json")):
+def _earlier_cells(outputs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Folders of finished cells, and what their `metrics.json` says."""
+    for path in sorted(outputs.glob(f"*/*/{METRICS_FILE}")):
         cell: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         if cell.get("status") == "finished":
-            yield cell
+            yield path.parent, cell
+
+
+def _task_name(cell_folder: Path) -> str | None:
+    """Name of the task that a finished cell was run on, as its configuration says."""
+    import yaml
+
+    task = yaml.safe_load((cell_folder / CONFIG).read_text(encoding="utf-8")).get("task") or {}
+    name = task.get("name")
+    return None if name is None else str(name)
 
 
 def _usd(

@@ -13,14 +13,16 @@ from rich.text import Text
 from rich.tree import Tree
 
 from mindgap.core.estimate import Estimate
-from mindgap.measures.metrics import METRICS
 from mindgap.results.cell import CellResult
 from mindgap.results.masking import mask_secrets
 from mindgap.study.experiment import Experiment
 from mindgap.study.forecast import Forecast
 
-SHOWN = ("behaviour", "coherence", "accuracy", "answered", "loglik_accuracy", "repetition")
-"""Metrics of the sweep's table; all of them are in summary.csv."""
+
+def console_for(quiet: bool = False) -> Console:
+    """Where a person reads; lines are not folded at 80 columns when nobody's terminal says so."""
+    console = Console(highlight=False, quiet=quiet)
+    return console if console.is_terminal else Console(highlight=False, quiet=quiet, width=140)
 
 
 def print_plan(
@@ -100,9 +102,9 @@ def print_cell(console: Console, result: CellResult) -> None:
         )
         return
     parts = [
-        f"{metric.name} {_number(result.metrics[metric.name], metric.digits)}"
-        for metric in METRICS
-        if metric.name in SHOWN[:2] and metric.name in result.metrics
+        f"{measure.name} {_number(result.metrics[measure.name], measure.digits)}"
+        for measure in result.measures
+        if measure.prominence == "primary" and measure.name in result.metrics
     ]
     made, cached = result.counts.get("made", 0), result.counts.get("cached", 0)
     parts += [f"{result.counts['samples']} samples", f"{made} made, {cached} cached", f"{result.seconds:.1f} s"]
@@ -131,7 +133,12 @@ def print_summary(console: Console, folder: Path, results: Sequence[CellResult])
 
 
 def _table(results: Sequence[CellResult], judge: str) -> Table:
-    present = [m for m in METRICS if m.name in SHOWN and any(m.name in result.metrics for result in results)]
+    measures = {measure.name: measure for result in results for measure in result.measures}.values()
+    present = [
+        measure
+        for measure in measures
+        if measure.prominence != "detail" and any(measure.name in result.metrics for result in results)
+    ]
     table = Table(
         title=f"mean [95 % interval], judge: {judge}", title_justify="left", title_style="bold", box=SIMPLE_HEAD
     )
@@ -161,11 +168,8 @@ def _gaps(result: CellResult) -> list[str]:
     head = head_of(result)
     if result.status == "failed":
         return [f"{head} failed: {result.reason}"]
-    named = {
-        "errors": "samples without a reply",
-        "behaviour_missing": "behaviour scores missing",
-        "coherence_missing": "coherence scores missing",
-    }
+    named = {"errors": "samples without a reply"}
+    named |= {f"{one.name}_missing": f"{one.name} missing" for one in result.measures if one.prominence != "detail"}
     gaps = [f"{result.counts[name]} {what}" for name, what in named.items() if result.counts.get(name)]
     return [f"{head}: {', '.join(gaps)} of {result.counts['samples']}"] if gaps else []
 

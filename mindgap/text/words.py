@@ -1,12 +1,10 @@
-"""Cheap signs that a text has collapsed: no judge, no model, linear in the length of the text."""
+"""A text's words, and how often they repeat: no judge, no model, linear in the length of the text."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
 from collections.abc import Sequence
-
-from mindgap.core.records import Detectors
 
 REPEATED_NGRAM = 4
 """Words in a row that make a repetition. Shorter runs ("one of the") recur in any healthy text."""
@@ -49,15 +47,14 @@ def distinct_2(tokens: Sequence[str]) -> float:
     return 1.0 - _repeated_share(tokens, 2)
 
 
-def detect(text: str) -> Detectors:
-    """All detectors of `text`. The word count leaves punctuation out."""
-    tokens = words(text)
-    pieces = [piece for token in tokens for piece in ([token] if len(token) <= LONGEST_WORD else token)]
-    return Detectors(
-        words=sum(token[0].isalnum() for token in tokens),
-        repetition=repetition(pieces),
-        distinct_2=distinct_2(pieces),
-    )
+def pieces(text: str) -> list[str]:
+    """The text's words for `repetition` and `distinct_2`: longer than `LONGEST_WORD`, they are taken apart."""
+    return [piece for word in words(text) for piece in ([word] if len(word) <= LONGEST_WORD else word)]
+
+
+def word_count(text: str) -> int:
+    """Number of words, punctuation left out."""
+    return sum(word[0].isalnum() for word in words(text))
 
 
 def _repeated_share(tokens: Sequence[str], size: int) -> float:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
+from mindgap.analysis.whole import SweepComparison
 from mindgap.results.cell import CellResult
 
 
@@ -19,8 +19,8 @@ class Tracker(Protocol):
         raises because of the tracker's own trouble: the cell is already in its files.
         """
 
-    def log_sweep(self, folder: Path) -> str | None:
-        """Copy the comparison of a sweep's cells, which `write_report` has left in `folder`, to the tracker.
+    def log_sweep(self, comparison: SweepComparison) -> str | None:
+        """Copy the comparison of a sweep's cells to the tracker.
 
         Returns and raises as `log` does. A sweep that is logged again replaces its copy.
         """
@@ -34,6 +34,6 @@ class NoTracker:
         """See `Tracker.log`."""
         return None
 
-    def log_sweep(self, folder: Path) -> str | None:
+    def log_sweep(self, comparison: SweepComparison) -> str | None:
         """See `Tracker.log_sweep`."""
         return None

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mindgap.core.errors import ConfigError, MindgapError
+from mindgap.analysis.whole import SweepComparison
+from mindgap.core.errors import ConfigError
 from mindgap.results.cell import CellResult
 from mindgap.results.masking import mask_text, without_secrets
 from mindgap.storage.atomic import replacing
 from mindgap.tracking.probe import unreachable
-from mindgap.tracking.wandb_run import SCORE_BINS, TABLE_COLUMNS, RunContent, run_content
+from mindgap.tracking.wandb_run import SCORE_BINS, RunContent, run_content
 
 if TYPE_CHECKING:
     import wandb
@@ -70,20 +71,14 @@ class WandbTracker:
         content = run_content(without_secrets(result), self.tags, self.max_table_rows)
         return self._log_or_say_why(content, result.folder, result.folder.parent)
 
-    def log_sweep(self, folder: Path) -> str | None:
+    def log_sweep(self, comparison: SweepComparison) -> str | None:
         """See `Tracker.log_sweep`. The run's job type is `summary`, its group that of the cells."""
         if self._wanted_mode() == "disabled":
             return None
-        from mindgap.analysis.compute import compare
-        from mindgap.results.sweep import read_sweep
         from mindgap.tracking.wandb_sweep import sweep_content
 
-        try:
-            sweep = read_sweep(folder)
-            content = sweep_content(sweep, [compare(group) for group in sweep.groups], self.tags)
-        except MindgapError as error:
-            return f"no summary in W&B: {mask_text(str(error))}"
-        return self._log_or_say_why(content, sweep.folder, sweep.folder)
+        folder = comparison.sweep.folder
+        return self._log_or_say_why(sweep_content(comparison, self.tags), folder, folder)
 
     def why_offline(self) -> str | None:
         """What stands against logging online; None if nothing does. Asks the server for a sign of life."""
@@ -191,7 +186,7 @@ def _fill(run: wandb.Run, content: RunContent) -> None:
         name: wandb.Histogram(np_histogram=(counts, SCORE_BINS)) for name, counts in content.histograms.items()
     }
     if content.rows:
-        media["samples"] = wandb.Table(columns=list(TABLE_COLUMNS), data=content.rows)
+        media["samples"] = wandb.Table(columns=list(content.columns), data=content.rows)
     for name, table in content.tables.items():
         media[name] = wandb.Table(columns=list(table.columns), data=[list(row) for row in table.rows])
     for name, spec in content.figures.items():

@@ -9,17 +9,17 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mindgap.analysis.comparison import GroupComparison
-from mindgap.analysis.compute import compare
+from mindgap.analysis.comparison import GroupComparison, behaviour_of, primary_of
 from mindgap.analysis.headline import headline
 from mindgap.analysis.warnings import warnings_of
+from mindgap.analysis.whole import SweepComparison
 from mindgap.core.build import build
 from mindgap.core.errors import MindgapError
-from mindgap.measures.metrics import METRICS
+from mindgap.core.measurement import Declaration
 from mindgap.presentation.group_tables import all_tables, differences_table, means_table
 from mindgap.presentation.tables import markdown
 from mindgap.results.cell import CellResult
-from mindgap.results.sweep import Group, Sweep, read_sweep
+from mindgap.results.sweep import Group, Sweep
 from mindgap.storage.atomic import replacing
 from mindgap.tracking.wandb import RUN_ID, WandbTracker, one_line, quiet_client
 from mindgap.tracking.wandb_sweep import CELLS, COMPARISON, PARETO, sweep_content, sweep_figures
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
 
 SAVED = "wandb_report.json"
 """File in a sweep's folder with the address and id of its report: a report written again replaces the first."""
-PLOTTED = ("behaviour", "coherence", "accuracy")
 TITLE_LIMIT = 128
 """Characters that W&B takes."""
 
@@ -47,19 +46,19 @@ class Place:
 
 
 def publish(
-    folder: Path,
+    comparison: SweepComparison,
     *,
     project: str | None = None,
     entity: str | None = None,
     say: Callable[[str], None] = lambda line: None,
 ) -> str:
-    """Write the W&B Report of the sweep in `folder` and return its address.
+    """Write the W&B Report of a sweep and return its address.
 
     Cells that have no run at W&B get theirs, and so does the sweep's summary; `say` is told of each. project, entity:
-    None = those the cells were tracked with, and else the defaults of `tracker=wandb`. Raises NoSweepError,
+    None = those the cells were tracked with, and else the defaults of `tracker=wandb`. Raises
     ConfigError, and PublishError where there is no client, key or server, or W&B refuses.
     """
-    sweep = read_sweep(folder)
+    sweep = comparison.sweep
     tracker = tracker_of(sweep.cells, project=project, entity=entity)
     if find_spec("wandb_workspaces") is None:
         raise PublishError("a W&B Report needs wandb-workspaces: pip install 'mindgap[wandb-report]'")
@@ -70,8 +69,8 @@ def publish(
             place, missing = _at_wandb(sweep, tracker)
             for cell in missing:
                 say(f"{cell.name}: {tracker.log(cell)}")
-            say(f"summary: {tracker.log_sweep(sweep.folder)}")
-            return _save(build_report(sweep, [compare(group) for group in sweep.groups], place), sweep.folder)
+            say(f"summary: {tracker.log_sweep(comparison)}")
+            return _save(build_report(comparison, place), sweep.folder)
         except MindgapError:
             raise
         except Exception as error:  # the seam to a client and a server that are not ours
@@ -86,22 +85,23 @@ def tracker_of(cells: Sequence[CellResult], *, project: str | None = None, entit
     return replace(found, mode="online", project=project or found.project, entity=entity or found.entity)
 
 
-def build_report(sweep: Sweep, comparisons: Sequence[GroupComparison], place: Place) -> wr.Report:
+def build_report(comparison: SweepComparison, place: Place) -> wr.Report:
     """The report, not saved yet. Panels show runs by their ids, so namesakes in the project stay out of it."""
     import wandb_workspaces.reports.v2 as wr
 
+    sweep, groups = comparison.sweep, comparison.groups
     blocks: list[Any] = [wr.TableOfContents()]
-    several = len(comparisons) > 1
-    for group in comparisons:
+    several = len(groups) > 1
+    for group in groups:
         blocks.append(wr.CalloutBlock(text=f"{group.group.title}: {headline(group)}" if several else headline(group)))
     if warnings := warnings_of(sweep):
         blocks.append(wr.UnorderedList(items=[wr.UnorderedListItem(text=text) for text in warnings]))
-    for group in comparisons:
+    for group in groups:
         if several:
             blocks.append(wr.H1(text=group.group.title))
         blocks += _group_blocks(group, place)
     if summary := _run_ids([sweep.folder]):
-        blocks += _summary_blocks(sweep, comparisons, place, summary)
+        blocks += _summary_blocks(comparison, place, summary)
     title = f"{sweep.name}: what the steering cost"
     return wr.Report(
         project=place.project,
@@ -153,7 +153,7 @@ def _bars(group: Group) -> list[Any]:
             groupby_rangefunc="minmax",
             layout=wr.Layout(x=8 * place, w=8, h=8),
         )
-        for place, (name, label) in enumerate(_measured(group, PLOTTED).items())
+        for place, (name, label) in enumerate(_measured(group, primary_of(group.measures)).items())
     ]
 
 
@@ -161,15 +161,17 @@ def _cell_panels(group: Group) -> list[Any]:
     """Trade-offs, a point a cell; all metrics as parallel coordinates; and the cells' settings side by side."""
     import wandb_workspaces.reports.v2 as wr
 
-    measured = _measured(group, [metric.name for metric in METRICS])
+    measured = _measured(group, group.measures)
     panels: list[Any] = []
-    if "behaviour" in measured:
-        costs = [name for name in ("accuracy", "coherence") if name in measured]
+    target = behaviour_of(group.measures)
+    if target is not None and target.name in measured:
+        primary = primary_of(group.measures)
+        costs = [measure.name for measure in primary if measure.role == "cost" and measure.name in measured]
         panels += [
             wr.ScatterPlot(
-                title=f"Behaviour against {name}",
+                title=f"{target.name.capitalize()} against {name}",
                 x=wr.SummaryMetric(name),
-                y=wr.SummaryMetric("behaviour"),
+                y=wr.SummaryMetric(target.name),
                 layout=wr.Layout(x=12 * place, w=12, h=10),
             )
             for place, name in enumerate(costs)
@@ -185,13 +187,11 @@ def _cell_panels(group: Group) -> list[Any]:
     return panels
 
 
-def _summary_blocks(
-    sweep: Sweep, comparisons: Sequence[GroupComparison], place: Place, runs: Sequence[str]
-) -> Iterator[Any]:
+def _summary_blocks(comparison: SweepComparison, place: Place, runs: Sequence[str]) -> Iterator[Any]:
     """The summary run's tables, to sort and filter, and its figures, which have our intervals."""
     import wandb_workspaces.reports.v2 as wr
 
-    tables = [name for name in (COMPARISON, CELLS, PARETO) if name in sweep_content(sweep, comparisons, ()).tables]
+    tables = [name for name in (COMPARISON, CELLS, PARETO) if name in sweep_content(comparison, ()).tables]
     panels: list[Any] = [
         wr.WeavePanelSummaryTable(table_name=name, layout=wr.Layout(y=10 * row, w=24, h=10))
         for row, name in enumerate(tables)
@@ -204,7 +204,7 @@ def _summary_blocks(
             num_columns=1,
             layout=wr.Layout(x=12 * (number % 2), y=top + 12 * (number // 2), w=12, h=12),
         )
-        for number, (name, title, _) in enumerate(sweep_figures(comparisons))
+        for number, (name, title, _) in enumerate(sweep_figures(comparison.groups))
     ]
     yield wr.H1(text="Summary run")
     yield wr.P(text="The same numbers as tables to sort and filter, and the figures of report.html.")
@@ -225,9 +225,9 @@ def _runset(name: str, place: Place, runs: Sequence[str], groupby: Sequence[str]
     )
 
 
-def _measured(group: Group, names: Sequence[str]) -> dict[str, str]:
-    """Labels of those of the metrics that a cell of the group has, by name."""
-    return {m.name: m.label for m in METRICS if m.name in names and any(m.name in c.metrics for c in group.cells)}
+def _measured(group: Group, measures: Sequence[Declaration]) -> dict[str, str]:
+    """Labels of those of the measures that a cell of the group has, by name."""
+    return {m.name: m.label for m in measures if any(m.name in cell.metrics for cell in group.cells)}
 
 
 def _run_ids(folders: Sequence[Path]) -> list[str]:

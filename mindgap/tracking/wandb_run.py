@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import numpy as np
 
 from mindgap.core.estimate import finite
 from mindgap.core.records import Record
+from mindgap.measures.estimates import column
 from mindgap.results.cell import CellResult
 
 TABLE_COLUMNS = (
@@ -29,21 +30,14 @@ TABLE_COLUMNS = (
     "correct",
     "loglik_answer",
     "loglik_correct",
-    "behaviour",
-    "behaviour_missing",
-    "coherence",
-    "coherence_missing",
     "analysis",
-    "repetition",
-    "distinct_2",
-    "words",
     "perplexity",
     "perplexity_missing",
     "dose",
     "edits",
     "key",
 )
-"""Fields of a `Record` that the table of samples shows, in its order."""
+"""Fields of a `Record` that the table of samples shows, in its order; each measure and its reasons come after them."""
 
 SCORE_BINS = np.linspace(1, 5, 17)
 """Edges of the score histograms: the same for every cell, so that cells can be laid over one another."""
@@ -72,6 +66,7 @@ class RunContent:
     config: dict[str, Any]
     numbers: dict[str, float | int]
     texts: dict[str, str]
+    columns: tuple[str, ...]
     rows: list[list[Any]]
     histograms: dict[str, np.ndarray]
     failed: bool
@@ -93,7 +88,11 @@ def run_content(result: CellResult, tags: Sequence[str], max_rows: int) -> RunCo
         )
     texts |= {f"{name}_note": estimate.note for name, estimate in result.metrics.items() if estimate.note}
     identity = ("name", "model", "method", "label", "strength", "judge")
-    scores = {name: [getattr(record, name) for record in result.records] for name in ("behaviour", "coherence")}
+    scores = {
+        measure.name: np.array([column(record, measure.name) for record in result.records])
+        for measure in result.measures
+        if measure.range == (SCORE_BINS[0], SCORE_BINS[-1])
+    }
     return RunContent(
         name=result.name,
         group=result.sweep,
@@ -102,14 +101,28 @@ def run_content(result: CellResult, tags: Sequence[str], max_rows: int) -> RunCo
         config={**result.config, "cell": {name: getattr(result, name) for name in identity}},
         numbers=_numbers(result),
         texts=texts,
-        rows=[[_shown(record, column) for column in TABLE_COLUMNS] for record in chosen],
+        columns=(*TABLE_COLUMNS, *_measure_columns(result)),
+        rows=[
+            [*(_shown(record, name) for name in TABLE_COLUMNS), *_measure_values(record, result)] for record in chosen
+        ],
         histograms={
-            f"{name}_scores": np.histogram([v for v in values if v is not None], SCORE_BINS)[0]
+            f"{name}_scores": np.histogram(values[~np.isnan(values)], SCORE_BINS)[0]
             for name, values in scores.items()
-            if any(value is not None for value in values)
+            if not np.isnan(values).all()
         },
         failed=result.status == "failed",
     )
+
+
+def _measure_columns(result: CellResult) -> tuple[str, ...]:
+    return tuple(name for measure in result.measures for name in (measure.name, f"{measure.name}_missing"))
+
+
+def _measure_values(record: Record, result: CellResult) -> Iterator[float | str | None]:
+    """Each measure's value, and why there is none; both None where it does not apply."""
+    for measure in result.measures:
+        value = record.measures.get(measure.name)
+        yield from (None, None) if value is None else (value.value, value.missing)
 
 
 def evenly(records: Sequence[Record], most: int) -> list[Record]:

@@ -8,11 +8,10 @@ from typing import Any
 
 from mindgap.analysis.comparison import GroupComparison
 from mindgap.analysis.schema import comparison_json
-from mindgap.measures.metrics import METRICS
+from mindgap.analysis.whole import SweepComparison
 from mindgap.presentation.figures import Figure
 from mindgap.presentation.sections import parts
 from mindgap.results.files import SUMMARY
-from mindgap.results.sweep import Sweep
 from mindgap.tracking.wandb_run import RunContent, TableContent
 
 JOB_TYPE = "summary"
@@ -23,12 +22,13 @@ FIGURES = "figures/"
 """Begins the names of figures."""
 
 
-def sweep_content(sweep: Sweep, comparisons: Sequence[GroupComparison], tags: Sequence[str]) -> RunContent:
+def sweep_content(comparison: SweepComparison, tags: Sequence[str]) -> RunContent:
     """The run of a sweep: the numbers of `comparison.json` as tables, the report's figures, and the headline.
 
     All of it is from the sweep's files, which hold no secrets.
     """
-    groups = json.loads(comparison_json(sweep, comparisons))["groups"]
+    sweep = comparison.sweep
+    groups = json.loads(comparison_json(sweep, comparison.groups))["groups"]
     headline = "\n\n".join(
         f"{group['title']}: {group['headline']}" if len(groups) > 1 else group["headline"] for group in groups
     )
@@ -62,6 +62,7 @@ def sweep_content(sweep: Sweep, comparisons: Sequence[GroupComparison], tags: Se
             "counts/samples": sum(len(cell.records) for cell in finished),
         },
         texts={"headline": headline},
+        columns=(),
         rows=[],
         histograms={},
         failed=not finished,
@@ -74,7 +75,7 @@ def sweep_content(sweep: Sweep, comparisons: Sequence[GroupComparison], tags: Se
             )
             if rows
         },
-        figures={name: figure.spec for name, _, figure in sweep_figures(comparisons)},
+        figures={name: figure.spec for name, _, figure in sweep_figures(comparison.groups)},
         files=tuple(path for name in ("comparison.json", SUMMARY) if (path := sweep.folder / name).is_file()),
         notes=headline,
     )
@@ -129,7 +130,8 @@ def _of(groups: Sequence[dict[str, Any]]) -> Iterator[tuple[dict[str, Any], dict
 
 def _measured(groups: Sequence[dict[str, Any]]) -> list[str]:
     """Names of the metrics that any cell has, in their usual order."""
-    return [metric.name for metric in METRICS if any(metric.name in cell["metrics"] for _, cell in _of(groups))]
+    names = dict.fromkeys(measure["name"] for group in groups for measure in group["measures"])
+    return [name for name in names if any(name in cell["metrics"] for _, cell in _of(groups))]
 
 
 def sweep_figures(comparisons: Sequence[GroupComparison]) -> Iterator[tuple[str, str, Figure]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sweeps import KINDS, make_cell
+from sweeps import KINDS, make_cell, with_records
 
 from mindgap.analysis.compute import compare
 from mindgap.analysis.schema import comparison_json
@@ -109,17 +109,22 @@ def test_a_cell_whose_every_reply_is_that_of_the_reference_differs_by_nothing() 
 @pytest.mark.parametrize("lost", ["behaviour", "coherence", "error", "gold"])
 def test_a_study_that_lacks_something_altogether_still_gives_a_document(lost: str) -> None:
     def without(cell: CellResult) -> CellResult:
-        from mindgap.measures.metrics import count, measure
-
         changes: dict[str, Any] = {lost: None}
         if lost == "error":
-            scores = dict.fromkeys(("behaviour", "coherence", "answer", "correct", "words", "repetition", "distinct_2"))
-            changes = {**scores, "error": "the server said no", "response": "", "finish_reason": "error"}
+            scores = dict.fromkeys(("behaviour", "coherence", "answer", "correct"))
+            changes = {
+                **scores,
+                "behaviour_missing": "no reply",
+                "coherence_missing": "no reply",
+                "error": "the server said no",
+                "response": "",
+                "finish_reason": "error",
+            }
         if lost == "gold":
             changes = {"gold": None, "correct": None, "answer": None, "loglik_correct": None, "unparsed": None}
-        records = tuple(replace(record, **changes) for record in cell.records)
-        metrics = measure(records, seed=0, resamples=200)
-        return replace(cell, records=records, metrics=metrics, counts=count(records))
+        if lost in ("behaviour", "coherence"):
+            changes[f"{lost}_missing"] = "no key"
+        return with_records(cell, (replace(record, **changes) for record in cell.records))
 
     cells = [make_cell(Path("study"), kind, queries=("be funny", "be terse"), items=4) for kind in KINDS[:4]]
     (group,) = document([without(cell) for cell in cells])["groups"]

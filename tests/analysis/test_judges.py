@@ -9,12 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from sweeps import KINDS, write_sweep
+from sweeps import KINDS, compared, write_reports, write_sweep
 
-from mindgap.analysis.compute import compare
-from mindgap.analysis.judges import judges_compared
 from mindgap.core.records import Judgement, Record, Score
-from mindgap.report.write import write_report
 from mindgap.results.cards import cards_of
 from mindgap.results.files import read_cell
 from mindgap.results.judgements import write_judgements
@@ -54,7 +51,7 @@ def squeezed(one: Record) -> float | None:
 
 
 def judges_of(folder: Path) -> dict:
-    write_report(folder, formats=("html", "markdown", "latex"))
+    write_reports(folder, formats=("html", "markdown", "latex"))
     (group,) = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))["groups"]
     return group["judges"]
 
@@ -63,7 +60,7 @@ def judges_of(folder: Path) -> dict:
 def contradicted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_sweep(tmp_path_factory.mktemp("outputs") / "study", **SMALL)  # type: ignore[arg-type]
     score(folder, "contrary", turned)
-    write_report(folder, formats=("html", "markdown", "latex"))
+    write_reports(folder, formats=("html", "markdown", "latex"))
     return folder
 
 
@@ -156,9 +153,9 @@ def test_a_judge_of_some_cells_only_does_not_stop_the_report(tmp_path: Path) -> 
 
 
 def test_the_headline_under_a_judge_is_that_of_a_sweep_it_judged(contradicted: Path) -> None:
-    (group,) = read_sweep(contradicted).groups
-    comparison = compare(group)
-    own = judges_compared(comparison).views[0]
+    (comparison,) = compared(contradicted).groups
+    assert comparison.judges is not None
+    own = comparison.judges.views[0]
     from mindgap.analysis.headline import headline
 
     assert own.headline == headline(comparison)

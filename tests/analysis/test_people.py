@@ -7,12 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from sweeps import KINDS, QUERIES, write_sweep
+from sweeps import KINDS, QUERIES, compared, write_reports, write_sweep
 
 from mindgap.analysis.people import anchor_sweep
 from mindgap.annotate.__main__ import main
-from mindgap.presentation.people_tables import anchored_tables
-from mindgap.report.write import write_report
 from mindgap.results.cards import cards_of, place_of
 from mindgap.results.files import write_cell
 from mindgap.results.rating_plan import planned
@@ -100,7 +98,7 @@ def test_the_summary_is_printed_and_written(rated: Path, capsys: pytest.CaptureF
 
 
 def test_the_report_has_the_section_where_people_rated_and_only_there(rated: Path, tmp_path: Path) -> None:
-    (page,) = write_report(rated)
+    (page,) = write_reports(rated)
     assert "Anchored in people&#39;s ratings" in page.read_text()
-    other = read_sweep(write_sweep(tmp_path / "other", kinds=KINDS[:2], queries=QUERIES[:3], items=5))
-    assert anchored_tables(other.groups[0]) == ()
+    other = compared(write_sweep(tmp_path / "other", kinds=KINDS[:2], queries=QUERIES[:3], items=5))
+    assert other.groups[0].people is None

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from sweeps import MEASURES, measured_again
 
-from mindgap.analysis.published import COMPARED, Against, against_paper, published
+from mindgap.analysis.published import Against, against_paper, published
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import Record
 from mindgap.presentation.published_tables import against_tables, print_against
@@ -41,9 +42,10 @@ def record(method: str, query: str, number: int, **changes: Any) -> Record:
         "behaviour": 2.0 + number % 2,
         "coherence": 4.0,
         "option_logprobs": (),
+        "measures": {},
         "edits": (),
     }
-    return Record(**{**values, **changes})
+    return measured_again([Record(**{**values, **changes})])[0]
 
 
 @pytest.fixture
@@ -60,6 +62,7 @@ def cell(tmp_path: Path) -> Callable[..., CellResult]:
             "judge": "gpt-4o-mini",
             "status": "finished",
             "config": {"task": {"name": "mmlu_paper"}},
+            "measures": MEASURES,
             "records": records,
         }
         return CellResult(folder=tmp_path, **{**settings, **changes})
@@ -74,7 +77,7 @@ def line(against: Against, metric: str, query: str | None = None, method: str = 
     (found,) = (
         one
         for one in against.lines
-        if (one.metric, one.query, one.method) == (metric, query, method) and one.published_model.startswith(model)
+        if (one.metric.name, one.query, one.method) == (metric, query, method) and one.published_model.startswith(model)
     )
     return found
 
@@ -204,7 +207,7 @@ def test_rounding_of_single_figures_is_allowed_for(cell: Cell) -> None:
 def test_tables_hold_every_line_and_the_terminal_shows_them(cell: Cell) -> None:
     against = against_paper([cell("control"), cell("combined", strength="native")])
     tables = against_tables(against)
-    assert len(tables) == 1 + len(COMPARED)
+    assert len(tables) == 1 + 3  # over all queries; behaviour, coherence and accuracy by query
     assert [row[0] for row in tables[0].rows] == ["Control", "Combined native"]
     assert all(len(row) == len(table.columns) for table in tables for row in table.rows)
     assert [len(table.rows) for table in tables[1:]] == [14, 14, 14]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-import pyarrow as pa
 from simulated import CONTROL, cell
+from sweeps import MEASURES, measured_again
 
 from mindgap.analysis.samples import samples_of
 from mindgap.core.records import Record
+from mindgap.results.samples import samples_table
 from mindgap.stats.compare import difference
 
 
@@ -22,6 +23,8 @@ def record(method: str, item: str, **changed) -> Record:
         "query": "be funny",
         "item": item,
         "epoch": 0,
+        "subject": "",
+        "response": "r",
         "gold": "A",
         "answer": "A",
         "correct": True,
@@ -31,8 +34,9 @@ def record(method: str, item: str, **changed) -> Record:
         "behaviour": 3.0,
         "coherence": 4.0,
         "edits": (),
+        "measures": {},
     }
-    return Record(**(empty | usual | changed))
+    return measured_again([Record(**(empty | usual | changed))])[0]
 
 
 def test_records_and_their_table_give_the_metrics_of_the_project():
@@ -42,8 +46,7 @@ def test_records_and_their_table_give_the_metrics_of_the_project():
         record("prompt", "i1", answer=None, correct=False, unparsed="no letter"),
         record("prompt", "i2", behaviour=None, behaviour_missing="judge said 7"),
     ]
-    rows = [{one.name: getattr(made, one.name) for one in fields(Record)} for made in records]
-    for data in (records, pa.Table.from_pylist(rows)):
+    for data in (records, samples_table(records, MEASURES)):
         samples = samples_of(data)
         prompt = cell("prompt")
         assert samples.estimate(prompt, "accuracy").value == 0.5

@@ -19,12 +19,12 @@ pytest.importorskip("goodfire")
 
 from ember_server import SEVENTY_B, Start, served, start  # noqa: F401
 from rich.console import Console
+from sweeps import metrics_of
 
 from mindgap.backends.goodfire import GoodfireBackend
 from mindgap.core.compose import composed
 from mindgap.core.model import ModelSpec
 from mindgap.core.records import Judgement, JudgeRequest, Query, Record, Score
-from mindgap.measures.metrics import measure
 from mindgap.steering.agentic import Agentic
 from mindgap.steering.bench import SteeringBench
 from mindgap.steering.features import Chosen, Features
@@ -115,7 +115,7 @@ def test_a_cell_is_the_same_as_on_the_local_backend(
         assert bool(its.edits) == (method == "autosteer")
         assert its.perplexity is None and its.perplexity_missing == "the backend gives no log-likelihoods"
     assert {record.key for record in found[0]}.isdisjoint(record.key for record in found[1])
-    metrics = [measure(records, seed=0, resamples=200) for records in found]
+    metrics = [metrics_of(records) for records in found]
     shared = set(metrics[0]) & set(metrics[1]) - {"nll"}
     assert {"behaviour", "coherence", "words"} <= shared and all(
         metrics[0][name] == metrics[1][name] for name in shared

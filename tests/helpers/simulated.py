@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from mindgap.stats.samples import CellId, Samples, from_columns
+from mindgap.stats.samples import CellId, Samples, Scale, from_columns
 
 CONTROL = CellId("tiny", "control", "none")
 
@@ -19,6 +19,15 @@ def crossed(generator: np.random.Generator, queries: int, items: int, sds: tuple
         + generator.normal(0, of_items, (1, items))
         + generator.normal(0, rest, (queries, items))
     )
+
+
+SCALES = {
+    "behaviour": Scale((1, 5)),
+    "coherence": Scale((1, 5)),
+    "accuracy": Scale((0, 1), binary=True),
+    "answered": Scale((0, 1), binary=True),
+    "loglik_accuracy": Scale((0, 1), binary=True),
+}
 
 
 def labels(queries: int, items: int) -> tuple[np.ndarray, np.ndarray]:
@@ -49,7 +58,7 @@ def cells(
         } | {name: metric.ravel().tolist() for name, metric in metrics.items()}
         for name, column in row.items():
             columns.setdefault(name, []).extend(column)
-    return from_columns({name: np.array(column) for name, column in columns.items()})
+    return from_columns({name: np.array(column) for name, column in columns.items()}, scales=SCALES)
 
 
 def cell(method: str) -> CellId:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mindgap.analysis.whole import SweepComparison, compare_sweep
+from mindgap.core.estimate import Estimate
 from mindgap.core.keys import content_key
 from mindgap.core.records import Record
-from mindgap.measures.metrics import count, measure
+from mindgap.measures.base import declared, measured
+from mindgap.measures.estimates import count, estimates
+from mindgap.measures.standard import STANDARD
+from mindgap.report.write import write_report
 from mindgap.results.cell import CellResult
 from mindgap.results.files import write_cell
+from mindgap.results.sweep import read_sweep
 
 QUERIES = (
     "be funny",
@@ -59,6 +65,33 @@ class Kind:
         return {"method": method, "strength": strength, "task": {"name": "mmlu"}, "seed": 0, "resamples": 2000}
 
 
+MEASURES = tuple(declared(measure) for measure in STANDARD)
+
+
+def measured_again(records: Iterable[Record]) -> tuple[Record, ...]:
+    """The records with the values of the standard measures, whatever they had."""
+    return tuple(measured(records, STANDARD))
+
+
+def metrics_of(records: Sequence[Record], *, seed: int = 0) -> dict[str, Estimate]:
+    return estimates(records, MEASURES, seed=seed, resamples=200)
+
+
+def with_records(cell: CellResult, records: Iterable[Record]) -> CellResult:
+    """The cell with other records, measured anew."""
+    own = measured_again(records)
+    return replace(cell, records=own, metrics=metrics_of(own), counts=count(own, MEASURES))
+
+
+def compared(folder: Path) -> SweepComparison:
+    return compare_sweep(read_sweep(folder))
+
+
+def write_reports(folder: Path, **settings: Any) -> tuple[Path, ...]:
+    """What `python -m mindgap.report` writes to the folder of a sweep."""
+    return write_report(compared(folder), **settings)
+
+
 ASK = "When answering, please {query}."
 KINDS = (
     Kind("control", "Control"),
@@ -82,10 +115,11 @@ def write_sweep(
     items: int = 40,
     hostile: bool = False,
     seed: int = 0,
+    **changes: Any,
 ) -> Path:
     """Write a sweep of one cell a kind to `folder` and return it. The same arguments give the same files."""
     for kind in kinds:
-        write_cell(make_cell(folder, kind, queries=queries, items=items, hostile=hostile, seed=seed))
+        write_cell(make_cell(folder, kind, queries=queries, items=items, hostile=hostile, seed=seed, **changes))
     return folder
 
 
@@ -103,11 +137,11 @@ def make_cell(
     common = np.random.default_rng(seed)
     of_query, of_item = common.normal(0, 0.4, len(queries)), common.normal(0, 0.4, items)
     own = np.random.default_rng([seed, *kind.label.encode(), *kind.strength.encode()])
-    records = [
+    records = measured_again(
         _record(kind, query, f"mmlu/{item}", of_query[row] + of_item[item], own, hostile)
         for row, query in enumerate(queries)
         for item in range(items)
-    ]
+    )
     name = f"tiny-{kind.method}-{kind.strength.replace(' ', '')}"
     settings: dict[str, Any] = {
         "name": name,
@@ -121,8 +155,9 @@ def make_cell(
         "folder": folder / name,
         "dose": kind.dose,
         "config": kind.config,
-        "metrics": measure(records, seed=seed, resamples=200),
-        "counts": count(records),
+        "measures": MEASURES,
+        "metrics": metrics_of(records, seed=seed),
+        "counts": count(records, MEASURES),
         "records": tuple(records),
     }
     return CellResult(**{**settings, **changes})
@@ -166,16 +201,13 @@ def _record(kind: Kind, query: str, item: str, shift: float, own: np.random.Gene
         correct=answer == gold,
         loglik_answer=gold if right else "west",
         loglik_correct=bool(right),
-        option_logprobs=(-1.0, -2.0, -3.0, -4.0),
+        option_logprobs=(-1.0, -2.0 - float(own.beta(1, 20)), -3.0 - float(own.beta(20, 2)), -4.0),
         judge="proxy",
         behaviour=None if unjudged else scores[0],
         behaviour_missing="the judge gave no number" if unjudged else None,
         coherence=None if unjudged else scores[1],
         coherence_missing="the judge gave no number" if unjudged else None,
         analysis="likelihood ratio 0.12 nats a token" + (HOSTILE if hostile else ""),
-        repetition=float(own.beta(1, 20)),
-        distinct_2=float(own.beta(20, 2)),
-        words=len(text.split()),
         perplexity=float(np.exp(own.normal(2, 0.3))),
         perplexity_missing=None,
         edits=() if kind.dose is None else (f"{query} @ block 12, norm {141 * kind.dose:.4g}",),

@@ -16,9 +16,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from sweeps import MEASURES, measured_again
+
+from mindgap.analysis.whole import compare_sweep
 from mindgap.core.estimate import Estimate
 from mindgap.core.records import Record
 from mindgap.results.cell import CellResult
+from mindgap.results.sweep import read_sweep
 
 BARE: dict[str, Any] = {
     "model": "tiny",
@@ -49,9 +53,6 @@ BARE: dict[str, Any] = {
     "coherence": None,
     "coherence_missing": "not judged",
     "analysis": "",
-    "repetition": None,
-    "distinct_2": None,
-    "words": None,
     "perplexity": None,
     "perplexity_missing": "empty response",
     "edits": (),
@@ -60,7 +61,7 @@ BARE: dict[str, Any] = {
 
 def bare(**changes: Any) -> Record:
     """A record in which everything that may be missing is missing."""
-    return Record(**{"key": "bare", **BARE, **changes})
+    return measured_again([Record(**{"key": "bare", **BARE, **changes})])[0]
 
 
 def full(number: int = 0, **changes: Any) -> Record:
@@ -86,9 +87,6 @@ def full(number: int = 0, **changes: Any) -> Record:
         "coherence": 4.0,
         "coherence_missing": None,
         "analysis": "dry wit",
-        "repetition": 0.1,
-        "distinct_2": 0.9,
-        "words": 4,
         "perplexity": 12.5,
         "perplexity_missing": None,
         "edits": ("be funny @ block 12, norm 42", "second @ block 13, norm 1"),
@@ -116,7 +114,8 @@ def cell(folder: Path, *, samples: int = 5, **changes: Any) -> CellResult:
             "accuracy": Estimate(None, None, None, n=0, missing=6, note="nothing to average"),
         },
         "counts": {"samples": samples + 1, "errors": 1, "behaviour_missing": 1},
-        "records": tuple(records),
+        "measures": MEASURES,
+        "records": measured_again(records),
     }
     return CellResult(folder=folder, **{**settings, **changes})
 
@@ -132,7 +131,7 @@ def main() -> None:
         if described := dict(step.get("cell", {})):
             message = tracker.log(cell(sweep / described.pop("name"), **described))
         else:
-            message = tracker.log_sweep(sweep)
+            message = tracker.log_sweep(compare_sweep(read_sweep(sweep)))
         sys.stdout.write(json.dumps({"message": message, "seconds": time.monotonic() - began}) + "\n")
 
 

@@ -10,12 +10,13 @@ import pyarrow.parquet as pq
 import pytest
 from omegaconf import OmegaConf
 from scripted import ASKED, ITEMS, QUERIES, judge_files, write_readable
+from sweeps import write_reports
 
 from mindgap.core.compose import composed, config_folder
 from mindgap.judge.__main__ import main
-from mindgap.report.write import write_report
 from mindgap.results.files import read_cell
-from mindgap.results.judgements import JUDGEMENTS, recorded_judgements
+from mindgap.results.judgements import JUDGEMENTS, read_judgements
+from mindgap.results.sweep import read_sweep
 
 CELLS = 3
 REPLIES = CELLS * (len(QUERIES) * ITEMS - 1)  # the first sample of each cell has no reply
@@ -116,7 +117,7 @@ def test_a_judge_that_cannot_be_reached_is_asked_again(
 ) -> None:
     assert judge(sweep, conf, "judge=deaf") == 1
     assert f"{CELLS * ITEMS} not judged" in capsys.readouterr().out
-    scores = recorded_judgements(sweep / "tiny-control-none")["deaf"]
+    scores = read_judgements(read_sweep(sweep))["tiny-control-none"]["deaf"]
     assert sum(behaviour.missing == "no judgement: the line is dead" for behaviour, _ in scores.values()) == ITEMS
     ASKED.clear()
     assert judge(sweep, conf, "judge=deaf", "judge.deaf=''") == 0
@@ -133,7 +134,7 @@ def test_no_sweep_holds_one_judge_with_two_settings(sweep: Path, conf: Path) -> 
 def test_the_sweeps_own_judge_is_told_from_the_same_judge_asked_again(sweep: Path, conf: Path) -> None:
     judge_files(conf, again={"title": "proxy"})
     assert judge(sweep, conf, "judge=again") == 0
-    assert list(recorded_judgements(sweep / "tiny-control-none")) == ["proxy", "proxy (again)"]
+    assert list(read_judgements(read_sweep(sweep))["tiny-control-none"]) == ["proxy", "proxy (again)"]
 
 
 @pytest.mark.parametrize(
@@ -162,7 +163,7 @@ def test_without_a_judge_it_shows_what_is_there(sweep: Path, conf: Path, capsys:
 
 def test_a_sweep_judged_again_by_its_own_judge_asks_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The questions and rubrics put together from a cell's files are, to the letter, those of the run."""
-    from mindgap.study.sweep import run_job
+    from mindgap.study.job import run_job
 
     conf = judge_files(tmp_path / "conf", echo={})
     outputs = tmp_path / "outputs"
@@ -177,6 +178,6 @@ def test_a_sweep_judged_again_by_its_own_judge_asks_nothing(tmp_path: Path, caps
 
 def test_reports_show_every_judge_that_is_there(sweep: Path, conf: Path) -> None:
     assert judge(sweep, conf, "judge=echo,contrary") == 0
-    for path in write_report(sweep, formats=("html", "markdown", "latex")):
+    for path in write_reports(sweep, formats=("html", "markdown", "latex")):
         text = path.read_text(encoding="utf-8")
         assert "contrary" in text and "echo" in text

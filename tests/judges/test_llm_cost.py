@@ -16,7 +16,7 @@ from mindgap.core.records import JudgeRequest
 from mindgap.judges.fetch import judgements
 from mindgap.judges.llm import LLMJudge
 from mindgap.results.cell import CellResult
-from mindgap.results.files import METRICS, SUMMARY, read_cell, write_cell, write_summary
+from mindgap.results.files import METRICS_FILE, SUMMARY, read_cell, write_cell, write_summary
 from mindgap.storage.store import Store
 from mindgap.study.progress import Progress
 from mindgap.study.terminal import print_summary
@@ -79,7 +79,7 @@ def test_it_is_in_the_files_in_wandb_and_in_the_table(tmp_path: Path) -> None:
 
 def test_a_cell_of_an_earlier_version_can_still_be_read(tmp_path: Path) -> None:
     write_cell(cell(tmp_path / "a", 0.5))
-    path = tmp_path / "a" / METRICS
+    path = tmp_path / "a" / METRICS_FILE
     known = json.loads(path.read_text())
     del known["judge_usd"]
     path.write_text(json.dumps(known))

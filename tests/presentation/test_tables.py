@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sweeps import KINDS, write_sweep
+from sweeps import KINDS, write_reports, write_sweep
 
 from mindgap.core.estimate import Estimate
 from mindgap.core.wording import decimal, percent
 from mindgap.presentation.tables import Number, Table, latex, markdown, number
-from mindgap.report.write import write_report
 
 AWKWARD = "a|b_c & 5 % {x} \\input{/etc/passwd} <b>\n$y^2$ #~`"
 TABLE = Table("t", AWKWARD, ("cell", "Score"), ((AWKWARD, Number("−0.10", "−0.20 to 0.00", "down")),), (AWKWARD,))
@@ -51,7 +50,7 @@ def test_latex_escapes_what_latex_reads() -> None:
 
 def test_a_sweep_gives_both(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "study", kinds=KINDS[:3], queries=("be funny", "be terse"), items=4)
-    md, tex = write_report(folder, formats=("markdown", "latex"))
+    md, tex = write_reports(folder, formats=("markdown", "latex"))
     assert "| Prompting |" in md.read_text(encoding="utf-8")
     assert (
         tex.read_text(encoding="utf-8").count(r"\toprule") == tex.read_text(encoding="utf-8").count(r"\bottomrule") > 2

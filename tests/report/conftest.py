@@ -5,9 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from sweeps import write_sweep
-
-from mindgap.report.write import write_report
+from sweeps import write_reports, write_sweep
 
 
 @pytest.fixture(scope="session")
@@ -19,5 +17,5 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def report(sweep: Path) -> Path:
     """Its HTML report, written once."""
-    (page,) = write_report(sweep, formats=("html",))
+    (page,) = write_reports(sweep, formats=("html",))
     return page

@@ -8,9 +8,7 @@ from pathlib import Path
 
 import pytest
 from chromium import Chromium, Page
-from sweeps import HOSTILE, KINDS, QUERIES, write_sweep
-
-from mindgap.report.write import write_report
+from sweeps import HOSTILE, KINDS, QUERIES, write_reports, write_sweep
 
 SHOWN = "document.querySelector('#count').textContent"
 TITLE = "document.querySelector('#place h3').firstChild.textContent"
@@ -135,7 +133,7 @@ def test_a_link_opens_its_sample_even_through_a_filter(chromium: Chromium, repor
 
 def test_what_a_model_writes_is_shown_and_never_run(chromium: Chromium, tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "study", kinds=KINDS[:4], queries=(HOSTILE, "be terse"), items=4, hostile=True)
-    (path,) = write_report(folder)
+    (path,) = write_reports(folder)
     page = chromium.open(path)
     draw_all(page)
     search(page, "onerror")
@@ -161,7 +159,7 @@ def test_a_phone_needs_no_sideways_scrolling_and_dark_is_dark(chromium: Chromium
 def test_twenty_thousand_samples_are_there_in_seconds(chromium: Chromium, tmp_path: Path) -> None:
     queries = [f"{query}, {number}" for query in QUERIES for number in range(2)]
     folder = write_sweep(tmp_path / "large", kinds=KINDS, queries=queries, items=90)
-    (path,) = write_report(folder)
+    (path,) = write_reports(folder)
     began = time.monotonic()
     page = chromium.open(path)
     loaded = time.monotonic() - began

@@ -10,12 +10,11 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from sweeps import HOSTILE, KINDS, make_cell, write_sweep
+from sweeps import HOSTILE, KINDS, make_cell, write_reports, write_sweep
 
 from mindgap.analysis.compute import compare
 from mindgap.presentation.sections import parts
 from mindgap.replay.__main__ import main as import_recording
-from mindgap.report.write import write_report
 from mindgap.results.files import write_cell
 from mindgap.results.imports.cells import read_findings
 from mindgap.results.sweep import groups
@@ -37,7 +36,7 @@ def test_only_the_pages_own_scripts_may_run_and_nothing_may_be_fetched(report: P
 
 def test_names_and_replies_reach_the_page_escaped_or_packed(tmp_path: Path) -> None:
     folder = write_sweep(tmp_path / "study", kinds=KINDS[:4], queries=(HOSTILE, "be terse"), items=4, hostile=True)
-    (page,) = write_report(folder)
+    (page,) = write_reports(folder)
     text = page.read_text(encoding="utf-8")
     outside_plotly = "".join(sorted(SCRIPT.split(text), key=len)[:-1])
     assert "window.pwned" in outside_plotly  # it is there, as a label
@@ -62,14 +61,14 @@ def test_failed_cells_and_cells_apart_are_announced(tmp_path: Path) -> None:
     failed = {"status": "failed", "reason": "out of memory at block 7", "records": (), "metrics": {}}
     write_cell(make_cell(folder, KINDS[2], **failed, **small))
     write_cell(replace(make_cell(folder, KINDS[0], judge="gpt", name="gpt", **small), folder=folder / "gpt"))
-    (page,) = write_report(tmp_path / "study")
+    (page,) = write_reports(tmp_path / "study")
     text = page.read_text(encoding="utf-8")
     assert "out of memory at block 7" in text and "nothing is compared across groups" in text
 
 
 def test_the_same_files_give_the_same_page(sweep: Path, report: Path) -> None:
     before = report.read_bytes()
-    (again,) = write_report(sweep, formats=("html",))
+    (again,) = write_reports(sweep, formats=("html",))
     assert again.read_bytes() == before
 
 
@@ -91,7 +90,7 @@ def test_what_an_import_noticed_is_said_at_the_top(tmp_path: Path) -> None:
         encoding="utf-8",
     )
     assert import_recording([str(recording), str(folder), f"map={own_map}", "resamples=100"]) == 0
-    (page,) = write_report(folder)
+    (page,) = write_reports(folder)
     top = html.unescape(page.read_text(encoding="utf-8").partition("<nav")[0])
     problem, *others = read_findings(folder)
     assert (problem.kind, problem.method, problem.count) == ("score_out_of_range", "Steered", 1)

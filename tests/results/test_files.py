@@ -11,11 +11,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
+from sweeps import MEASURES
 from tracked_cells import bare, cell, full
 
 from mindgap.core.estimate import Estimate
 from mindgap.core.records import Record
-from mindgap.results.files import COLUMNS, METRICS, SAMPLES, SUMMARY, read_cell, write_cell, write_summary
+from mindgap.results.files import METRICS_FILE, SAMPLES, SUMMARY, read_cell, write_cell, write_summary
+from mindgap.results.samples import COLUMNS
 
 
 def strict_json(path: Path) -> Any:
@@ -38,7 +40,7 @@ def test_a_failed_cell_comes_back_with_its_reason(tmp_path: Path) -> None:
 
 
 def test_every_field_of_a_record_is_a_described_column() -> None:
-    assert list(COLUMNS) == [field.name for field in fields(Record)]
+    assert list(COLUMNS) == [field.name for field in fields(Record) if field.name != "measures"]
     assert all(meaning for _, meaning in COLUMNS.values())
 
 
@@ -46,16 +48,17 @@ def test_every_field_of_a_record_is_a_described_column() -> None:
 def test_column_types_do_not_depend_on_what_is_missing(tmp_path: Path, records: tuple[Record, ...]) -> None:
     write_cell(cell(tmp_path, records=records))
     schema = pq.read_schema(tmp_path / SAMPLES)
-    assert {field.name: str(field.type).replace("element: ", "") for field in schema} == {
-        name: kind for name, (kind, _) in COLUMNS.items()
-    }
+    types = {field.name: str(field.type).replace("element: ", "") for field in schema}
+    assert {name: types.pop(name) for name in COLUMNS} == {name: kind for name, (kind, _) in COLUMNS.items()}
+    measured = [measure.name for measure in MEASURES if measure.name not in COLUMNS]
+    assert types == dict.fromkeys(measured, "double") | {f"{name}_missing": "string" for name in measured}
     assert schema.field("dose").metadata[b"description"].decode() == COLUMNS["dose"][1]
 
 
 def test_nan_is_a_value_in_samples_and_null_in_json(tmp_path: Path) -> None:
     metrics = {"nll": Estimate(math.nan, -math.inf, math.inf, n=1, note="one sample")}
     write_cell(cell(tmp_path, records=(full(perplexity=math.nan), bare()), metrics=metrics, dose=math.nan))
-    said = strict_json(tmp_path / METRICS)
+    said = strict_json(tmp_path / METRICS_FILE)
     assert said["metrics"]["nll"] == {
         "value": None,
         "low": None,

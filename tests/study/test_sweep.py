@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mindgap.core.errors import ConfigError
 from mindgap.study.experiment import build_experiment
-from mindgap.study.sweep import _claim, _never_swallowed, cell_name, plain
+from mindgap.study.jobs import cell_name, plain
+from mindgap.study.sweep import never_swallowed
 
 
 def composed(*overrides: str) -> dict[str, Any]:
@@ -40,16 +40,11 @@ def test_a_strength_names_no_cell_of_a_method_that_does_not_steer() -> None:
     assert len(names | {name_of(composed("method=prompt"))}) == 1
 
 
-def test_a_cell_is_claimed_once(tmp_path: Path) -> None:
-    assert _claim(tmp_path)
-    assert not _claim(tmp_path)
-
-
 @pytest.mark.parametrize(("error", "code"), [(ConfigError("say so"), 2), (RuntimeError("a defect"), 1)])
 def test_nothing_that_goes_wrong_around_a_sweep_becomes_a_warning(
     error: Exception, code: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(SystemExit) as end, _never_swallowed():
+    with pytest.raises(SystemExit) as end, never_swallowed():
         raise error
     assert end.value.code == code
     printed = capsys.readouterr().err

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 from processes import start
-from sweeps import KINDS, QUERIES, write_sweep
+from sweeps import KINDS, QUERIES, compared, write_reports, write_sweep
 from wandb_log import read_runs
 
-from mindgap.report.write import write_report
 from mindgap.tracking import NoTracker
 
 
@@ -21,7 +20,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A sweep that was logged twice, offline: `folder`, `messages`, `runs`, and `document`, its comparison.json."""
     folder = tmp_path_factory.mktemp("outputs") / "study"
     write_sweep(folder, kinds=KINDS[:4], queries=QUERIES[:4], items=12)
-    write_report(folder)
+    write_reports(folder)
     messages = [step["message"] for step in start(folder, [{}, {"tracker": {"tags": ["mine"]}}], {}).steps()]
     document = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))
     return SimpleNamespace(folder=folder, messages=messages, runs=read_runs(folder), document=document)
@@ -80,10 +79,8 @@ def test_headline_figures_and_file_are_the_reports(logged: SimpleNamespace) -> N
     assert copied == (logged.folder / "comparison.json").read_bytes()
 
 
-def test_a_folder_without_a_sweep_is_said_and_not_raised(tmp_path: Path) -> None:
-    (step,) = start(tmp_path / "empty", [{}], {}).steps()
-    assert step["message"].startswith("no summary in W&B")
-
-
 def test_without_a_tracker_a_sweep_is_left_alone(tmp_path: Path) -> None:
-    assert NoTracker().log_sweep(tmp_path / "nowhere") is None
+    assert (
+        NoTracker().log_sweep(compared(write_sweep(tmp_path / "study", kinds=KINDS[:1], queries=QUERIES[:1], items=2)))
+        is None
+    )

@@ -12,15 +12,16 @@ from typing import Any
 from mindgap.core.errors import ConfigError
 from mindgap.core.keys import content_key
 from mindgap.core.records import Judgement, Record
-from mindgap.measures.metrics import count, measure
+from mindgap.measures.base import declared, measured
+from mindgap.measures.estimates import count, estimates
+from mindgap.measures.standard import STANDARD
 from mindgap.results.cell import CellResult
-from mindgap.results.files import CONFIG, METRICS, SAMPLES, read_cell, write_cell, write_summary
+from mindgap.results.files import CONFIG, METRICS_FILE, SAMPLES, read_cell, write_cell, write_summary
 from mindgap.results.imports.columns import ColumnMap
 from mindgap.results.imports.findings import Finding, absent_pairs
 from mindgap.results.imports.rows import CellKey, Recording, Sample
 from mindgap.results.imports.table import Table
 from mindgap.storage.atomic import replacing
-from mindgap.text.words import detect
 
 IMPORTS = "import.json"
 NO_ROW = "the recording has no row for it, though other methods have one"
@@ -53,10 +54,12 @@ def make_cells(
         cells.setdefault(sample.cell, []).append(sample)
     lacking = absent_pairs(recording.samples) if column_map.absent == "fail" else {}
     judge = scored.name if scored else column_map.judge
+    measures = tuple(declared(measure) for measure in STANDARD)
     results = []
     for key, samples in cells.items():
         records = [_record(sample, column_map, scored) for sample in samples]
         records += [_absent(key, sample, column_map, judge) for sample in lacking.get(key, ())]
+        records = measured(records, STANDARD)
         parts = [key.model, key.method, key.strength if key.strength != "none" else "", scored.name if scored else ""]
         name = "-".join(part for part in parts if part)
         name = re.sub(r"[^\w.+-]+", "_", name)
@@ -75,8 +78,9 @@ def make_cells(
                 status="finished",
                 folder=folder / name,
                 config=_settings(key, samples[0], column_map, table, judge, seed, resamples),
-                metrics=measure(records, seed=seed, resamples=resamples),
-                counts={**count(records), **{f"found_{kind}": number for kind, number in found.items()}},
+                measures=measures,
+                metrics=estimates(records, measures, seed=seed, resamples=resamples),
+                counts={**count(records, measures), **{f"found_{kind}": number for kind, number in found.items()}},
                 records=tuple(records),
             )
         )
@@ -102,13 +106,13 @@ def write_import(
     taken = {name: entry["file"] for entry in imports.values() for name in entry["cells"]}
     for result in results:
         owned = mine is not None and result.name in mine["cells"]
-        if result.name in taken or (not owned and (result.folder / METRICS).exists()):
+        if result.name in taken or (not owned and (result.folder / METRICS_FILE).exists()):
             whose = taken.get(result.name, "an earlier run")
             raise ConfigError(
                 f"{folder} has a cell {result.name} of {whose} already: choose another folder, or map.model=NAME"
             )
     for stale in set(mine["cells"] if mine else ()) - {result.name for result in results}:
-        for file in (METRICS, SAMPLES, CONFIG):
+        for file in (METRICS_FILE, SAMPLES, CONFIG):
             (folder / stale / file).unlink(missing_ok=True)
     for result in results:
         write_cell(result)
@@ -124,7 +128,7 @@ def write_import(
     }
     with replacing(folder / IMPORTS) as path:
         path.write_text(json.dumps({"imports": list(imports.values())}, indent=2, ensure_ascii=False), encoding="utf-8")
-    written = sorted(folder.glob(f"*/{METRICS}"), key=lambda path: path.stat().st_mtime_ns)
+    written = sorted(folder.glob(f"*/{METRICS_FILE}"), key=lambda path: path.stat().st_mtime_ns)
     write_summary(folder, [read_cell(path.parent) for path in written])
 
 
@@ -150,7 +154,6 @@ def read_findings(folder: Path) -> tuple[Finding, ...]:
 
 def _record(sample: Sample, column_map: ColumnMap, scored: Scored | None) -> Record:
     item, answer = sample.item, sample.answer
-    signs = detect(sample.response)
     judgement = scored.judgements[sample.number] if scored else None
     behaviour = judgement.behaviour if judgement else sample.behaviour
     coherence = judgement.coherence if judgement else sample.coherence
@@ -185,9 +188,6 @@ def _record(sample: Sample, column_map: ColumnMap, scored: Scored | None) -> Rec
         coherence=coherence.value,
         coherence_missing=coherence.missing,
         analysis=judgement.analysis if judgement else sample.analysis,
-        repetition=signs.repetition,
-        distinct_2=signs.distinct_2,
-        words=signs.words,
         perplexity=None,
         perplexity_missing="not recorded",
     )
@@ -209,9 +209,6 @@ def _absent(key: CellKey, other: Sample, column_map: ColumnMap, judge: str) -> R
         behaviour_missing=NO_ROW,
         coherence=None,
         coherence_missing=NO_ROW,
-        repetition=None,
-        distinct_2=None,
-        words=None,
         perplexity_missing=NO_ROW,
     )
 

@@ -1,0 +1,41 @@
+"""The whole comparison of a sweep, computed once: what page, tables, trackers and `comparison.json` are made from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from mindgap.analysis.comparison import GroupComparison
+from mindgap.analysis.compute import compare
+from mindgap.analysis.judges import judges_compared
+from mindgap.analysis.people import anchor
+from mindgap.results.judgements import read_judgements
+from mindgap.results.rating_plan import read_plan
+from mindgap.results.sweep import Sweep
+
+
+@dataclass(frozen=True)
+class SweepComparison:
+    """A sweep and all that is said of it.
+
+    Attributes:
+        sweep: The cells, as they were read.
+        groups: One a group of cells that may be compared, in the sweep's order.
+    """
+
+    sweep: Sweep
+    groups: tuple[GroupComparison, ...]
+
+
+def compare_sweep(sweep: Sweep) -> SweepComparison:
+    """Compare the cells of each group, the judges that scored them, and people's ratings with both.
+
+    Raises:
+        MindgapError: Where the samples allow no comparison.
+    """
+    judgements, plan = read_judgements(sweep), read_plan(sweep.folder)
+    groups = []
+    for group in sweep.groups:
+        comparison = compare(group)
+        judges = judges_compared(comparison, judgements)
+        groups.append(replace(comparison, judges=judges, people=anchor(group, plan, judgements)))
+    return SweepComparison(sweep, tuple(groups))

@@ -1,0 +1,95 @@
+"""One job: run its cell unless an equal job has it, and leave the result in files, whatever happens."""
+
+from __future__ import annotations
+
+import logging
+import multiprocessing
+import time
+import traceback
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig
+from rich.console import Console
+
+from mindgap.measures.estimates import count, estimates
+from mindgap.results.cell import CellResult
+from mindgap.results.files import write_cell
+from mindgap.results.masking import without_secrets
+from mindgap.study import terminal
+from mindgap.study.claims import claim
+from mindgap.study.experiment import Experiment, build_experiment
+from mindgap.study.jobs import cell_name, plain
+from mindgap.study.run_log import logging_to
+from mindgap.study.terminal import console_for
+
+log = logging.getLogger(__name__)
+
+
+def run_job(config: DictConfig) -> None:
+    """One Hydra job: run its cell unless another job of this sweep has it, and leave the result in files.
+
+    A cell that fails is written down as failed, with its reason; only an interrupt goes further.
+    """
+    settings = plain(config)
+    experiment = build_experiment(settings)
+    name = cell_name(experiment, settings)
+    folder = (experiment.outputs / experiment.sweep / name).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    if not claim(folder):
+        return
+    console = console_for(quiet=multiprocessing.parent_process() is not None)
+    with logging_to(folder / "run.log", console):
+        result = without_secrets(_run(experiment, name, folder, settings, console))
+        write_cell(result)
+        terminal.print_cell(console, result)
+        if (where := experiment.tracker.log(result)) and len(list(folder.parent.glob("*/metrics.json"))) == 1:
+            first = where.partition("; to upload")[0]  # it speaks for all; the summary says how to upload them
+            console.print(f"        {first}", markup=False, soft_wrap=True)
+
+
+def _run(experiment: Experiment, name: str, folder: Path, settings: dict[str, Any], console: Console) -> CellResult:
+    from mindgap.storage.store import Store
+    from mindgap.study.progress import Progress
+    from mindgap.study.run import run_cell
+
+    began = time.monotonic()
+    result = CellResult(
+        name=name,
+        sweep=experiment.sweep,
+        model=experiment.model.name,
+        method=experiment.method.name,
+        label=experiment.method.label,
+        strength=experiment.strength_label,
+        judge=experiment.judge.name,
+        status="failed",
+        folder=folder,
+        config=settings,
+        measures=experiment.declarations,
+    )
+    log.info("cell %s of sweep %s", name, experiment.sweep)
+    store = Store(experiment.store)
+    try:
+        progress = Progress(console, terminal.head_of(result))
+        records = run_cell(experiment, store, progress)
+        metrics = estimates(records, experiment.declarations, seed=experiment.seed, resamples=experiment.resamples)
+    except Exception as error:  # noqa: BLE001  # the seam between cells: whatever broke this one must not lose the others
+        log.error("the cell failed\n%s", traceback.format_exc())
+        return replace(result, reason=f"{type(error).__name__}: {error}", seconds=time.monotonic() - began)
+    finally:
+        store.close()
+    doses = [record.dose for record in records if record.dose is not None]
+    counts = {**count(records, experiment.declarations), **progress.counts}
+    log.info("finished: %s", counts)
+    return replace(
+        result,
+        status="finished",
+        records=tuple(records),
+        metrics=metrics,
+        counts=counts,
+        judge_usd=progress.usd,
+        source=progress.source,
+        dose=max(doses, default=None),
+        seconds=time.monotonic() - began,
+    )

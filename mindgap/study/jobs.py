@@ -1,0 +1,55 @@
+"""From a composed configuration to the jobs that Hydra will run, and the cell that each of them stands for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from mindgap.core.errors import ConfigError
+from mindgap.core.keys import content_key
+from mindgap.results.cell import BESIDE_CELLS
+from mindgap.study.experiment import Experiment
+
+
+def plain(config: DictConfig) -> dict[str, Any]:
+    """The configuration without Hydra's own part, resolved. Raises ConfigError for a reference to nothing."""
+    from omegaconf.errors import OmegaConfBaseException
+
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    try:
+        resolved = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        raise ConfigError(str(error).splitlines()[0]) from error
+    assert isinstance(resolved, dict)
+    return {str(key): value for key, value in resolved.items()}
+
+
+def compose_jobs(config: DictConfig) -> list[DictConfig]:
+    """The configurations that Hydra's basic sweeper is about to run; other sweepers choose as they go: the base one."""
+    from hydra import compose
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    given = list(config.hydra.overrides.task)
+    if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
+        return [compose(config.hydra.job.config_name, overrides=given)]
+    declared = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    overrides = OverridesParser.create().parse_overrides([*declared, *given])
+    (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    return [compose(config.hydra.job.config_name, overrides=list(job)) for job in batch]
+
+
+def cell_name(experiment: Experiment, config: Mapping[str, Any]) -> str:
+    """Readable and unique: model, method, strength, and a hash of every setting that can change the result.
+
+    Jobs that differ only where it has no effect (a strength on a method that does not steer) get the same name.
+    config: what `experiment` was built from.
+    """
+    steers = experiment.method.steers
+    counted = {key: value for key, value in config.items() if key not in BESIDE_CELLS and (steers or key != "strength")}
+    parts = [experiment.model.name, experiment.method.name]
+    if steers:
+        parts.append(experiment.strength.label)
+    return "-".join([*parts, content_key("cell", config=counted)[:6]])

@@ -1,0 +1,120 @@
+"""What is known of a sample once its reply is there: perplexity, what the judge is shown, and the record of it all."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+from mindgap.backends.base import Endpoint
+from mindgap.backends.fetch import option_scores
+from mindgap.core.records import (
+    Answer,
+    Completion,
+    Item,
+    Judgement,
+    JudgeRequest,
+    Message,
+    OptionScores,
+    OptionsRequest,
+    Record,
+)
+from mindgap.storage.store import Store
+from mindgap.study.experiment import Experiment
+from mindgap.study.plan import Sample
+
+
+def measure_perplexity(
+    experiment: Experiment,
+    samples: Sequence[Sample],
+    replies: Mapping[str, Completion],
+    endpoint: Endpoint,
+    store: Store,
+) -> dict[str, float]:
+    """Perplexity of each response under the unsteered, uninstructed model, by sample key; absent where it has none."""
+    if "loglikelihood" not in endpoint.can:
+        return {}
+    asked: dict[str, OptionsRequest] = {}
+    for sample in samples:
+        text = replies[sample.request.key].text
+        if text.strip():
+            neutral: tuple[Message, ...] = experiment.task.messages(sample.item)
+            asked[sample.key] = OptionsRequest(endpoint.identity, neutral, (text,))
+    scores = option_scores(list(asked.values()), endpoint, store)
+    per_token = {key: scores[request.key].per_token()[0] for key, request in asked.items()}
+    return {key: perplexity(mean) for key, mean in per_token.items() if mean > float("-inf")}
+
+
+def perplexity(mean_logprob: float) -> float:
+    """Perplexity from the mean log-likelihood per token, in nats."""
+    return math.exp(-mean_logprob)
+
+
+def judge_request(sample: Sample, reply: Completion) -> JudgeRequest | None:
+    """What the judge is shown of a sample: nothing of method, strength or steering. None where there is no reply."""
+    if reply.error is not None:
+        return None
+    return JudgeRequest(sample.query.text, sample.query.rubric, sample.item.question, reply.text)
+
+
+def record(
+    experiment: Experiment,
+    sample: Sample,
+    reply: Completion,
+    options: OptionScores | None,
+    judgement: Judgement | None,
+    perplexity: float | None,
+) -> Record:
+    """One sample with all that is known of it. What is not known says why."""
+    item, request = sample.item, sample.request
+    failed = reply.error is not None
+    answer = experiment.task.read(item, reply.text) if item.options and not failed else None
+    likeliest = None
+    if options is not None:
+        per_token = options.per_token()
+        likeliest = per_token.index(max(per_token))
+    no_judgement = f"not judged: {reply.error}" if judgement is None else None
+    system = next((message.content for message in request.messages if message.role == "system"), "")
+    return Record(
+        key=sample.key,
+        model=experiment.model.name,
+        method=experiment.method.name,
+        strength=experiment.strength_label,
+        dose=sample.dose,
+        query=sample.query.text,
+        item=item.id,
+        subject=item.subject,
+        epoch=sample.epoch,
+        system_prompt=system,
+        prompt=request.messages[-1].content,
+        response=reply.text,
+        finish_reason=reply.finish_reason,
+        prompt_tokens=reply.prompt_tokens,
+        completion_tokens=reply.completion_tokens,
+        error=reply.error,
+        gold=None if item.gold is None else item.options[item.gold],
+        answer=_option(item, answer),
+        unparsed=answer.unparsed if answer else None,
+        correct=None if item.gold is None or answer is None else answer.choice == item.gold,
+        loglik_answer=None if likeliest is None else item.options[likeliest],
+        loglik_correct=None if likeliest is None or item.gold is None else likeliest == item.gold,
+        option_logprobs=options.logprobs if options else (),
+        judge=experiment.judge.name,
+        behaviour=judgement.behaviour.value if judgement else None,
+        behaviour_missing=judgement.behaviour.missing if judgement else no_judgement,
+        coherence=judgement.coherence.value if judgement else None,
+        coherence_missing=judgement.coherence.missing if judgement else no_judgement,
+        analysis=judgement.analysis if judgement else "",
+        perplexity=perplexity,
+        perplexity_missing=None if perplexity is not None else _why_no_perplexity(reply),
+        edits=tuple(str(edit) for edit in request.edits),
+    )
+
+
+def _option(item: Item, answer: Answer | None) -> str | None:
+    return item.options[answer.choice] if answer and answer.choice is not None else None
+
+
+def _why_no_perplexity(reply: Completion) -> str:
+    if reply.error is not None:
+        return reply.error
+    return "empty response" if not reply.text.strip() else "the backend gives no log-likelihoods"

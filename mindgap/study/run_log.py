@@ -1,0 +1,40 @@
+"""A cell's own log, without secrets; warnings of ours are shown to the person as well."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from mindgap.results.masking import mask_text
+
+
+class _Masking(logging.Formatter):
+    """Log lines without secrets, tracebacks included."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return mask_text(super().format(record))
+
+
+@contextmanager
+def logging_to(path: Path, console: Console) -> Iterator[None]:
+    """While the block runs, log to `path`, and warnings of ours to the console as well."""
+    to_file = logging.FileHandler(path, encoding="utf-8")
+    to_file.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    to_person = RichHandler(logging.WARNING, console, show_time=False, show_path=False)
+    root, ours = logging.getLogger(), logging.getLogger("mindgap")
+    previous = root.level
+    root.setLevel(logging.INFO)
+    root.addHandler(to_file)
+    ours.addHandler(to_person)
+    try:
+        yield
+    finally:
+        root.setLevel(previous)
+        root.removeHandler(to_file)
+        ours.removeHandler(to_person)
+        to_file.close()

@@ -1,0 +1,102 @@
+"""A sweep of version 0.1.0 and the three recorded files give the numbers that they gave then, to the last digit.
+
+`tests/data/v0.1.0/demo` is what `python -m mindgap experiment=demo` of that version wrote; `recorded` is what importing
+the files and `mindgap.report` gave.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mindgap.analysis.schema import comparison_json
+from mindgap.analysis.whole import compare_sweep
+from mindgap.core.compose import config_folder
+from mindgap.core.estimate import Estimate, finite
+from mindgap.judges.proxy import ProxyJudge
+from mindgap.measures.estimates import estimates
+from mindgap.replay.importing import import_recording
+from mindgap.report.__main__ import main as report
+from mindgap.results.imports.columns import load_map
+from mindgap.results.judgements import judge_requests
+from mindgap.results.sweep import Sweep, read_sweep
+
+BEFORE = Path(__file__).resolve().parents[1] / "data" / "v0.1.0"
+RECORDED = ("2025_01_8b", "2025_01_70b", "2025_09_8b")
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return shutil.copytree(BEFORE / "demo", tmp_path_factory.mktemp("outputs") / "demo")
+
+
+def without_new_fields(document: dict[str, Any]) -> dict[str, Any]:
+    for group in document["groups"]:
+        group.pop("measures", None)
+        for cell in group["cells"]:  # how many values lack is counted for every measure now
+            cell["counts"] = {name: n for name, n in cell["counts"].items() if not name.endswith("_missing")}
+    return document
+
+
+def compared(sweep: Sweep) -> dict[str, Any]:
+    return without_new_fields(json.loads(comparison_json(sweep, compare_sweep(sweep).groups)))
+
+
+def test_the_demos_comparison_is_what_it_was(demo: Path) -> None:
+    before = json.loads((BEFORE / "demo" / "comparison.json").read_text(encoding="utf-8"))
+    assert compared(read_sweep(demo)) == without_new_fields(before)
+
+
+def test_the_demos_metrics_come_out_of_its_samples_again(demo: Path) -> None:
+    for cell in read_sweep(demo).cells:
+        again = estimates(cell.records, cell.measures, seed=0, resamples=10_000)
+        saved = json.loads((cell.folder / "metrics.json").read_text(encoding="utf-8"))["metrics"]
+        assert {name: rounded(estimate) for name, estimate in again.items()} == saved
+
+
+def rounded(estimate: Estimate) -> dict[str, Any]:
+    return {**asdict(estimate), **{end: finite(getattr(estimate, end)) for end in ("value", "low", "high")}}
+
+
+def test_the_proxy_judge_scores_the_demos_replies_as_it_did(demo: Path) -> None:
+    judge = ProxyJudge()
+    sweep = read_sweep(demo)
+    if sweep.judges != (judge.name,):
+        pytest.skip(f"judged by {sweep.judges} then, and the judge here is {judge.name}: no sentence embeddings")
+    for cell in sweep.cells:
+        requests = judge_requests(cell)
+        scores = dict(judge.judge(list(requests.values())))
+        for number, record in enumerate(record for record in cell.records if record.key in requests):
+            assert scores[number].behaviour.value == pytest.approx(record.behaviour, abs=1e-5)
+            assert scores[number].coherence.value == pytest.approx(record.coherence, abs=1e-5)
+
+
+def test_a_sweep_of_the_version_before_is_reported_by_the_command(
+    demo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert report([str(demo), "--format", "html,markdown,latex"]) == 0
+    page = (demo / "report.html").read_text(encoding="utf-8")
+    assert "Vector (dose 0.3)" in page and "Repetition" in page
+
+
+@pytest.mark.parametrize("name", RECORDED)
+def test_a_recorded_file_gives_what_it_gave(name: str, shared: Path, tmp_path: Path) -> None:
+    file = shared / "data" / "paper" / f"responses_{name[:7].replace('_', '-')}_{name[8:]}.csv.gz"
+    folder = tmp_path / f"import_goodfire_{name}"
+    import_recording(file, load_map(f"goodfire_{name}", config_folder() / "replay"), folder)
+    before = json.loads((BEFORE / "recorded" / name / "comparison.json").read_text(encoding="utf-8"))
+    assert compared(read_sweep(folder)) == without_new_fields(before)
+    with (
+        (folder / "summary.csv").open(encoding="utf-8") as now,
+        (BEFORE / "recorded" / name / "summary.csv").open(encoding="utf-8") as then,
+    ):
+        for row, old in zip(csv.DictReader(now), csv.DictReader(then), strict=True):
+            shared_columns = [column for column in old if column in row]
+            assert len(shared_columns) > 40
+            assert {column: row[column] for column in shared_columns} == {c: old[c] for c in shared_columns}
