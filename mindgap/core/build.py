@@ -27,16 +27,16 @@ def build(node: Mapping[str, Any], path: str, kind: Any = None) -> Any:
     """An object made of a node of the configuration.
 
     Args:
-        node: the settings by name. `_target_`, if it is among them, names the class by its dotted path.
-        path: where the node stands, for messages ("method.interventions.0").
-        kind: a Protocol or a class. A class that the node names must have all its public members; where the node names
+        node: The settings by name. `_target_`, if it is among them, names the class by its dotted path.
+        path: Where the node stands, for messages ("method.interventions.0").
+        kind: A Protocol or a class. A class that the node names must have all its public members; where the node names
             none, a `kind` that is no Protocol is made. None: any class will do, and the node must name it.
 
     Returns:
         The object. Nodes inside the node have become objects too.
 
     Raises:
-        ConfigError: the class cannot be imported or is of another kind; or a setting is unknown, missing, of another
+        ConfigError: The class cannot be imported or is of another kind; or a setting is unknown, missing, of another
             type, or out of range.
     """
     return _built(node, path, None if kind is None else (kind,))
@@ -103,7 +103,11 @@ def _imported(name: Any, path: str) -> Any:
 
 
 def _check_kind(made: Any, kinds: Sequence[Any] | None, name: str, path: str) -> None:
-    """Raise ConfigError unless `made`, a dataclass or an object called `name`, is of one of the `kinds`."""
+    """Refuse `made`, a dataclass or an object called `name`, unless it is of one of the `kinds`.
+
+    Raises:
+        ConfigError: With what is needed and what is lacking.
+    """
     if kinds is None:
         return
     if not kinds:

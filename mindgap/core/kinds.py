@@ -19,8 +19,8 @@ def lacking(thing: Any, kind: type) -> list[str]:
     """The members of `kind` that `thing` does not have; a method must be there as something that can be called.
 
     Args:
-        thing: an object, or a dataclass whose objects are meant. Properties are not read: some load a model.
-        kind: a Protocol or a class.
+        thing: An object, or a dataclass whose objects are meant. Properties are not read: some load a model.
+        kind: A Protocol or a class.
     """
     if kind in (thing if inspect.isclass(thing) else type(thing)).__mro__:
         return []

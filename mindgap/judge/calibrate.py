@@ -46,7 +46,11 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def read(recordings: list[str]) -> tuple[Any, ...]:
-    """The scored responses (`proxy_fit.Scored`) of recordings given as FILE=MAP. Raises ConfigError."""
+    """The scored responses (`proxy_fit.Scored`) of recordings given as FILE=MAP.
+
+    Raises:
+        ConfigError: .
+    """
     from mindgap.core.compose import config_folder
     from mindgap.core.errors import ConfigError
     from mindgap.core.records import JudgeRequest

@@ -22,7 +22,9 @@ def expected(name: str, score: Score, tokens: Sequence[Mapping[str, Any]], most_
     5. Where more than `most_outside` of the probability is on anything else, the score is missing. Returned as it came:
     a score that is missing already, and one whose token is not among `tokens`.
 
-    name: the score's key in the reply. tokens: as in `chat_api.Reply.logprobs`, with at least the five likeliest.
+    Args:
+        name: the score's key in the reply.
+        tokens: as in `chat_api.Reply.logprobs`, with at least the five likeliest.
     """
     if score.value is None or (place := _place(name, int(score.value), tokens)) is None:
         return score

@@ -162,7 +162,11 @@ class LLMJudge:
         return judgement
 
     async def _asked(self, breaker: Breaker, request: JudgeRequest, bill: list[float]) -> Judgement:
-        """The judgement, of one request or several. bill: gets what each reply cost, in US dollars."""
+        """The judgement, of one request or several.
+
+        Args:
+            bill: gets what each reply cost, in US dollars.
+        """
         parts = []
         for scale in self._scales:
             parts.append(await self._rated(breaker, request, scale, bill))

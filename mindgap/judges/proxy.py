@@ -47,7 +47,11 @@ class ProxyJudge:
         return f"proxy{VERSION}/{self._file.digest[:16]}/{model.identity if model else 'text'}"
 
     def lacks(self) -> list[str]:
-        """What is missing here to judge, one thing a sentence. Raises ConfigError for a calibration that is none."""
+        """What is missing here to judge, one thing a sentence.
+
+        Raises:
+            ConfigError: a calibration that is none.
+        """
         if self._file.embedding is None and self.embedding:
             raise ConfigError("judge.embedding=true: judge.calibration was fitted without embeddings; leave it null")
         return embedder_lacks() if self._embeds else []

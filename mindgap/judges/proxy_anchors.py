@@ -16,7 +16,11 @@ RUINED_WORDS = 60
 
 @dataclass(frozen=True)
 class Anchor:
-    """A text and the coherence that it is given by definition. source: index of the response that it was made from."""
+    """A text and the coherence that it is given by definition.
+
+    Attributes:
+        source: index of the response that it was made from.
+    """
 
     text: str
     coherence: float

@@ -28,10 +28,13 @@ _LEVEL = re.compile(r"\b([15]) = ([^.]*)")
 
 @dataclass(frozen=True)
 class Described:
-    """values `[n, features]`, by name in `names`. meaning: unit vectors `[n, 384]`, or `[n, 0]` without embeddings.
+    """values `[n, features]`, by name in `names`.
 
     wish `[n, wishes]`: how the response answers what the query asks for. wanted `[n, manners]`: weights that sum to 1,
     or 0 where nothing is known of the query.
+
+    Attributes:
+        meaning: unit vectors `[n, 384]`, or `[n, 0]` without embeddings.
     """
 
     names: tuple[str, ...]

@@ -48,7 +48,12 @@ class Scored:
 @dataclass(frozen=True)
 class Extra:
     """Texts made from recorded responses: `source` is the index of the one each was made from, and it goes with it
-    wherever that is held out. coherence, weight: `[n]`; weight 0 = not used."""
+    wherever that is held out.
+
+    Attributes:
+        coherence: `[n]`; weight 0 = not used.
+        weight: `[n]`; weight 0 = not used.
+    """
 
     described: Described
     source: np.ndarray
@@ -58,7 +63,11 @@ class Extra:
 
 @dataclass(frozen=True)
 class Fitting:
-    """Recorded responses, described, and what is added to them. `embedder`: None = by words alone."""
+    """Recorded responses, described, and what is added to them.
+
+    Attributes:
+        embedder: None = by words alone.
+    """
 
     scored: tuple[Scored, ...]
     embedder: Embedder | None
@@ -111,9 +120,12 @@ class Fitting:
         return np.array([getattr(one, target) for one in self.scored])
 
     def held_out(self, target: str, groups: Sequence[Hashable], only: np.ndarray | None = None) -> np.ndarray:
-        """Score of each response by a calibration that saw none of its group, `[n]`; only: of these, None = all.
+        """Score of each response by a calibration that saw none of its group, `[n]`;
 
         The queries that a calibration knows are those of the responses that it saw.
+
+        Args:
+            only: of these, None = all.
         """
         return self._folds(target, groups, only)[1]
 

@@ -62,8 +62,13 @@ class Map:
 class Frame:
     """Everything about the columns that is learned without scores.
 
-    names: features that are read. values, wish: their standards. centre, axes: principal directions of meaning,
-    `[384]` and `[k, 384]`, empty without embeddings. queries: the known ones.
+    Attributes:
+        names: features that are read.
+        values: their standards.
+        wish: their standards.
+        centre: principal directions of meaning, `[384]` and `[k, 384]`, empty without embeddings.
+        axes: principal directions of meaning, `[384]` and `[k, 384]`, empty without embeddings.
+        queries: the known ones.
     """
 
     names: tuple[str, ...]
@@ -116,7 +121,12 @@ class Calibration:
 
 @dataclass(frozen=True)
 class CalibrationFile:
-    """digest: of the file's bytes. card: what it was fitted on, for people."""
+    """XXX summary.
+
+    Attributes:
+        digest: of the file's bytes.
+        card: what it was fitted on, for people.
+    """
 
     digest: str
     card: Mapping[str, Any]
@@ -126,7 +136,11 @@ class CalibrationFile:
 
 @cache
 def load(path: str | None) -> CalibrationFile:
-    """The calibration in the file `path`, or the shipped one. Raises ConfigError where it is not one."""
+    """The calibration in the file `path`, or the shipped one.
+
+    Raises:
+        ConfigError: it is not one.
+    """
     try:
         file = resources.files("mindgap") / "data" / SHIPPED if path is None else Path(path)
         data = file.read_bytes()

@@ -17,8 +17,8 @@ class Budget:
     `paid_earlier` may be called from any thread while nothing is under way, the rest in the event loop's thread only.
 
     Attributes:
-        usd: the limit, in US dollars.
-        spent: what has been spent so far, in US dollars.
+        usd: The limit, in US dollars.
+        spent: What has been spent so far, in US dollars.
     """
 
     def __init__(self, usd: float) -> None:
@@ -49,10 +49,10 @@ class Budget:
         """Book what asking for a judgement has cost, whatever came of it.
 
         Args:
-            aside: what was set aside for it, in US dollars.
-            request: what was judged.
-            usd: what it has cost, in US dollars.
-            kept: whether there is a judgement that will be kept. Else the request will be asked, and paid, again.
+            aside: What was set aside for it, in US dollars.
+            request: What was judged.
+            usd: What it has cost, in US dollars.
+            kept: Whether there is a judgement that will be kept. Else the request will be asked, and paid, again.
         """
         async with self._changed:
             left = self._aside - aside
@@ -67,8 +67,8 @@ def budget_of(judge: str, usd: float) -> Budget:
     """The budget that all cells of this process share.
 
     Args:
-        judge: the judge's identity.
-        usd: its limit, in US dollars.
+        judge: The judge's identity.
+        usd: Its limit, in US dollars.
     """
     return _budget(os.getpid(), judge, usd)
 

@@ -47,9 +47,16 @@ def import_recording(
 ) -> Imported:
     """Import the recording in `file` into the sweep folder `folder`.
 
-    judge: scores all responses anew; None = the recorded scores are taken as they are. store: keeps its judgements;
-    None = `store.sqlite` beside the folder, as for any sweep. seed, resamples: of the bootstrap. console: is told what
-    was found, before anything is scored. Raises ConfigError, UnavailableError.
+    Args:
+        judge: scores all responses anew; None = the recorded scores are taken as they are.
+        store: keeps its judgements; None = `store.sqlite` beside the folder, as for any sweep.
+        seed: of the bootstrap.
+        resamples: of the bootstrap.
+        console: is told what was found, before anything is scored.
+
+    Raises:
+        ConfigError: .
+        UnavailableError: .
     """
     folder = folder.resolve()
     console = console or Console(quiet=True)

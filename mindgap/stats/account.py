@@ -17,8 +17,12 @@ from mindgap.stats.samples import CellId, Samples
 class Interaction:
     """Is the combination more than the sum of its parts?
 
-    estimate: (combined - reference) - (first - reference) - (second - reference), over samples that all four have.
-    together, first, second: these three changes. unpaired: samples that some but not all of the four have.
+    Attributes:
+        estimate: (combined - reference) - (first - reference) - (second - reference), over samples that all four have.
+        together: these three changes.
+        first: these three changes.
+        second: these three changes.
+        unpaired: samples that some but not all of the four have.
     """
 
     metric: str
@@ -35,10 +39,12 @@ class Interaction:
 class AccuracyAccount:
     """The accuracy lost against the reference, in parts that add up to it. Positive is a loss.
 
-    format: samples of which only one of the two replies could be read. knowledge: both could be read, and the answer
-    preferred by log-likelihood changed in the same way. expression: both could be read, and the reply changed though
-    the preferred answer did not. knowledge and expression are None without log-likelihoods, and `wrong` holds both.
-    loglik: accuracy by log-likelihood lost, over all samples; not a part of the sum.
+    Attributes:
+        format: samples of which only one of the two replies could be read.
+        knowledge: both could be read, and the answer preferred by log-likelihood changed in the same way.
+        expression: both could be read, and the reply changed though the preferred answer did not. knowledge and
+            expression are None without log-likelihoods, and `wrong` holds both.
+        loglik: accuracy by log-likelihood lost, over all samples; not a part of the sum.
     """
 
     cell: CellId

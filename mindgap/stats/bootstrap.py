@@ -34,11 +34,13 @@ def crossed_mean(
     effective sample size that this variance amounts to, which stays right near 0 and 1. docs/statistics.md gives the
     measured coverage of all of these.
 
-    values: float `[samples]`, NaN = missing, which is counted and left out. `queries` and `items` name each sample's
-    clusters; a factor with one level is taken as fixed. Several samples (epochs) may share a query and an item.
-    The result does not depend on the order of rows, and the same seed gives the same draws.
+    Args:
+        values: float `[samples]`, NaN = missing, which is counted and left out. `queries` and `items` name each
+            sample's clusters; a factor with one level is taken as fixed. Several samples (epochs) may share a query and
+            an item. The result does not depend on the order of rows, and the same seed gives the same draws.
 
-    Raises ValueError if the three lengths differ, or a `binary` value is neither 0 nor 1.
+    Raises:
+        ValueError: the three lengths differ, or a `binary` value is neither 0 nor 1.
     """
     values = np.asarray(values, dtype=float)
     if not len(values) == len(queries) == len(items):
@@ -75,7 +77,11 @@ def table_mean(
     binary: bool = False,
     bounds: Bounds = UNBOUNDED,
 ) -> Estimate:
-    """`crossed_mean` of values already in a table that holds at least one. constant: all values are equal."""
+    """`crossed_mean` of values already in a table that holds at least one.
+
+    Args:
+        constant: all values are equal.
+    """
     n, mean = int(table.counts.sum()), table.mean
     if n == 1:
         return Estimate(mean, None, None, 1, missing, "one sample gives no interval")

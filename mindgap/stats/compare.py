@@ -21,11 +21,19 @@ Family = Literal["sweep", "metric"]
 class Difference:
     """How one metric of a cell differs from the reference, over the samples both have.
 
-    estimate: mean of the paired differences, cell minus reference; `missing` counts the pairs in which a value lacks.
-    cell_mean, reference_mean: over the same pairs. unpaired: samples that only one of the two cells has, left out.
-    lowest, highest: the mean if missing values were as bad, or as good, for the cell as the metric allows; None where
-    it has no bounds. effect: the mean in standard deviations of single samples (pooled over the two cells, so that the
-    pairing does not inflate it); None where these are 0. p_adjusted: corrected over the family of the comparison.
+    Attributes:
+        estimate: mean of the paired differences, cell minus reference; `missing` counts the pairs in which a value
+            lacks.
+        cell_mean: over the same pairs.
+        reference_mean: over the same pairs.
+        unpaired: samples that only one of the two cells has, left out.
+        lowest: the mean if missing values were as bad, or as good, for the cell as the metric allows; None where it has
+            no bounds.
+        highest: the mean if missing values were as bad, or as good, for the cell as the metric allows; None where it
+            has no bounds.
+        effect: the mean in standard deviations of single samples (pooled over the two cells, so that the pairing does
+            not inflate it); None where these are 0.
+        p_adjusted: corrected over the family of the comparison.
     """
 
     metric: str
@@ -47,7 +55,9 @@ class Difference:
 class Comparison:
     """All cells of a sweep against their reference.
 
-    judge: whose scores these are. family: which tests the correction counts together.
+    Attributes:
+        judge: whose scores these are.
+        family: which tests the correction counts together.
     """
 
     differences: tuple[Difference, ...]
@@ -76,10 +86,14 @@ def compare(
 ) -> Comparison:
     """Differences of every cell from the reference, for every metric, paired on (query, item, epoch).
 
-    reference: a cell, or a method that has one cell for each model; then each cell is compared with its own model's.
-    metrics: all by default. family: which tests the correction counts together: all of the sweep, or those of a metric.
+    Args:
+        reference: a cell, or a method that has one cell for each model; then each cell is compared with its own
+            model's.
+        metrics: all by default.
+        family: which tests the correction counts together: all of the sweep, or those of a metric.
 
-    Raises MindgapError where the reference is not there or not one, or two judges' scores would be compared.
+    Raises:
+        MindgapError: the reference is not there or not one, or two judges' scores would be compared.
     """
     samples = data if isinstance(data, Samples) else from_columns(data)
     names = list(samples.metrics) if metrics is None else list(metrics)
@@ -138,7 +152,11 @@ def spread_of(bounds: Bounds) -> Bounds:
 
 
 def reference_of(samples: Samples, cell: CellId, reference: CellId | str) -> CellId:
-    """The cell that `cell` is compared with. Raises MindgapError where a method does not single one out."""
+    """The cell that `cell` is compared with.
+
+    Raises:
+        MindgapError: a method does not single one out.
+    """
     if isinstance(reference, CellId):
         samples.row(reference)
         return reference
@@ -168,7 +186,11 @@ def _corrected(differences: list[Difference], correction: Correction, family: Fa
 
 
 def _if_missing(values: np.ndarray, bounds: Bounds) -> tuple[float | None, float | None]:
-    """Mean difference with missing values at the worst and at the best for the cell. values: `[2, samples]`."""
+    """Mean difference with missing values at the worst and at the best for the cell.
+
+    Args:
+        values: `[2, samples]`.
+    """
     low, high = bounds
     if low is None or high is None or not values.shape[1]:
         return None, None
@@ -177,7 +199,11 @@ def _if_missing(values: np.ndarray, bounds: Bounds) -> tuple[float | None, float
 
 
 def _effect(values: np.ndarray) -> float | None:
-    """Mean difference over the pooled standard deviation of single samples. values: `[2, pairs]`."""
+    """Mean difference over the pooled standard deviation of single samples.
+
+    Args:
+        values: `[2, pairs]`.
+    """
     if values.shape[1] < 2:
         return None
     pooled = float(np.sqrt(values.var(1, ddof=1).mean()))

@@ -33,7 +33,12 @@ class Table:
 
     @classmethod
     def of(cls, values: np.ndarray, queries: np.ndarray, items: np.ndarray, shape: tuple[int, int]) -> Table:
-        """Table of `values` `[samples]` whose NaNs are left out. `queries`, `items`: codes within `shape`."""
+        """Table of `values` `[samples]` whose NaNs are left out.
+
+        Args:
+            queries: codes within `shape`.
+            items: codes within `shape`.
+        """
         present = ~np.isnan(values)
         cells = queries[present] * shape[1] + items[present]
         size = shape[0] * shape[1]
@@ -54,7 +59,10 @@ class Table:
 class Variance:
     """Variance of a mean, split by where it comes from, and the degrees of freedom it is known with.
 
-    queries, items: what these add of their own, never below 0. rest: interaction and noise.
+    Attributes:
+        queries: what these add of their own, never below 0.
+        items: what these add of their own, never below 0.
+        rest: interaction and noise.
     """
 
     queries: float
@@ -179,7 +187,11 @@ class Resampling:
         return self.means_within(tables, np.ones((1, self.items), dtype=bool), "items")[:, 0]
 
     def means_within(self, tables: Sequence[Table], parts: np.ndarray, of: Literal["queries", "items"]) -> np.ndarray:
-        """The same for parts of the queries or items: `[resamples, parts, tables]`. parts: bool `[parts, levels]`."""
+        """The same for parts of the queries or items: `[resamples, parts, tables]`.
+
+        Args:
+            parts: bool `[parts, levels]`.
+        """
         means = np.full((self.resamples, len(parts), len(tables)), np.nan)
         masks = parts.T.astype(float)
         start = 0
@@ -202,7 +214,9 @@ class Resampling:
     def weights(self, query: np.ndarray, item: np.ndarray) -> Iterator[np.ndarray]:
         """How often each sample is drawn, `[block, samples]`, until `resamples` are through; for what is not a mean.
 
-        query, item: each sample's codes, `[samples]`.
+        Args:
+            query: each sample's codes, `[samples]`.
+            item: each sample's codes, `[samples]`.
         """
         size = max(1, _BLOCK // max(1, len(query)))
         for of_queries, of_items in _all_blocks(self.queries, self.items, self.resamples, self.seed, size):

@@ -18,9 +18,13 @@ from mindgap.stats.samples import CellId, Samples
 class DoseResponse:
     """One method's metric over its doses, the reference standing at dose 0.
 
-    doses: relative doses, rising from 0. means: at each. slope: least-squares change per unit of relative dose, over
-    the samples that all doses have. breaks: the dose at which the mean first lies `drop` below that of the reference,
-    interpolated between doses; None where no dose tried gets there. unbroken: share of draws in which none does.
+    Attributes:
+        doses: relative doses, rising from 0.
+        means: at each.
+        slope: least-squares change per unit of relative dose, over the samples that all doses have.
+        breaks: the dose at which the mean first lies `drop` below that of the reference, interpolated between doses;
+            None where no dose tried gets there.
+        unbroken: share of draws in which none does.
     """
 
     metric: str
@@ -46,8 +50,11 @@ def dose_response(
 ) -> DoseResponse:
     """Slope and breaking dose of `metric` over `cells` of one method at different doses.
 
-    drop: how far below the reference counts as broken, in the metric's own unit. Raises MindgapError where a cell has
-    no dose, or fewer than two doses differ.
+    Args:
+        drop: how far below the reference counts as broken, in the metric's own unit.
+
+    Raises:
+        MindgapError: a cell has no dose, or fewer than two doses differ.
     """
     steered = sorted((cell for cell in dict.fromkeys(cells) if cell != reference), key=lambda c: _dose(samples, c))
     if not steered or _dose(samples, steered[0]) <= 0:

@@ -16,7 +16,12 @@ from mindgap.stats.samples import CellId, Samples
 
 @dataclass(frozen=True)
 class Joint:
-    """point: means `[cells, metrics]`. draws: the same in every resample, `[resamples, cells, metrics]`."""
+    """XXX summary.
+
+    Attributes:
+        point: means `[cells, metrics]`.
+        draws: the same in every resample, `[resamples, cells, metrics]`.
+    """
 
     cells: tuple[CellId, ...]
     metrics: tuple[str, ...]
@@ -40,7 +45,8 @@ def joint_draws(
     sqrt((k - 1) / chi-squared) that turns a normal into Student's t with k - 1 degrees of freedom, and clipped to the
     metric's bounds. So probabilities from three queries are as unsure as they should be.
 
-    Raises MindgapError if a cell has no value of a metric, or two judges' scores would meet.
+    Raises:
+        MindgapError: a cell has no value of a metric, or two judges' scores would meet.
     """
     samples.require_one_judge(cells, metrics)
     tables = []
@@ -93,10 +99,11 @@ def mean_of_chosen(
 ) -> Estimate:
     """Mean of `values` `[samples]` of cells that were chosen, with an interval that lets the choice vary.
 
-    due: whether a sample should have a value, bool `[samples]`.
-
     By the law of total variance: that of the mean as if nothing had been chosen, plus that of what the choices of the
     draws would have been worth, `if_chosen` `[resamples]`.
+
+    Args:
+        due: whether a sample should have a value, bool `[samples]`.
     """
     missing = int((due & np.isnan(values)).sum())
     estimate = samples.mean(values, missing, bounds=bounds, seed=seed, resamples=resamples, level=level)

@@ -21,7 +21,11 @@ Correction = Literal["holm", "bh"]
 
 @dataclass(frozen=True)
 class Test:
-    """p: two-sided. None where nothing can be tested; `method` then says why."""
+    """XXX summary.
+
+    Attributes:
+        p: two-sided. None where nothing can be tested; `method` then says why.
+    """
 
     p: float | None
     method: str
@@ -37,7 +41,8 @@ def sign_flip(table: Table, *, seed: int = 0, resamples: int = 10_000) -> Test:
     for two-way clusters. All patterns are used where they are at most `resamples`, up to their mirror image. With fewer
     than `FEWEST` clusters of either kind it is a t test with the degrees of freedom of the interval instead.
 
-    table: sums and counts of paired differences.
+    Args:
+        table: sums and counts of paired differences.
     """
     if not table.counts.any():
         return Test(None, "no pairs")
@@ -112,7 +117,10 @@ def _patterns(clusters: int, seed: int, resamples: int, block: int) -> Iterator[
 def _distances(sums: np.ndarray, counts: np.ndarray, signs: np.ndarray) -> np.ndarray:
     """Distance of the mean from zero in standard errors under each sign pattern of the rows: `[patterns]`.
 
-    sums, counts: `[rows, columns]`. signs: `[patterns, rows]`.
+    Args:
+        sums: `[rows, columns]`.
+        counts: `[rows, columns]`.
+        signs: `[patterns, rows]`.
     """
     total = counts.sum()
     of_rows, in_rows, in_columns = sums.sum(1), counts.sum(1), counts.sum(0)

@@ -37,10 +37,14 @@ ASSUMED: Mapping[str, Components] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Detectable:
-    """difference: smallest true difference found with probability `power` by a two-sided test at `alpha`.
+    """XXX summary.
 
-    standard_error: of the mean difference. freedom: its degrees of freedom. alpha: after division by the number of
-    tests. shares: of its variance, by queries, items and rest: what more of would help.
+    Attributes:
+        difference: smallest true difference found with probability `power` by a two-sided test at `alpha`.
+        standard_error: of the mean difference.
+        freedom: its degrees of freedom.
+        alpha: after division by the number of tests.
+        shares: of its variance, by queries, items and rest: what more of would help.
     """
 
     metric: str
@@ -65,10 +69,13 @@ def detectable(
 ) -> Detectable:
     """Smallest paired difference in `metric` that queries × items × epochs can detect.
 
-    components: by default `ASSUMED`. Epochs shrink `rest` as if all of it were noise, which is the best they can do.
-    tests: how many the correction counts together; alpha is divided by it (Bonferroni: Holm's worst case).
+    Args:
+        components: by default `ASSUMED`. Epochs shrink `rest` as if all of it were noise, which is the best they can
+            do.
+        tests: how many the correction counts together; alpha is divided by it (Bonferroni: Holm's worst case).
 
-    Raises MindgapError for a design without two levels of anything, or an unknown metric without components.
+    Raises:
+        MindgapError: a design without two levels of anything, or an unknown metric without components.
     """
     if min(queries, items, epochs, tests) < 1 or queries * items < 2:
         raise MindgapError(f"{queries} queries × {items} items × {epochs} epochs and {tests} tests are no design")

@@ -27,8 +27,12 @@ FEWEST = 4
 class Anchored:
     """One mean, told three ways.
 
-    anchored: from ratings and scores together. people: from ratings alone. judge: from scores alone. power: how far
-    the judge is leant on, 0 to 1. ratings: samples that people rated and the judge scored.
+    Attributes:
+        anchored: from ratings and scores together.
+        people: from ratings alone.
+        judge: from scores alone.
+        power: how far the judge is leant on, 0 to 1.
+        ratings: samples that people rated and the judge scored.
     """
 
     anchored: Estimate
@@ -51,17 +55,23 @@ def anchored_mean(
 ) -> Anchored:
     """Mean over all samples of what people would say, with an interval for other queries and items of the same kind.
 
-    people, judge: float `[samples]`, NaN = not rated, not scored. Rated samples must be a random part of all, every
-    sample being as likely as any other. A sample without a score cannot enter and counts as missing. queries, items:
-    each sample's clusters. power: 0 to 1, if it was tuned on more than these samples (`tuned_power`); None tunes it
-    here. settings: of `crossed_mean`, for the means of one kind alone.
-
     With n of N samples rated, each sample gets the pseudo-value `power * judge + mean rest`, and a rated one besides
     N / n times its own rest's distance from the mean rest, where rest = people - power * judge. Their mean is the
     estimate, so its variance is that of a crossed mean (`mindgap.stats.crossed`), which sees how scores and rests
     vary by query and by item. Degrees of freedom are at most those of the ratings.
 
-    Raises ValueError if the lengths differ or `power` is not in [0, 1].
+    Args:
+        people: float `[samples]`, NaN = not rated, not scored. Rated samples must be a random part of all, every sample
+            being as likely as any other. A sample without a score cannot enter and counts as missing.
+        judge: float `[samples]`, NaN = not rated, not scored. Rated samples must be a random part of all, every sample
+            being as likely as any other. A sample without a score cannot enter and counts as missing.
+        queries: each sample's clusters.
+        items: each sample's clusters.
+        power: 0 to 1, if it was tuned on more than these samples (`tuned_power`); None tunes it here.
+        settings: of `crossed_mean`, for the means of one kind alone.
+
+    Raises:
+        ValueError: the lengths differ or `power` is not in [0, 1].
     """
     people, judge = np.asarray(people, dtype=float), np.asarray(judge, dtype=float)
     if not len(people) == len(judge) == len(queries) == len(items):
@@ -120,9 +130,10 @@ def anchored_mean(
 def tuned_power(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
     """How far to lean on the judge, 0 to 1: the slope of ratings over scores, which gives the shortest interval.
 
-    pairs: ratings and scores `[samples]` each, NaN = not there, one pair a cell. The slope is within cells, so that
-    what a judge thinks of a cell as a whole is left to the correction. 0 where the judge gives every rated sample one
-    score.
+    Args:
+        pairs: ratings and scores `[samples]` each, NaN = not there, one pair a cell. The slope is within cells, so that
+            what a judge thinks of a cell as a whole is left to the correction. 0 where the judge gives every rated
+            sample one score.
     """
     product = square = 0.0
     for people, judge in pairs:

@@ -34,7 +34,12 @@ class CellId:
 
 @dataclass(frozen=True)
 class Scale:
-    """bounds: lowest and highest value there can be. binary: values are 0 or 1."""
+    """XXX summary.
+
+    Attributes:
+        bounds: lowest and highest value there can be.
+        binary: values are 0 or 1.
+    """
 
     bounds: Bounds = UNBOUNDED
     binary: bool = False
@@ -44,7 +49,9 @@ class Scale:
 class Measured:
     """One metric of all cells.
 
-    values: `[cells, samples]`, NaN = missing. applies: whether a sample should have a value, same shape.
+    Attributes:
+        values: `[cells, samples]`, NaN = missing.
+        applies: whether a sample should have a value, same shape.
     """
 
     values: np.ndarray
@@ -56,8 +63,12 @@ class Measured:
 class Samples:
     """All samples of a sweep. Column s of every array is the same query, item and epoch in every cell.
 
-    query, item: codes into `queries` and `items`, `[samples]`. present: whether the cell has the sample,
-    `[cells, samples]`. judges: who scored each cell. doses: median relative dose of each cell, NaN where it has none.
+    Attributes:
+        query: codes into `queries` and `items`, `[samples]`.
+        item: codes into `queries` and `items`, `[samples]`.
+        present: whether the cell has the sample, `[cells, samples]`.
+        judges: who scored each cell.
+        doses: median relative dose of each cell, NaN where it has none.
     """
 
     cells: tuple[CellId, ...]
@@ -131,7 +142,11 @@ class Samples:
         return self.mean(values, missing, binary=measured.scale.binary, bounds=measured.scale.bounds, **settings)
 
     def require_one_judge(self, cells: Sequence[CellId], metrics: Sequence[str]) -> str:
-        """The judge of all `cells`. Raises MindgapError if there are several and one of `metrics` is their opinion."""
+        """The judge of all `cells`.
+
+        Raises:
+            MindgapError: there are several and one of `metrics` is their opinion.
+        """
         judges = frozenset[str]().union(*(self.judges[self.row(cell)] for cell in cells))
         opinions = [name for name in metrics if name in JUDGED]
         if len(judges) > 1 and opinions:
@@ -150,8 +165,10 @@ def from_columns(
 ) -> Samples:
     """Samples from columns of equal length (see `samples_of`).
 
-    scales: of metrics by name; others are unbounded. applies: by metric,
-    whether each sample should have a value, bool `[samples]`; without it all should, and NaN counts as missing.
+    Args:
+        scales: of metrics by name; others are unbounded.
+        applies: by metric, whether each sample should have a value, bool `[samples]`; without it all should, and NaN
+            counts as missing.
     """
     size = _checked_length(columns)
     cells, cell = _cells(columns, size)

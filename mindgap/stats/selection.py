@@ -23,9 +23,12 @@ Split = Literal["items", "queries"]
 class CrossFit:
     """What a rule's choice is worth where it was not chosen.
 
-    values: of `rule.maximise` and `rule.budget`, held out, by name. changes: the same minus the reference's, held out.
-    optimism: how much better `rule.maximise` looks on the halves the choice was made on. choices: how often each cell
-    was taken, over both halves of all splits. chances: the same over the draws.
+    Attributes:
+        values: of `rule.maximise` and `rule.budget`, held out, by name.
+        changes: the same minus the reference's, held out.
+        optimism: how much better `rule.maximise` looks on the halves the choice was made on.
+        choices: how often each cell was taken, over both halves of all splits.
+        chances: the same over the draws.
     """
 
     rule: Rule
@@ -53,7 +56,10 @@ def cross_fit(
 
     Averaged over `splits` random halvings. In every bootstrap draw the choice is made anew, and what the choices are
     worth varies; that is part of the interval (`joint.mean_of_chosen`). A sample is missing where the cell chosen for
-    it has no value. Raises MindgapError if a half has no value of some cell.
+    it has no value.
+
+    Raises:
+        MindgapError: a half has no value of some cell.
     """
     rivals = with_reference(samples, reference, cells)
     metrics = (rule.maximise, rule.budget)
@@ -112,7 +118,10 @@ def _within(tables: Sequence[Table], halves: np.ndarray, split: Split) -> tuple[
 def _held_out(values: np.ndarray, within: np.ndarray, picks: np.ndarray) -> np.ndarray:
     """Each sample's value in the cell chosen on the half it is not in, averaged over the splits: `[samples]`.
 
-    values: `[cells, samples]`. within: whether each half holds each sample, `[halves, samples]`. picks: `[halves]`.
+    Args:
+        values: `[cells, samples]`.
+        within: whether each half holds each sample, `[halves, samples]`.
+        picks: `[halves]`.
     """
     chosen = np.where(within, 0.0, values[picks])
     result: np.ndarray = 2 * chosen.mean(0)  # half of the terms are of the half a sample is in, and 0

@@ -20,7 +20,12 @@ TRADED = ("behaviour", "coherence", "accuracy")
 
 @dataclass(frozen=True)
 class FrontMember:
-    """on_front: no other cell is as good in every metric and better in one. probability: of that, over draws."""
+    """XXX summary.
+
+    Attributes:
+        on_front: no other cell is as good in every metric and better in one.
+        probability: of that, over draws.
+    """
 
     cell: CellId
     means: dict[str, float]
@@ -49,9 +54,11 @@ class Rule:
 
 @dataclass(frozen=True)
 class Best:
-    """value: `rule.maximise` in the cell taken; the interval lets the choice vary. chances: of each cell, over draws.
+    """The value itself is that of a winner and so flattered by luck; `selection.cross_fit` gives one that is not.
 
-    The value itself is that of a winner and so flattered by luck; `selection.cross_fit` gives one that is not.
+    Attributes:
+        value: `rule.maximise` in the cell taken; the interval lets the choice vary.
+        chances: of each cell, over draws.
     """
 
     rule: Rule
@@ -67,9 +74,11 @@ Verdict = Literal["unharmed", "harmed", "undecided"]
 class NonInferiority:
     """Is the loss against the reference smaller than `margin`?
 
-    estimate: the difference, cell minus reference. p: one-sided, of a loss of `margin` or more, from the t with the
-    interval's degrees of freedom; None without variation. verdict: by the interval, `unharmed` if it lies above
-    -margin, `harmed` if below.
+    Attributes:
+        estimate: the difference, cell minus reference.
+        p: one-sided, of a loss of `margin` or more, from the t with the interval's degrees of freedom; None without
+            variation.
+        verdict: by the interval, `unharmed` if it lies above -margin, `harmed` if below.
     """
 
     metric: str

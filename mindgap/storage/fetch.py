@@ -1,4 +1,4 @@
-"""Get results by content key: from the store where they are known, else from whoever makes them, saved at once."""
+"""Gets results by content key: from the store where they are known, else from whoever makes them, saved at once."""
 
 from __future__ import annotations
 
@@ -7,36 +7,50 @@ from typing import Protocol, TypeVar
 
 
 class Keyed(Protocol):
+    """What has a content key."""
+
     @property
     def key(self) -> str: ...
 
 
-Asked = TypeVar("Asked", bound=Keyed)
-Made = TypeVar("Made")
-OnDone = Callable[[Made, bool], None]
+KeyedRequest = TypeVar("KeyedRequest", bound=Keyed)
+Result = TypeVar("Result")
+OnDone = Callable[[Result, bool], None]
 """Called with each result and whether it came from the store."""
 
 
 def fetch(
-    requests: Sequence[Asked],
+    requests: Sequence[KeyedRequest],
     *,
-    known: Callable[[Iterable[str]], dict[str, Made]],
-    make: Callable[[Sequence[Asked]], Iterator[tuple[int, Made]]],
-    keep: Callable[[str, Made], None],
-    on_done: OnDone[Made] | None,
-) -> dict[str, Made]:
+    known: Callable[[Iterable[str]], dict[str, Result]],
+    make: Callable[[Sequence[KeyedRequest]], Iterator[tuple[int, Result]]],
+    keep: Callable[[str, Result], None],
+    on_done: OnDone[Result] | None,
+) -> dict[str, Result]:
+    """A result for every request, by key; equal requests share theirs.
+
+    Args:
+        requests: What is asked for.
+        known: The results that the store has for some keys.
+        make: Makes results, as pairs of an index into its requests and the result, in any order.
+        keep: Saves a result under its key, the moment it exists.
+        on_done: Told of each result.
+
+    Raises:
+        RuntimeError: `make` left a request without a result.
+    """
     unique = {request.key: request for request in requests}
     results = known(unique)
-    for made in results.values() if on_done else ():
-        on_done(made, True)  # type: ignore[misc]
+    for result in results.values() if on_done else ():
+        on_done(result, True)  # type: ignore[misc]
     missing = [request for key, request in unique.items() if key not in results]
     if missing:
-        for index, made in make(missing):
+        for index, result in make(missing):
             key = missing[index].key
-            keep(key, made)
-            results[key] = made
+            keep(key, result)
+            results[key] = result
             if on_done:
-                on_done(made, False)
+                on_done(result, False)
     if absent := len(unique) - len(results):
         raise RuntimeError(f"{absent} of {len(unique)} requests were never answered")
     return results

@@ -1,4 +1,4 @@
-"""Reading which option a generated reply settles on, without ever guessing.
+"""Reads which option a generated reply settles on, without ever guessing.
 
 What counts as an answer, tried in this order; the first kind that is there at all decides:
 
@@ -56,7 +56,15 @@ _PLACEHOLDER = re.compile(r"(?:the |your )?(?:letter|answer)(?: here)?|\.\.\.|[a
 
 
 def read_choice(reply: str, options: Sequence[str]) -> Answer:
-    """The option `reply` settles on, as an index into `options`, or unparsed with one of this module's reasons."""
+    """The option that `reply` settles on.
+
+    Args:
+        reply: What the model said.
+        options: Their texts; the first 26 have letters.
+
+    Returns:
+        An index into `options`, or unparsed with one of this module's reasons.
+    """
     if not reply.strip():
         return Answer(None, EMPTY_REPLY)
     text = _REASONING_END.split(_REASONING.sub(" ", reply))[-1]
@@ -69,8 +77,8 @@ def read_choice(reply: str, options: Sequence[str]) -> Answer:
     if re.search(r"<\s*a[a-z]*\s*\Z", text, re.I):
         return Answer(None, CUT_OFF)
     statements = [_read_statement(match["held"], options) for match in _STATEMENT.finditer(text)]
-    if said := [answer for answer in statements if answer.unparsed != NOT_AN_OPTION]:
-        return _agreed(said)
+    if answers := [answer for answer in statements if answer.unparsed != NOT_AN_OPTION]:
+        return _agreed(answers)
     if statements or "\n" in text.strip() or _small_letter(text, options):
         return Answer(None, NO_ANSWER)
     whole = read_label(text, options)
@@ -85,8 +93,8 @@ def read_label(text: str, options: Sequence[str]) -> Answer:
     letter = _LETTER.match(plain)
     if letter and letter.end() == len(plain):
         return _option(letter[1], options)
-    if named := [index for index, option in enumerate(options) if _same(plain, option)]:
-        return Answer(named[0]) if len(named) == 1 else Answer(None, SEVERAL)
+    if indices := [index for index, option in enumerate(options) if _same(plain, option)]:
+        return Answer(indices[0]) if len(indices) == 1 else Answer(None, SEVERAL)
     gap = _SEPARATOR.match(plain, letter.end()) if letter else None
     if not letter or not gap:
         return Answer(None, NOT_AN_OPTION)
@@ -96,14 +104,14 @@ def read_label(text: str, options: Sequence[str]) -> Answer:
 def _letter_with_text(letter: str, text: str, options: Sequence[str]) -> Answer:
     """`B. Paris`, also with more words after it: they may name neither another letter nor another option."""
     lettered = _option(letter, options)
-    if same := [index for index, option in enumerate(options) if _same(text, option)]:
-        return lettered if lettered.choice in same else Answer(None, DISAGREE)
+    if equal := [index for index, option in enumerate(options) if _same(text, option)]:
+        return lettered if lettered.choice in equal else Answer(None, DISAGREE)
     if lettered.choice is None:
         return lettered
-    begun = [index for index, option in enumerate(options) if _begins(text, option)]
-    if not begun:
+    beginning = [index for index, option in enumerate(options) if _begins(text, option)]
+    if not beginning:
         return Answer(None, SEVERAL if _names_letter(text, options, start=True) else NOT_AN_OPTION)
-    longest = max(begun, key=lambda index: len(options[index]))  # "New York City" is not "New York"
+    longest = max(beginning, key=lambda index: len(options[index]))  # "New York City" is not "New York"
     if longest != lettered.choice:
         return Answer(None, DISAGREE)
     rest = _after(text, options[longest])
@@ -114,7 +122,7 @@ def _letter_with_text(letter: str, text: str, options: Sequence[str]) -> Answer:
 
 def _read_tags(tags: Sequence[re.Match[str]], options: Sequence[str]) -> Answer:
     """What all tags agree on. Empty ones and echoes of the instruction count only where there is nothing else."""
-    said, unsaid = [], Answer(None, EMPTY_TAG)
+    readable, fallback = [], Answer(None, EMPTY_TAG)
     for tag in tags:
         held, after = tag["held"], ""
         if not tag["close"]:
@@ -123,10 +131,10 @@ def _read_tags(tags: Sequence[re.Match[str]], options: Sequence[str]) -> Answer:
         if answer.unparsed == EMPTY_TAG and not tag["close"]:
             answer = Answer(None, CUT_OFF)
         if answer.unparsed in (EMPTY_TAG, CUT_OFF) or _PLACEHOLDER.fullmatch(_plain(held).casefold()):
-            unsaid = answer
+            fallback = answer
         else:
-            said.append(answer)
-    return _agreed(said) if said else unsaid
+            readable.append(answer)
+    return _agreed(readable) if readable else fallback
 
 
 def _read_statement(line: str, options: Sequence[str]) -> Answer:

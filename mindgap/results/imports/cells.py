@@ -31,7 +31,11 @@ UNKNOWN = "unknown"
 
 @dataclass(frozen=True)
 class Scored:
-    """Another judge's scores of the samples, by number of the row. name: of that judge."""
+    """Another judge's scores of the samples, by number of the row.
+
+    Attributes:
+        name: of that judge.
+    """
 
     name: str
     judgements: Mapping[int, Judgement]
@@ -97,8 +101,10 @@ def write_import(
 ) -> None:
     """Write the cells, `import.json` and the sweep's summary to `folder`.
 
-    A second import of a file with scores of the same judge replaces the first. Raises ConfigError where a cell's name
-    is taken by another recording.
+    A second import of a file with scores of the same judge replaces the first.
+
+    Raises:
+        ConfigError: a cell's name is taken by another recording.
     """
     imports = read_imports(folder)
     this = (table.path.name, results[0].judge)

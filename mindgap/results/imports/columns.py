@@ -19,11 +19,22 @@ FROM_PROMPT = "prompt"
 class Columns:
     """Names of the recording's columns; None = it has no such column.
 
-    query, method, prompt, response: what was asked for, how, the user's message, and the reply. behaviour,
-    coherence: recorded scores. system_prompt: as sent. analysis: the judge's own words. item: id of the question;
-    None = derived from the prompt. epoch: number of the repeat; None = order of occurrence among equal samples. gold,
-    answer: the right option and the one given, as a letter or as the option's text. subject: of the item. model,
-    strength: where a file holds several of them.
+    Attributes:
+        query: what was asked for, how, the user's message, and the reply.
+        method: what was asked for, how, the user's message, and the reply.
+        prompt: what was asked for, how, the user's message, and the reply.
+        response: what was asked for, how, the user's message, and the reply.
+        behaviour: recorded scores.
+        coherence: recorded scores.
+        system_prompt: as sent.
+        analysis: the judge's own words.
+        item: id of the question; None = derived from the prompt.
+        epoch: number of the repeat; None = order of occurrence among equal samples.
+        gold: the right option and the one given, as a letter or as the option's text.
+        answer: the right option and the one given, as a letter or as the option's text.
+        subject: of the item.
+        model: where a file holds several of them.
+        strength: where a file holds several of them.
     """
 
     query: str
@@ -52,9 +63,11 @@ class Columns:
 class Arm:
     """One method of the recording, as it is called here.
 
-    name: short name, for folders and tables. label: for people; None = `name`. asks: whether its system prompt is
-    meant to ask for the behaviour; None = not known, and then it is not checked. strength: label of the strength;
-    `none` for a method that steers nothing.
+    Attributes:
+        name: short name, for folders and tables.
+        label: for people; None = `name`.
+        asks: whether its system prompt is meant to ask for the behaviour; None = not known, and then it is not checked.
+        strength: label of the strength; `none` for a method that steers nothing.
     """
 
     name: str
@@ -75,12 +88,17 @@ class Arm:
 class ColumnMap:
     """How to read one kind of recording.
 
-    source: where the recording comes from, for people. model: short name of the model. judge: who gave the recorded
-    scores. task: name of the task. methods: the recording's name of each method, and what it is here; empty = names
-    are kept. options: `prompt` (lettered lines of the prompt), a list of options, or None for open-ended items.
-    mmlu: folder or hub name of MMLU, to look up subject and gold answer by the question's text; None = no lookup.
-    answers: `read` from the response by our own rules, or `recorded`, from the column `answer`. absent: what becomes
-    of a (query, item) that other methods have and one lacks: `fail` = a failed sample, counted as missing; `ignore`.
+    Attributes:
+        source: where the recording comes from, for people.
+        model: short name of the model.
+        judge: who gave the recorded scores.
+        task: name of the task.
+        methods: the recording's name of each method, and what it is here; empty = names are kept.
+        options: `prompt` (lettered lines of the prompt), a list of options, or None for open-ended items.
+        mmlu: folder or hub name of MMLU, to look up subject and gold answer by the question's text; None = no lookup.
+        answers: `read` from the response by our own rules, or `recorded`, from the column `answer`.
+        absent: what becomes of a (query, item) that other methods have and one lacks: `fail` = a failed sample, counted
+            as missing; `ignore`.
     """
 
     source: str
@@ -122,7 +140,11 @@ class ColumnMap:
         return self.methods.get(recorded)
 
     def check(self, columns: Sequence[str]) -> None:
-        """Raise ConfigError for a column that the recording does not have."""
+        """XXX summary.
+
+        Raises:
+            ConfigError: a column that the recording does not have.
+        """
         for ours, theirs in self.columns.named().items():
             if theirs not in columns:
                 near = difflib.get_close_matches(theirs, columns, n=1)
@@ -138,7 +160,8 @@ def plain_name(text: str) -> str:
 def load_map(name: str, folder: Path, changes: Sequence[str] = ()) -> ColumnMap:
     """The map in the YAML file `name`, or in `folder/name.yaml`, after `changes` ("columns.query=behaviour").
 
-    Raises ConfigError where there is no such file or it does not fit.
+    Raises:
+        ConfigError: there is no such file or it does not fit.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -161,7 +184,11 @@ def load_map(name: str, folder: Path, changes: Sequence[str] = ()) -> ColumnMap:
 
 
 def build_map(node: Mapping[str, Any]) -> ColumnMap:
-    """The map that plain settings describe. Raises ConfigError that names the key in full."""
+    """The map that plain settings describe.
+
+    Raises:
+        ConfigError: that names the key in full.
+    """
     from mindgap.core.build import build
 
     methods = node.get("methods") or {}

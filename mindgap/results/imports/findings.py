@@ -28,10 +28,14 @@ _SHOWN = 160
 class Finding:
     """One thing about a recording that a reader must know.
 
-    kind: short name, one of those in docs/replay.md. severity: `problem` = numbers that rest on these samples do not
-    mean what they seem to; `note` = worth knowing. method: the recording's label of it, None = all. count, of: samples
-    concerned, and samples that could have been. says: what it is and what was done about it, one sentence or two.
-    examples: some of them, with the number of the row in the file, from 1.
+    Attributes:
+        kind: short name, one of those in docs/replay.md.
+        severity: `problem` = numbers that rest on these samples do not mean what they seem to; `note` = worth knowing.
+        method: the recording's label of it, None = all.
+        count: samples concerned, and samples that could have been.
+        of: samples concerned, and samples that could have been.
+        says: what it is and what was done about it, one sentence or two.
+        examples: some of them, with the number of the row in the file, from 1.
     """
 
     kind: str
@@ -44,7 +48,11 @@ class Finding:
 
 
 def look(recording: Recording, *, scored: bool = True) -> tuple[Finding, ...]:
-    """Everything found, problems first. scored: whether the recorded scores are used."""
+    """Everything found, problems first.
+
+    Args:
+        scored: whether the recorded scores are used.
+    """
     samples = recording.samples
     found = [
         *_unusable(recording),

@@ -35,10 +35,14 @@ class CellKey:
 class Sample:
     """One row of a recording.
 
-    number: of the row in the file, from 1, without the header: for people, nothing is joined by it. title: of its
-    cell, for people. arm: the method; `known` is False where the map does not name it. behaviour_raw, coherence_raw:
-    the scores as recorded. answer: None for open-ended items. gold_missing: why an item with options has no gold
-    answer where it should.
+    Attributes:
+        number: of the row in the file, from 1, without the header: for people, nothing is joined by it.
+        title: of its cell, for people.
+        arm: the method; `known` is False where the map does not name it.
+        behaviour_raw: the scores as recorded.
+        coherence_raw: the scores as recorded.
+        answer: None for open-ended items.
+        gold_missing: why an item with options has no gold answer where it should.
     """
 
     number: int
@@ -68,10 +72,14 @@ class Sample:
 
 @dataclass(frozen=True)
 class Recording:
-    """samples: to be counted, in file order. duplicates: rows that repeat a sample word for word, and are not counted.
+    """XXX summary.
 
-    conflicts: rows whose (cell, query, item, epoch) is that of an earlier row with another response; not counted
-    either. unusable: numbers of rows without a query, method or prompt, and why.
+    Attributes:
+        samples: to be counted, in file order.
+        duplicates: rows that repeat a sample word for word, and are not counted.
+        conflicts: rows whose (cell, query, item, epoch) is that of an earlier row with another response; not counted
+            either.
+        unusable: numbers of rows without a query, method or prompt, and why.
     """
 
     samples: tuple[Sample, ...]
@@ -82,7 +90,11 @@ class Recording:
 
 
 def read_samples(table: Table, column_map: ColumnMap, index: ItemIndex | None = None) -> Recording:
-    """The samples of `table`. Raises ConfigError where the map names a column that it does not have."""
+    """The samples of `table`.
+
+    Raises:
+        ConfigError: the map names a column that it does not have.
+    """
     column_map.check(table.columns)
     columns = column_map.columns.named()
     unusable: list[tuple[int, str]] = []

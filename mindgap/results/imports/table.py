@@ -20,7 +20,13 @@ FORMATS = ".csv, .tsv, .jsonl (each also .gz) or .parquet"
 
 @dataclass(frozen=True)
 class Table:
-    """path: of the file. sha256: of its bytes, as it lies on disk. rows: text by column name; absent = None."""
+    """XXX summary.
+
+    Attributes:
+        path: of the file.
+        sha256: of its bytes, as it lies on disk.
+        rows: text by column name; absent = None.
+    """
 
     path: Path
     sha256: str
@@ -29,7 +35,11 @@ class Table:
 
 
 def read_table(path: Path) -> Table:
-    """The recording in `path`, by its suffix. Raises ConfigError where it cannot be read as what it says it is."""
+    """The recording in `path`, by its suffix.
+
+    Raises:
+        ConfigError: it cannot be read as what it says it is.
+    """
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file")
     suffixes = [suffix.lower() for suffix in path.suffixes]
