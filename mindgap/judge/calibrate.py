@@ -25,8 +25,8 @@ model is installed, both variants are fitted, with embeddings and without; else 
 example
   python -m mindgap.judge.calibrate mine.json responses.csv.gz=goodfire_2025_09_8b"""
 
-FEWEST = 200
-"""Scored responses below which a fit of some hundred features means nothing."""
+FEWEST_RESPONSES = 200
+"""ScoredResponse responses below which a fit of some hundred features means nothing."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -45,8 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     return 0
 
 
-def read(recordings: list[str]) -> tuple[Any, ...]:
-    """The scored responses (`proxy_fit.Scored`) of recordings given as FILE=MAP.
+def read_scored(recordings: list[str]) -> tuple[Any, ...]:
+    """The scored responses (`proxy_fit.ScoredResponse`) of recordings given as FILE=MAP.
 
     Raises:
         ConfigError: .
@@ -54,9 +54,9 @@ def read(recordings: list[str]) -> tuple[Any, ...]:
     from mindgap.core.compose import config_folder
     from mindgap.core.errors import ConfigError
     from mindgap.core.records import JudgeRequest
-    from mindgap.judges.proxy_fit import Scored
+    from mindgap.judges.proxy_fit import ScoredResponse
     from mindgap.results.imports.columns import load_map
-    from mindgap.results.imports.rows import read_samples
+    from mindgap.results.imports.rows import read_recording
     from mindgap.results.imports.table import read_table
     from mindgap.tasks.queries import QuerySet
 
@@ -68,15 +68,17 @@ def read(recordings: list[str]) -> tuple[Any, ...]:
         if not separator:
             raise ConfigError(f"{recording}: say which column is what: {recording}=MAP")
         column_map = load_map(name, config_folder() / "replay")
-        samples = read_samples(read_table(Path(file)), column_map).samples
+        samples = read_recording(read_table(Path(file)), column_map).samples
         rubrics = {text: QuerySet("recorded", [text]).queries[0].rubric for text in {one.query for one in samples}}
         for one in samples:
             request = JudgeRequest(one.query, rubrics[one.query], one.item.question, one.response)
             if one.response.strip():
                 scores = _or_nan(one.behaviour), _or_nan(one.coherence)
-                scored.append(Scored(Path(file).name, column_map.judge, one.arm.name, request, *scores))
-    if len(scored) < FEWEST:
-        raise ConfigError(f"{len(scored)} scored responses are too few to fit anything: {FEWEST} are the least")
+                scored.append(ScoredResponse(Path(file).name, column_map.judge, one.arm.name, request, *scores))
+    if len(scored) < FEWEST_RESPONSES:
+        raise ConfigError(
+            f"{len(scored)} scored responses are too few to fit anything: {FEWEST_RESPONSES} are the least"
+        )
     return tuple(scored)
 
 
@@ -87,7 +89,7 @@ def _or_nan(score: Score) -> float:
 def _run(out: Path, recordings: list[str]) -> None:
     from mindgap.text.embedding import embedder, embedder_lacks
 
-    scored = read(recordings)
+    scored = read_scored(recordings)
     lacks = embedder_lacks()
     for lack in lacks:
         sys.stderr.write(f"fitting without embeddings: {lack}\n")
@@ -99,7 +101,7 @@ def _run(out: Path, recordings: list[str]) -> None:
 def fitted(scored: tuple[Any, ...], model: Embedder | None) -> dict[str, Any]:
     """What a calibration file holds, as plain JSON: its card, and one variant or two."""
     from mindgap.judges.proxy_fit import PENALTY, Fitting
-    from mindgap.judges.proxy_model import FORMAT, as_node
+    from mindgap.judges.proxy_model import CALIBRATION_FORMAT, as_node
 
     fits = {"text": Fitting(scored, None), **({"embedding": Fitting(scored, model)} if model else {})}
     card = {
@@ -120,7 +122,7 @@ def fitted(scored: tuple[Any, ...], model: Embedder | None) -> dict[str, Any]:
         "held_out_rank_correlation": {name: _agreement(fit) for name, fit in fits.items()},
     }
     variants = {name: as_node(fit.calibration()) for name, fit in fits.items()}
-    return {"format": FORMAT, "card": card, "embedding": None, **variants}
+    return {"format": CALIBRATION_FORMAT, "card": card, "embedding": None, **variants}
 
 
 def _agreement(fit: Any) -> dict[str, dict[str, float]]:

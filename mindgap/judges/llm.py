@@ -12,7 +12,7 @@ from mindgap.core.records import Judgement, JudgeRequest, Score
 from mindgap.judges.empty import EMPTY_RESPONSE
 from mindgap.judges.expectation import expected
 from mindgap.judges.parsing import read_scores
-from mindgap.judges.prompts import PROMPT_HASH, Scale, messages, response_format
+from mindgap.judges.prompts import PROMPT_HASH, RatingScale, messages, response_format
 from mindgap.judges.votes import joined, voted
 from mindgap.providers.budget import Budget, budget_of
 from mindgap.providers.chat import ChatApi, Failure, Reply, check_settings, estimated_tokens
@@ -135,7 +135,7 @@ class LLMJudge:
         )
 
     @property
-    def _scales(self) -> tuple[Scale, ...]:
+    def _scales(self) -> tuple[RatingScale, ...]:
         return ("both",) if self.one_request else ("behaviour", "coherence")
 
     @property
@@ -174,7 +174,7 @@ class LLMJudge:
                 return joined(parts[-1:] * len(self._scales), sum((p.cost_usd or 0.0) for p in parts) or None)
         return joined(parts)
 
-    async def _rated(self, breaker: Breaker, request: JudgeRequest, scale: Scale, bill: list[float]) -> Judgement:
+    async def _rated(self, breaker: Breaker, request: JudgeRequest, scale: RatingScale, bill: list[float]) -> Judgement:
         """One scale, or both in one: a reply with log-probabilities decides alone, others by vote."""
         votes = []
         for number in range(self.votes):
@@ -199,7 +199,7 @@ class LLMJudge:
             return replace(votes[-1], cost_usd=spent)
         return votes[-1] if len(votes) == 1 or votes[-1].transient else voted(votes)
 
-    def _dearest_reply(self, request: JudgeRequest, scale: Scale) -> float:
+    def _dearest_reply(self, request: JudgeRequest, scale: RatingScale) -> float:
         """Most that a reply can cost, in US dollars; so much is booked for one that does not say what it cost."""
         read, written = self._api.price or (0.0, 0.0)
         return estimated_tokens(messages(request, scale)) * read + self.max_tokens * written

@@ -11,7 +11,7 @@ from mindgap.core.errors import ConfigError
 from mindgap.core.records import Judgement, JudgeRequest, Score
 from mindgap.judges.base import Budgeted, Judge
 
-VERSION = 1
+PANEL_VERSION = 1
 """Part of every identity: raised when the same members' scores could give another score."""
 
 _COMBINE: Mapping[str, Callable[[Sequence[float]], float]] = {"mean": statistics.fmean, "median": statistics.median}
@@ -50,7 +50,7 @@ class PanelJudge:
     def identity(self) -> str:
         """See `Judge.identity`: those of the members, in whatever order they are listed."""
         members = " + ".join(sorted(judge.identity for judge in self.judges))
-        return f"panel{VERSION}/{self.combine}/{self.least}/{members}"
+        return f"panel{PANEL_VERSION}/{self.combine}/{self.least}/{members}"
 
     def lacks(self) -> list[str]:
         """What any member lacks; spends nothing."""

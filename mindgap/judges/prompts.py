@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from mindgap.core.records import JudgeRequest, Message
 
-Scale = Literal["both", "behaviour", "coherence"]
+RatingScale = Literal["both", "behaviour", "coherence"]
 """What one request asks for."""
 
 _BEHAVIOUR = """\
@@ -44,7 +44,7 @@ def _instructions(head: str, scales: str, keys: tuple[str, ...]) -> str:
     return "\n\n".join([head, scales, _DATA, "\n".join([reply, _ANALYSIS, ",\n".join(keys) + "."])])
 
 
-INSTRUCTIONS: dict[Scale, str] = {
+INSTRUCTIONS: dict[RatingScale, str] = {
     "both": _instructions(
         "You rate one response of a language model on two separate scales, from 1 to 5, whole numbers only.",
         f"Scale one, {_BEHAVIOUR}\n\nScale two, {_COHERENCE}",
@@ -128,7 +128,7 @@ RESPONSE_FORMAT: dict[str, Any] = {
 }
 
 
-def response_format(scale: Scale) -> dict[str, Any]:
+def response_format(scale: RatingScale) -> dict[str, Any]:
     """The reply's schema, for servers that hold a model to one."""
     if scale == "both":
         return RESPONSE_FORMAT
@@ -143,7 +143,7 @@ PROMPT_HASH = hashlib.sha256(
 ).hexdigest()[:16]
 
 
-def messages(request: JudgeRequest, scale: Scale = "both") -> tuple[Message, Message]:
+def messages(request: JudgeRequest, scale: RatingScale = "both") -> tuple[Message, Message]:
     """The judge's conversation about one response.
 
     The markers' code is a hash of the texts between them: no text can contain its own closing marker, and the same case

@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import Judgement, JudgeRequest, Score
 from mindgap.judges.empty import EMPTY_RESPONSE
-from mindgap.judges.proxy_design import describe
-from mindgap.judges.proxy_model import Calibration, CalibrationFile, load
+from mindgap.judges.proxy_design import describe_responses
+from mindgap.judges.proxy_model import Calibration, CalibrationFile, load_calibration
 from mindgap.text.embedding import Embedder, embedder, embedder_lacks
 
-VERSION = 2
+PROXY_VERSION = 2
 """Part of the identity. Raise it when a change of the code changes scores."""
 
-BATCH = 256
+RESPONSES_AT_ONCE = 256
 """Responses scored together: what is lost when the process is killed. The queries are embedded once a batch."""
 
 
@@ -44,7 +44,7 @@ class ProxyJudge:
     def identity(self) -> str:
         """See `Judge.identity`: the calibration's bytes, and the embedding model's weights. Loads both."""
         model = self._embedder
-        return f"proxy{VERSION}/{self._file.digest[:16]}/{model.identity if model else 'text'}"
+        return f"proxy{PROXY_VERSION}/{self._file.digest[:16]}/{model.identity if model else 'text'}"
 
     def lacks(self) -> list[str]:
         """What is missing here to judge, one thing a sentence.
@@ -61,13 +61,13 @@ class ProxyJudge:
         full = [index for index, request in enumerate(requests) if request.response.strip()]
         for index in sorted(set(range(len(requests))) - set(full)):
             yield index, EMPTY_RESPONSE
-        for start in range(0, len(full), BATCH):
-            batch = full[start : start + BATCH]
+        for start in range(0, len(full), RESPONSES_AT_ONCE):
+            batch = full[start : start + RESPONSES_AT_ONCE]
             yield from zip(batch, self._judgements([requests[index] for index in batch]), strict=True)
 
     def _judgements(self, requests: list[JudgeRequest]) -> Iterator[Judgement]:
         model = self._embedder
-        described = describe(requests, model)
+        described = describe_responses(requests, model)
         scores = self._calibration.scores(requests, described, model)
         shown = [described.names.index(name) for name in ("repetition", "misplaced")]
         for (behaviour, coherence), values in zip(scores, described.values, strict=True):
@@ -77,7 +77,7 @@ class ProxyJudge:
 
     @property
     def _file(self) -> CalibrationFile:
-        return load(self.calibration)  # read once a process
+        return load_calibration(self.calibration)  # read once a process
 
     @property
     def _embeds(self) -> bool:

@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mindgap.judges.proxy_text import plain
+from mindgap.judges.proxy_text import without_markup
 
 RUINED_WORDS = 60
 
@@ -34,7 +34,7 @@ def anchors(responses: Sequence[str], each: int, seed: int = 0) -> list[Anchor]:
     responses at random.
     """
     rng = random.Random(seed)
-    spoken = [plain(response).split()[:RUINED_WORDS] for response in responses]
+    spoken = [without_markup(response).split()[:RUINED_WORDS] for response in responses]
     usable = [index for index, text in enumerate(spoken) if len(text) >= 12]
     vocabulary = [word for index in usable for word in spoken[index]]
     made = []

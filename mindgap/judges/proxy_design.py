@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mindgap.core.records import JudgeRequest
-from mindgap.judges.proxy_text import chunks, manners, plain, text_features
+from mindgap.judges.proxy_text import chunks, manners, text_features, without_markup
 from mindgap.text.embedding import Embedder
 
 MEANING = ("to_question", "to_question_least", "to_question_last", "neighbours", "neighbours_least", "concentration")
@@ -44,7 +44,7 @@ class Described:
     wanted: np.ndarray
 
 
-def describe(requests: Sequence[JudgeRequest], embedder: Embedder | None) -> Described:
+def describe_responses(requests: Sequence[JudgeRequest], embedder: Embedder | None) -> Described:
     """Describe `requests`, none of them empty. `manner_asked_for` is left 0: it needs the standardised manners."""
     rows = [text_features(request.response) for request in requests]
     names = tuple(rows[0])
@@ -108,7 +108,7 @@ class _Vectors:
 
 
 def _pieces(request: JudgeRequest) -> list[str]:
-    return chunks(plain(request.response)) or [request.response]
+    return chunks(without_markup(request.response)) or [request.response]
 
 
 def _levels(request: JudgeRequest) -> list[str]:

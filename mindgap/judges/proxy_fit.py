@@ -17,9 +17,9 @@ import numpy as np
 
 from mindgap.core.records import JudgeRequest
 from mindgap.judges.proxy_anchors import anchors
-from mindgap.judges.proxy_design import Described, closeness, describe, normal
+from mindgap.judges.proxy_design import Described, closeness, describe_responses, normal
 from mindgap.judges.proxy_model import Calibration, Frame, Map, Standard
-from mindgap.judges.proxy_text import plain
+from mindgap.judges.proxy_text import without_markup
 from mindgap.text.embedding import Embedder
 
 AXES = 32
@@ -34,7 +34,7 @@ KNOTS = (0, 0.5, 1, 2, 3.5, 5, 8, 12, 17, 25, 35, 45, 55, 65, 75, 85, 92, 97, 10
 
 
 @dataclass(frozen=True)
-class Scored:
+class ScoredResponse:
     """A recorded response: file, who scored it, method, what a judge is shown, and its scores; NaN = missing."""
 
     source: str
@@ -69,14 +69,14 @@ class Fitting:
         embedder: None = by words alone.
     """
 
-    scored: tuple[Scored, ...]
+    scored: tuple[ScoredResponse, ...]
     embedder: Embedder | None
     seed: int = 0
     penalty: float = PENALTY
 
     @cached_property
     def described(self) -> Described:
-        return describe([one.request for one in self.scored], self.embedder)
+        return describe_responses([one.request for one in self.scored], self.embedder)
 
     @cached_property
     def frame(self) -> Frame:
@@ -97,13 +97,13 @@ class Fitting:
         ruined = anchors([one.request.response for one in self.scored], ANCHORS, self.seed)
         requests += [_with(self.scored[anchor.source].request, anchor.text) for anchor in ruined]
         return Extra(
-            describe(requests, self.embedder),
+            describe_responses(requests, self.embedder),
             np.array([place for place, _ in chosen] + [anchor.source for anchor in ruined]),
             np.array([*np.nan_to_num(coherence), *(anchor.coherence for anchor in ruined)]),
             np.array([*(SHORT_WEIGHT * (coherence >= SHORT_FROM)), *([ANCHOR_WEIGHT] * len(ruined))]),
         )
 
-    def _each(self, chosen: Sequence[tuple[int, int]]) -> list[tuple[Scored, int]]:
+    def _each(self, chosen: Sequence[tuple[int, int]]) -> list[tuple[ScoredResponse, int]]:
         return [(self.scored[place], n) for place, n in chosen]
 
     def columns(self, target: str, known: Sequence[str]) -> np.ndarray:
@@ -187,7 +187,7 @@ def family(query: str) -> str:
     return content[0] if content else normal(query)
 
 
-def question_folds(scored: Sequence[Scored], count: int = 5) -> list[int]:
+def question_folds(scored: Sequence[ScoredResponse], count: int = 5) -> list[int]:
     """A fold for each response, the same for all responses to one question."""
     questions = list(dict.fromkeys(one.request.question for one in scored))
     random.Random(0).shuffle(questions)
@@ -197,7 +197,7 @@ def question_folds(scored: Sequence[Scored], count: int = 5) -> list[int]:
 
 def beginning(response: str, count: int) -> str:
     """The first `count` words of `response`, without markup, as they stand."""
-    text = plain(response)
+    text = without_markup(response)
     ends = [word.end() for word in re.finditer(r"\S+", text)]
     return text if len(ends) <= count else text[: ends[count - 1]]
 

@@ -19,8 +19,8 @@ from mindgap.judges.proxy_design import Described, closeness
 from mindgap.judges.proxy_text import manners
 from mindgap.text.embedding import Embedder
 
-FORMAT = 1
-SHIPPED = "proxy_judge.json"
+CALIBRATION_FORMAT = 1
+SHIPPED_CALIBRATION = "proxy_judge.json"
 TOGETHER = 0.5
 """Scale of the columns that let a feature count differently for different queries: a smaller one binds them tighter."""
 MEANING_SCALE = 6.0
@@ -135,18 +135,20 @@ class CalibrationFile:
 
 
 @cache
-def load(path: str | None) -> CalibrationFile:
+def load_calibration(path: str | None) -> CalibrationFile:
     """The calibration in the file `path`, or the shipped one.
 
     Raises:
         ConfigError: it is not one.
     """
     try:
-        file = resources.files("mindgap") / "data" / SHIPPED if path is None else Path(path)
+        file = resources.files("mindgap") / "data" / SHIPPED_CALIBRATION if path is None else Path(path)
         data = file.read_bytes()
         node = json.loads(data)
-        if node["format"] != FORMAT:
-            raise ConfigError(f"judge.calibration={path}: of format {node['format']}, this version reads {FORMAT}")
+        if node["format"] != CALIBRATION_FORMAT:
+            raise ConfigError(
+                f"judge.calibration={path}: of format {node['format']}, this version reads {CALIBRATION_FORMAT}"
+            )
         with_meaning = node["embedding"]
         return CalibrationFile(
             hashlib.sha256(data).hexdigest(),

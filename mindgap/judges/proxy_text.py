@@ -50,7 +50,7 @@ CHUNK, MOST_CHUNKS = 240, 8
 
 
 @dataclass(frozen=True)
-class Manner:
+class MannerWords:
     """A list of `words` whose share is a feature, and `asks`, what a query says that wants it."""
 
     name: str
@@ -59,18 +59,18 @@ class Manner:
 
 
 @cache
-def manners() -> tuple[Manner, ...]:
+def manners() -> tuple[MannerWords, ...]:
     """The packaged lists, in the file's order."""
     from omegaconf import OmegaConf
 
     text = (resources.files("mindgap") / "data" / "proxy_lexicon.yaml").read_text(encoding="utf-8")
     return tuple(
-        Manner(str(name), str(entry["asks"]), frozenset(str(entry["words"]).split()))
+        MannerWords(str(name), str(entry["asks"]), frozenset(str(entry["words"]).split()))
         for name, entry in OmegaConf.create(text).items()
     )
 
 
-def plain(response: str) -> str:
+def without_markup(response: str) -> str:
     """The response without markup tags; what stands inside them stays."""
     return TAG.sub("\n", response).strip()
 
@@ -97,7 +97,7 @@ def chunks(text: str) -> list[str]:
 
 def text_features(response: str) -> dict[str, float]:
     """Name and value of every feature, the same names for every text, finite for every text."""
-    text = plain(response)
+    text = without_markup(response)
     tokens = [piece for word in words(text) for piece in ([word] if len(word) <= LONGEST_WORD else word)]
     spoken = [token for token in tokens if token[0].isalnum()]
     parts = sentences(text)

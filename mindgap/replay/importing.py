@@ -19,8 +19,8 @@ from mindgap.results.imports.cells import make_cells, write_import
 from mindgap.results.imports.columns import ColumnMap
 from mindgap.results.imports.findings import Finding, look
 from mindgap.results.imports.items import ItemIndex
-from mindgap.results.imports.rows import Recording, read_samples
-from mindgap.results.imports.table import Table, read_table
+from mindgap.results.imports.rows import Recording, read_recording
+from mindgap.results.imports.table import RecordedTable, read_table
 from mindgap.storage.store import Store
 from mindgap.study.progress import Progress
 
@@ -61,7 +61,7 @@ def import_recording(
     folder = folder.resolve()
     console = console or Console(quiet=True)
     table = read_table(file)
-    recording = read_samples(table, column_map, known_items(column_map))
+    recording = read_recording(table, column_map, known_items(column_map))
     if not recording.samples:
         raise ConfigError(f"{file}: none of its {recording.rows} rows names a query, a method and a prompt")
     findings = look(recording, scored=judge is None)
@@ -91,7 +91,7 @@ def known_items(column_map: ColumnMap) -> ItemIndex | None:
     return ItemIndex(item for split in ("dev", "test") for item in read_split(column_map.mmlu, split))
 
 
-def print_findings(console: Console, table: Table, recording: Recording, findings: Sequence[Finding]) -> None:
+def print_findings(console: Console, table: RecordedTable, recording: Recording, findings: Sequence[Finding]) -> None:
     """Everything found, problems first, with an example of each."""
     samples = recording.samples
     parts = [

@@ -22,18 +22,21 @@ class Difference:
     """How one metric of a cell differs from the reference, over the samples both have.
 
     Attributes:
-        estimate: mean of the paired differences, cell minus reference; `missing` counts the pairs in which a value
+        metric: Its name.
+        cell: Whose metric.
+        reference: What it is compared with.
+        estimate: Mean of the paired differences, cell minus reference; `missing` counts the pairs in which a value
             lacks.
-        cell_mean: over the same pairs.
-        reference_mean: over the same pairs.
-        unpaired: samples that only one of the two cells has, left out.
-        lowest: the mean if missing values were as bad, or as good, for the cell as the metric allows; None where it has
-            no bounds.
-        highest: the mean if missing values were as bad, or as good, for the cell as the metric allows; None where it
-            has no bounds.
-        effect: the mean in standard deviations of single samples (pooled over the two cells, so that the pairing does
+        cell_mean: Of the cell over these pairs.
+        reference_mean: Of the reference over these pairs.
+        unpaired: Samples that only one of the two cells has, left out.
+        lowest: The mean if missing values were as bad for the cell as the metric allows; None where it has no bounds.
+        highest: The mean if missing values were as good for the cell as the metric allows; None where it has no bounds.
+        effect: The mean in standard deviations of single samples (pooled over the two cells, so that the pairing does
             not inflate it); None where these are 0.
-        p_adjusted: corrected over the family of the comparison.
+        p: Two-sided, of no difference; None where it cannot be tested.
+        p_adjusted: `p` corrected over the family of the comparison.
+        test: Which test that is, or why there is none.
     """
 
     metric: str
@@ -52,12 +55,15 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """All cells of a sweep against their reference.
 
     Attributes:
-        judge: whose scores these are.
-        family: which tests the correction counts together.
+        differences: Of every cell and metric.
+        judge: Whose scores these are.
+        correction: For many comparisons.
+        family: Which tests the correction counts together.
+        level: Of the intervals.
     """
 
     differences: tuple[Difference, ...]
@@ -67,13 +73,18 @@ class Comparison:
     level: float
 
     def of(self, cell: CellId, metric: str) -> Difference:
+        """The difference of a cell in a metric.
+
+        Raises:
+            MindgapError: There is none.
+        """
         for difference in self.differences:
             if difference.cell == cell and difference.metric == metric:
                 return difference
         raise MindgapError(f"{metric} of {cell} is not in this comparison")
 
 
-def compare(
+def compare_cells(
     data: Samples | Mapping[str, Any],
     reference: CellId | str = "control",
     *,
@@ -83,17 +94,22 @@ def compare(
     seed: int = 0,
     resamples: int = 10_000,
     level: float = 0.95,
-) -> Comparison:
+) -> PairedComparison:
     """Differences of every cell from the reference, for every metric, paired on (query, item, epoch).
 
     Args:
-        reference: a cell, or a method that has one cell for each model; then each cell is compared with its own
+        data: Samples, or columns of them (see `from_columns`).
+        reference: A cell, or a method that has one cell for each model; then each cell is compared with its own
             model's.
-        metrics: all by default.
-        family: which tests the correction counts together: all of the sweep, or those of a metric.
+        metrics: Their names; None = all.
+        correction: For many comparisons.
+        family: Which tests the correction counts together: all of the sweep, or those of a metric.
+        seed: Of the bootstrap.
+        resamples: How many.
+        level: Of the intervals.
 
     Raises:
-        MindgapError: the reference is not there or not one, or two judges' scores would be compared.
+        MindgapError: The reference is not there or not one, or two judges' scores would be compared.
     """
     samples = data if isinstance(data, Samples) else from_columns(data)
     names = list(samples.metrics) if metrics is None else list(metrics)
@@ -104,7 +120,7 @@ def compare(
         for cell, base in pairs
         for name in names
     ]
-    return Comparison(_corrected(differences, correction, family), judge, correction, family, level)
+    return PairedComparison(_corrected(differences, correction, family), judge, correction, family, level)
 
 
 def difference(
@@ -117,7 +133,17 @@ def difference(
     resamples: int = 10_000,
     level: float = 0.95,
 ) -> Difference:
-    """One metric of one cell against the reference; `p_adjusted` is `p`."""
+    """One metric of one cell against the reference; `p_adjusted` is `p`.
+
+    Args:
+        samples: Of a sweep.
+        cell: Whose metric.
+        reference: What it is compared with.
+        metric: Its name.
+        seed: Of the bootstrap.
+        resamples: How many.
+        level: Of the intervals.
+    """
     samples.require_one_judge([cell, reference], [metric])
     values, due = samples.paired(metric, [cell, reference])
     present = samples.present[[samples.row(cell), samples.row(reference)]]
@@ -154,31 +180,36 @@ def spread_of(bounds: Bounds) -> Bounds:
 def reference_of(samples: Samples, cell: CellId, reference: CellId | str) -> CellId:
     """The cell that `cell` is compared with.
 
+    Args:
+        samples: Of a sweep.
+        cell: One of theirs.
+        reference: A cell, or a method; then it is the cell of that method and of the same model.
+
     Raises:
-        MindgapError: a method does not single one out.
+        MindgapError: The reference is not there, or a method does not single one out.
     """
     if isinstance(reference, CellId):
         samples.row(reference)
         return reference
-    found = [other for other in samples.cells if other.method == reference and other.model == cell.model]
-    if len(found) != 1:
+    matches = [other for other in samples.cells if other.method == reference and other.model == cell.model]
+    if len(matches) != 1:
         cells = ", ".join(map(str, samples.cells))
         raise MindgapError(
-            f"{len(found)} cells have the method {reference!r} and the model {cell.model!r}: name one of {cells}"
+            f"{len(matches)} cells have the method {reference!r} and the model {cell.model!r}: name one of {cells}"
         )
-    return found[0]
+    return matches[0]
 
 
 def _pairs(samples: Samples, reference: CellId | str) -> list[tuple[CellId, CellId]]:
-    found = [(cell, reference_of(samples, cell, reference)) for cell in samples.cells]
-    return [(cell, base) for cell, base in found if cell != base]
+    pairs = [(cell, reference_of(samples, cell, reference)) for cell in samples.cells]
+    return [(cell, base) for cell, base in pairs if cell != base]
 
 
 def _corrected(differences: list[Difference], correction: Correction, family: Family) -> tuple[Difference, ...]:
-    groups = {None} if family == "sweep" else {one.metric for one in differences}
+    groups = {None} if family == "sweep" else {difference.metric for difference in differences}
     result = list(differences)
     for group in groups:
-        places = [place for place, one in enumerate(differences) if group is None or one.metric == group]
+        places = [place for place, difference in enumerate(differences) if group is None or difference.metric == group]
         adjusted = adjust([differences[place].p for place in places], correction)
         for place, p in zip(places, adjusted, strict=True):
             result[place] = replace(differences[place], p_adjusted=p)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import JudgeRequest
-from mindgap.judges.proxy import BATCH, ProxyJudge
+from mindgap.judges.proxy import RESPONSES_AT_ONCE, ProxyJudge
 from mindgap.judges.proxy_design import closeness
 from mindgap.judges.proxy_text import CHUNK, chunks, text_features
 from mindgap.text.embedding import embedder_lacks
@@ -107,9 +107,9 @@ def test_the_text_that_does_as_asked_scores_highest(judge: ProxyJudge, query: st
 
 def test_scores_do_not_depend_on_what_is_judged_beside(judge: ProxyJudge) -> None:
     texts = [FUNNY, FORMAL, WARM]
-    many = [f"{texts[n % 3]} {n}" for n in range(BATCH + 5)]
+    many = [f"{texts[n % 3]} {n}" for n in range(RESPONSES_AT_ONCE + 5)]
     together = scores(judge, "be funny", many)
-    for n in (0, 1, BATCH - 1, BATCH, BATCH + 4):
+    for n in (0, 1, RESPONSES_AT_ONCE - 1, RESPONSES_AT_ONCE, RESPONSES_AT_ONCE + 4):
         assert together[n] == pytest.approx(scores(judge, "be funny", [many[n]])[0], abs=0.02)
 
 

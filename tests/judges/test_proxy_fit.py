@@ -16,7 +16,7 @@ from mindgap.core.records import JudgeRequest
 from mindgap.judge import calibrate
 from mindgap.judges.proxy import ProxyJudge
 from mindgap.judges.proxy_anchors import anchors
-from mindgap.judges.proxy_fit import Fitting, Scored, beginning, family, monotone, question_folds
+from mindgap.judges.proxy_fit import Fitting, ScoredResponse, beginning, family, monotone, question_folds
 
 QUERIES = ("be funny", "be professional and formal", "be more funny", "be concise")
 MAP = """\
@@ -50,9 +50,9 @@ def recorded(count: int) -> list[dict[str, str]]:
     return rows
 
 
-def scored(count: int = 240) -> tuple[Scored, ...]:
+def scored(count: int = 240) -> tuple[ScoredResponse, ...]:
     return tuple(
-        Scored(
+        ScoredResponse(
             "f",
             "j",
             row["method"],

@@ -8,8 +8,8 @@ from simulated import CONTROL, cell, cells, crossed
 
 from mindgap.core.errors import MindgapError
 from mindgap.stats.bootstrap import t_quantile
-from mindgap.stats.crossed import Table, variance_of_mean
-from mindgap.stats.power import Components, components_of, detectable, measured
+from mindgap.stats.crossed import CrossedTable, variance_of_mean
+from mindgap.stats.power import Components, components_of, detectable, detectable_after
 
 TRUE = Components(queries=0.3, items=0.3, rest=0.8)
 SDS = (0.3, 0.3, 0.8)
@@ -22,7 +22,7 @@ def test_a_difference_of_the_promised_size_is_found_four_times_in_five(design):
     found = 0
     for _ in range(800):
         values = promised.difference + crossed(generator, *design, SDS)
-        table = Table(values, np.ones(design))
+        table = CrossedTable(values, np.ones(design))
         variance = variance_of_mean(table)
         found += abs(table.mean) > t_quantile(0.95, variance.freedom) * variance.total**0.5
     assert 0.74 <= found / 800 <= 0.86
@@ -59,7 +59,7 @@ def paired(design, seed: int = 0):
 def test_after_a_run_its_own_variance_says_the_same():
     design = (40, 100)
     before = detectable("nice", *design, components=TRUE)
-    after = measured(paired(design), cell("prompt"), CONTROL, "nice")
+    after = detectable_after(paired(design), cell("prompt"), CONTROL, "nice")
     assert after.difference == pytest.approx(before.difference, rel=0.25)
 
 

@@ -19,8 +19,8 @@ from mindgap.results.cell import CellResult
 from mindgap.results.files import CONFIG, METRICS_FILE, SAMPLES, read_cell, write_cell, write_summary
 from mindgap.results.imports.columns import ColumnMap
 from mindgap.results.imports.findings import Finding, absent_pairs
-from mindgap.results.imports.rows import CellKey, Recording, Sample
-from mindgap.results.imports.table import Table
+from mindgap.results.imports.rows import CellKey, RecordedSample, Recording
+from mindgap.results.imports.table import RecordedTable
 from mindgap.storage.atomic import replacing
 
 IMPORTS = "import.json"
@@ -30,7 +30,7 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
-class Scored:
+class NewScores:
     """Another judge's scores of the samples, by number of the row.
 
     Attributes:
@@ -45,15 +45,15 @@ def make_cells(
     recording: Recording,
     findings: Sequence[Finding],
     column_map: ColumnMap,
-    table: Table,
+    table: RecordedTable,
     folder: Path,
     *,
-    scored: Scored | None = None,
+    scored: NewScores | None = None,
     seed: int = 0,
     resamples: int = 10_000,
 ) -> list[CellResult]:
     """One cell for each (model, method, strength), in order of appearance. Metrics as in any sweep."""
-    cells: dict[CellKey, list[Sample]] = {}
+    cells: dict[CellKey, list[RecordedSample]] = {}
     for sample in recording.samples:
         cells.setdefault(sample.cell, []).append(sample)
     lacking = absent_pairs(recording.samples) if column_map.absent == "fail" else {}
@@ -97,7 +97,7 @@ def write_import(
     findings: Sequence[Finding],
     recording: Recording,
     column_map: ColumnMap,
-    table: Table,
+    table: RecordedTable,
 ) -> None:
     """Write the cells, `import.json` and the sweep's summary to `folder`.
 
@@ -158,7 +158,7 @@ def read_findings(folder: Path) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def _record(sample: Sample, column_map: ColumnMap, scored: Scored | None) -> Record:
+def _record(sample: RecordedSample, column_map: ColumnMap, scored: NewScores | None) -> Record:
     item, answer = sample.item, sample.answer
     judgement = scored.judgements[sample.number] if scored else None
     behaviour = judgement.behaviour if judgement else sample.behaviour
@@ -199,7 +199,7 @@ def _record(sample: Sample, column_map: ColumnMap, scored: Scored | None) -> Rec
     )
 
 
-def _absent(key: CellKey, other: Sample, column_map: ColumnMap, judge: str) -> Record:
+def _absent(key: CellKey, other: RecordedSample, column_map: ColumnMap, judge: str) -> Record:
     """The failed sample of `key` that stands for a row the recording does not have; `other` is another method's."""
     blank = replace(other, cell=key, system_prompt="", response="", analysis="", epoch=0)
     return replace(
@@ -219,7 +219,7 @@ def _absent(key: CellKey, other: Sample, column_map: ColumnMap, judge: str) -> R
     )
 
 
-def _key(sample: Sample, cell: CellKey, source: str, response: str | None) -> str:
+def _key(sample: RecordedSample, cell: CellKey, source: str, response: str | None) -> str:
     return content_key(
         "recorded sample",
         source=source,
@@ -234,7 +234,13 @@ def _key(sample: Sample, cell: CellKey, source: str, response: str | None) -> st
 
 
 def _settings(
-    key: CellKey, sample: Sample, column_map: ColumnMap, table: Table, judge: str, seed: int, resamples: int
+    key: CellKey,
+    sample: RecordedSample,
+    column_map: ColumnMap,
+    table: RecordedTable,
+    judge: str,
+    seed: int,
+    resamples: int,
 ) -> dict[str, Any]:
     """What a cell's `config.yaml` says, laid out like that of a cell that was run; the map is in `import.json`."""
     return {

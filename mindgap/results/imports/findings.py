@@ -15,12 +15,12 @@ from mindgap.results.imports.rows import (
     NOT_RECORDED,
     OUT_OF_RANGE,
     CellKey,
+    RecordedSample,
     Recording,
-    Sample,
 )
 
 Severity = Literal["problem", "note"]
-EXAMPLES = 3
+MOST_EXAMPLES = 3
 _SHOWN = 160
 
 
@@ -71,9 +71,9 @@ def look(recording: Recording, *, scored: bool = True) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda finding: finding.severity != "problem"))
 
 
-def absent_pairs(samples: Sequence[Sample]) -> dict[CellKey, list[Sample]]:
+def absent_pairs(samples: Sequence[RecordedSample]) -> dict[CellKey, list[RecordedSample]]:
     """For each cell, a sample of another cell of the model for each (query, item) that the cell itself lacks."""
-    whole: dict[str, dict[tuple[str, str], Sample]] = defaultdict(dict)
+    whole: dict[str, dict[tuple[str, str], RecordedSample]] = defaultdict(dict)
     have: dict[CellKey, set[tuple[str, str]]] = defaultdict(set)
     for sample in samples:
         whole[sample.cell.model].setdefault(sample.pair, sample)
@@ -86,12 +86,12 @@ def absent_pairs(samples: Sequence[Sample]) -> dict[CellKey, list[Sample]]:
 
 def _unusable(recording: Recording) -> Iterable[Finding]:
     if recording.unusable:
-        examples = tuple({"row": number, "why": why} for number, why in recording.unusable[:EXAMPLES])
+        examples = tuple({"row": number, "why": why} for number, why in recording.unusable[:MOST_EXAMPLES])
         says = "rows name no query, method or prompt: they belong to no sample and are left out"
         yield Finding("unusable_row", "problem", None, len(recording.unusable), recording.rows, says, examples)
 
 
-def _unknown_methods(samples: Sequence[Sample]) -> Iterable[Finding]:
+def _unknown_methods(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     for title, mine in _by_title(samples).items():
         if not mine[0].known:
             says = (
@@ -101,7 +101,7 @@ def _unknown_methods(samples: Sequence[Sample]) -> Iterable[Finding]:
             yield _finding("unknown_method", "problem", title, mine, len(mine), says)
 
 
-def _contaminated(samples: Sequence[Sample]) -> Iterable[Finding]:
+def _contaminated(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     """Samples of a method that asks for nothing in words, whose system prompt asks all the same."""
     owners = _instructions(samples)
     for title, mine in _by_title(samples).items():
@@ -118,7 +118,7 @@ def _contaminated(samples: Sequence[Sample]) -> Iterable[Finding]:
             yield _finding("contaminated", "problem", title, bad, len(mine), says, _system)
 
 
-def _not_asked(samples: Sequence[Sample]) -> Iterable[Finding]:
+def _not_asked(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     owners = _instructions(samples)
     for title, mine in _by_title(samples).items():
         if mine[0].arm.asks and any(s.system_prompt for s in samples):
@@ -128,7 +128,7 @@ def _not_asked(samples: Sequence[Sample]) -> Iterable[Finding]:
                 yield _finding("not_asked", "problem", title, bad, len(mine), says, _system)
 
 
-def _scores(samples: Sequence[Sample]) -> Iterable[Finding]:
+def _scores(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     kinds = (
         ("score_out_of_range", OUT_OF_RANGE, "scores outside 1-5: missing, with that reason, not moved into range"),
         ("score_not_a_number", NO_NUMBER, "scores that are no numbers: missing, with that reason"),
@@ -142,12 +142,12 @@ def _scores(samples: Sequence[Sample]) -> Iterable[Finding]:
                     yield _finding(kind, "problem", title, bad, len(mine), said, partial(_shown_score, metric))
 
 
-def _values(bad: Sequence[Sample], metric: str) -> str:
+def _values(bad: Sequence[RecordedSample], metric: str) -> str:
     values = Counter(raw.strip() for s in bad if (raw := _raw(s, metric)) and raw.strip())
     return f" ({', '.join(f'{n} × {value!r}' for value, n in values.most_common(3))})" if values else ""
 
 
-def _shift(mine: Sequence[Sample], metric: str, kind: str) -> str:
+def _shift(mine: Sequence[RecordedSample], metric: str, kind: str) -> str:
     """What leaving out-of-range scores out does to the mean, so that nobody takes the rise for a result."""
     kept = [value for s in mine if (value := _score(s, metric).value) is not None]
     if kind != "score_out_of_range" or not kept:
@@ -157,7 +157,7 @@ def _shift(mine: Sequence[Sample], metric: str, kind: str) -> str:
     return f"; the mean was {before:.3f} with them and is {sum(kept) / len(kept):.3f} without"
 
 
-def _shown_score(metric: str, sample: Sample) -> dict[str, Any]:
+def _shown_score(metric: str, sample: RecordedSample) -> dict[str, Any]:
     return {metric: _raw(sample, metric)}
 
 
@@ -181,7 +181,7 @@ def _repeats(recording: Recording) -> Iterable[Finding]:
             yield _finding("uneven_epochs", "note", title, repeated, len(mine), says)
 
 
-def _absent(samples: Sequence[Sample]) -> Iterable[Finding]:
+def _absent(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     titles = {sample.cell: sample.title for sample in samples}
     have = Counter(sample.cell for sample in samples)
     for cell, lacking in absent_pairs(samples).items():
@@ -191,12 +191,14 @@ def _absent(samples: Sequence[Sample]) -> Iterable[Finding]:
         gone = sorted({s.query for s in lacking} - mine)
         whole = f"; nothing at all for {', '.join(map(repr, gone))}" if gone else ""
         says = f"no row for a query and item that other methods have{whole}. Differences rest on what both have"
-        examples = tuple({"query": s.query, "item": s.item.id, "prompt": s.prompt[:_SHOWN]} for s in lacking[:EXAMPLES])
+        examples = tuple(
+            {"query": s.query, "item": s.item.id, "prompt": s.prompt[:_SHOWN]} for s in lacking[:MOST_EXAMPLES]
+        )
         total = len(lacking) + have[cell]
         yield Finding("missing_sample", "problem", titles[cell], len(lacking), total, says, examples)
 
 
-def _unparsed(samples: Sequence[Sample]) -> Iterable[Finding]:
+def _unparsed(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     for title, mine in _by_title(samples).items():
         asked = [s for s in mine if s.answer is not None]
         bad = [s for s in asked if s.answer is not None and s.answer.unparsed is not None]
@@ -208,7 +210,7 @@ def _unparsed(samples: Sequence[Sample]) -> Iterable[Finding]:
             yield _finding("unparsed", "problem", title, bad, len(asked), says, lambda s: {"end": s.response[-_SHOWN:]})
 
 
-def _empty(samples: Sequence[Sample]) -> Iterable[Finding]:
+def _empty(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     for title, mine in _by_title(samples).items():
         if bad := [s for s in mine if not s.response.strip()]:
             scored = sum(s.behaviour.value is not None or s.coherence.value is not None for s in bad)
@@ -216,7 +218,7 @@ def _empty(samples: Sequence[Sample]) -> Iterable[Finding]:
             yield _finding("empty_response", "problem", title, bad, len(mine), says)
 
 
-def _gold(samples: Sequence[Sample]) -> Iterable[Finding]:
+def _gold(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     for reason in sorted({s.gold_missing for s in samples if s.gold_missing}):
         bad = [s for s in samples if s.gold_missing == reason]
         items = len({s.item.id for s in bad})
@@ -226,7 +228,7 @@ def _gold(samples: Sequence[Sample]) -> Iterable[Finding]:
         yield _finding("no_gold", severity, None, bad, asked, says, lambda s: {"question": s.item.question[:_SHOWN]})
 
 
-def _replaced_prompts(samples: Sequence[Sample]) -> Iterable[Finding]:
+def _replaced_prompts(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     """Methods that ask, whose system prompt lacks what the methods that do not ask are told."""
     plain = Counter(
         s.system_prompt.strip() for s in samples if s.arm.asks is False and not _names(s.system_prompt, s.query)
@@ -243,7 +245,7 @@ def _replaced_prompts(samples: Sequence[Sample]) -> Iterable[Finding]:
             yield _finding("replaced_system_prompt", "note", title, bad, len(mine), says, _system)
 
 
-def _unsteered(samples: Sequence[Sample]) -> Iterable[Finding]:
+def _unsteered(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     """Steered responses that are word for word the unsteered ones under the same prompts: was the steering applied?"""
     plain = {
         (s.cell.model, *s.pair, s.system_prompt, s.response)
@@ -262,15 +264,15 @@ def _unsteered(samples: Sequence[Sample]) -> Iterable[Finding]:
             )
 
 
-def _by_title(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+def _by_title(samples: Sequence[RecordedSample]) -> dict[str, list[RecordedSample]]:
     """The samples of each cell by its title, in order of appearance."""
-    cells: dict[str, list[Sample]] = {}
+    cells: dict[str, list[RecordedSample]] = {}
     for sample in samples:
         cells.setdefault(sample.title, []).append(sample)
     return cells
 
 
-def _instructions(samples: Sequence[Sample]) -> dict[tuple[str, str], list[str]]:
+def _instructions(samples: Sequence[RecordedSample]) -> dict[tuple[str, str], list[str]]:
     """Titles of the asking methods by (query, system prompt), for prompts that do ask for that query.
 
     A prompt asks for a query if it names it, or if it is used for this query and no other.
@@ -293,15 +295,15 @@ def _names(system_prompt: str, query: str) -> bool:
     return " ".join(query.split()).casefold() in " ".join(system_prompt.split()).casefold()
 
 
-def _score(sample: Sample, metric: str) -> Score:
+def _score(sample: RecordedSample, metric: str) -> Score:
     return sample.behaviour if metric == "behaviour" else sample.coherence
 
 
-def _raw(sample: Sample, metric: str) -> str | None:
+def _raw(sample: RecordedSample, metric: str) -> str | None:
     return sample.behaviour_raw if metric == "behaviour" else sample.coherence_raw
 
 
-def _system(sample: Sample) -> dict[str, Any]:
+def _system(sample: RecordedSample) -> dict[str, Any]:
     return {"system_prompt": sample.system_prompt[:_SHOWN]}
 
 
@@ -309,10 +311,10 @@ def _finding(
     kind: str,
     severity: Severity,
     method: str | None,
-    bad: Sequence[Sample],
+    bad: Sequence[RecordedSample],
     of: int,
     says: str,
-    more: Callable[[Sample], dict[str, Any]] = lambda sample: {"prompt": sample.prompt[:_SHOWN]},
+    more: Callable[[RecordedSample], dict[str, Any]] = lambda sample: {"prompt": sample.prompt[:_SHOWN]},
 ) -> Finding:
-    examples = tuple({"row": s.number, "query": s.query, "item": s.item.id, **more(s)} for s in bad[:EXAMPLES])
+    examples = tuple({"row": s.number, "query": s.query, "item": s.item.id, **more(s)} for s in bad[:MOST_EXAMPLES])
     return Finding(kind, severity, method, len(bad), of, says, examples)

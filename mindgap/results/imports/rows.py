@@ -11,7 +11,7 @@ from mindgap.core.errors import ConfigError
 from mindgap.core.records import Answer, Item, Score
 from mindgap.results.imports.columns import Arm, ColumnMap, plain_name
 from mindgap.results.imports.items import ItemIndex, item_of
-from mindgap.results.imports.table import Table
+from mindgap.results.imports.table import RecordedTable
 from mindgap.tasks.answers import read_choice, read_label
 
 LOWEST, HIGHEST = 1, 5
@@ -32,7 +32,7 @@ class CellKey:
 
 
 @dataclass(frozen=True)
-class Sample:
+class RecordedSample:
     """One row of a recording.
 
     Attributes:
@@ -82,14 +82,14 @@ class Recording:
         unusable: numbers of rows without a query, method or prompt, and why.
     """
 
-    samples: tuple[Sample, ...]
-    duplicates: tuple[Sample, ...]
-    conflicts: tuple[Sample, ...]
+    samples: tuple[RecordedSample, ...]
+    duplicates: tuple[RecordedSample, ...]
+    conflicts: tuple[RecordedSample, ...]
     unusable: tuple[tuple[int, str], ...]
     rows: int
 
 
-def read_samples(table: Table, column_map: ColumnMap, index: ItemIndex | None = None) -> Recording:
+def read_recording(table: RecordedTable, column_map: ColumnMap, index: ItemIndex | None = None) -> Recording:
     """The samples of `table`.
 
     Raises:
@@ -98,7 +98,7 @@ def read_samples(table: Table, column_map: ColumnMap, index: ItemIndex | None = 
     column_map.check(table.columns)
     columns = column_map.columns.named()
     unusable: list[tuple[int, str]] = []
-    read: list[Sample] = []
+    read: list[RecordedSample] = []
     for number, raw in enumerate(table.rows, 1):
         row = {ours: raw.get(theirs) for ours, theirs in columns.items()}
         lacking = [name for name in ("query", "method", "prompt") if not (row[name] or "").strip()]
@@ -109,11 +109,13 @@ def read_samples(table: Table, column_map: ColumnMap, index: ItemIndex | None = 
     return _recording(read, numbered=column_map.columns.epoch is not None, unusable=unusable, rows=len(table.rows))
 
 
-def _recording(read: Sequence[Sample], *, numbered: bool, unusable: Sequence[tuple[int, str]], rows: int) -> Recording:
+def _recording(
+    read: Sequence[RecordedSample], *, numbered: bool, unusable: Sequence[tuple[int, str]], rows: int
+) -> Recording:
     """Tell repeats from duplicates. Without epoch numbers, an equal sample with another response is the next epoch."""
-    samples: list[Sample] = []
-    duplicates: list[Sample] = []
-    conflicts: list[Sample] = []
+    samples: list[RecordedSample] = []
+    duplicates: list[RecordedSample] = []
+    conflicts: list[RecordedSample] = []
     seen: dict[tuple[CellKey, str, str], dict[int, str]] = {}
     for sample in read:
         epochs = seen.setdefault((sample.cell, *sample.pair), {})
@@ -130,7 +132,9 @@ def _recording(read: Sequence[Sample], *, numbered: bool, unusable: Sequence[tup
     return Recording(tuple(samples), tuple(duplicates), tuple(conflicts), tuple(unusable), rows)
 
 
-def _sample(number: int, row: Mapping[str, str | None], column_map: ColumnMap, index: ItemIndex | None) -> Sample:
+def _sample(
+    number: int, row: Mapping[str, str | None], column_map: ColumnMap, index: ItemIndex | None
+) -> RecordedSample:
     recorded = (row["method"] or "").strip()
     arm = column_map.arm(recorded)
     known, arm = arm is not None, arm or Arm(plain_name(recorded), recorded)
@@ -139,7 +143,7 @@ def _sample(number: int, row: Mapping[str, str | None], column_map: ColumnMap, i
     strength = row.get("strength") or arm.strength
     title = [model if given else "", arm.title, strength if row.get("strength") else ""]
     item, gold_missing = _item(row, prompt, column_map, index)
-    return Sample(
+    return RecordedSample(
         number=number,
         title=" ".join(part for part in title if part),
         cell=CellKey(model, arm.name, strength),

@@ -15,11 +15,11 @@ from typing import IO, Any
 
 from mindgap.core.errors import ConfigError
 
-FORMATS = ".csv, .tsv, .jsonl (each also .gz) or .parquet"
+RECORDING_FORMATS = ".csv, .tsv, .jsonl (each also .gz) or .parquet"
 
 
 @dataclass(frozen=True)
-class Table:
+class RecordedTable:
     """XXX summary.
 
     Attributes:
@@ -34,7 +34,7 @@ class Table:
     rows: tuple[Mapping[str, str | None], ...]
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path) -> RecordedTable:
     """The recording in `path`, by its suffix.
 
     Raises:
@@ -54,12 +54,12 @@ def read_table(path: Path) -> Table:
             with _text(path) as file:
                 columns, rows = _jsonl(file, path)
         else:
-            raise ConfigError(f"{path}: recordings are {FORMATS}")
+            raise ConfigError(f"{path}: recordings are {RECORDING_FORMATS}")
     except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, csv.Error) as error:
         raise ConfigError(f"{path} cannot be read as {kind} in UTF-8: {error}") from error
     if not rows:
         raise ConfigError(f"{path}: the recording holds no rows")
-    return Table(path, hashlib.sha256(path.read_bytes()).hexdigest(), columns, tuple(rows))
+    return RecordedTable(path, hashlib.sha256(path.read_bytes()).hexdigest(), columns, tuple(rows))
 
 
 def _text(path: Path) -> IO[str]:

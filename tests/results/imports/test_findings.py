@@ -12,7 +12,7 @@ import pytest
 from mindgap.core.errors import ConfigError
 from mindgap.results.imports.columns import ColumnMap
 from mindgap.results.imports.findings import Finding, look
-from mindgap.results.imports.rows import read_samples
+from mindgap.results.imports.rows import read_recording
 from mindgap.results.imports.table import read_table
 
 Rows = list[dict[str, Any]]
@@ -21,7 +21,7 @@ OPTIONS = "\nA. blue\nB. red\n\nAnswer with a letter."
 
 @pytest.fixture
 def found(mapped: Callable[..., ColumnMap], written: Callable[..., Path]) -> Callable[..., tuple[Finding, ...]]:
-    return lambda rows, **changes: look(read_samples(read_table(written(rows)), mapped(**changes)))
+    return lambda rows, **changes: look(read_recording(read_table(written(rows)), mapped(**changes)))
 
 
 def counts(findings: tuple[Finding, ...]) -> list[tuple[str, str | None, int, int]]:
