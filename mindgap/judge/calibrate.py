@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mindgap.cli.command import command
 from mindgap.core.records import Score
 from mindgap.text.embedding import Embedder
 
@@ -30,26 +31,18 @@ FEWEST_RESPONSES = 200
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit codes: 0 done, 2 cannot be fitted."""
-    from mindgap.core.errors import MindgapError
-
-    given = sys.argv[1:] if arguments is None else arguments
-    if not given or any(argument in ("-h", "--help") for argument in given):
-        sys.stdout.write(HELP + "\n")
-        return 0 if given else 2
-    try:
-        _run(Path(given[0]), given[1:])
-    except MindgapError as error:
-        sys.stderr.write(f"mindgap: {error}\n")
-        return 2
-    return 0
+    """Exit codes: 0 done, 2 cannot be fitted, 130 interrupted."""
+    return command(arguments, lambda words: _run(Path(words[0]), words[1:]), text=HELP)
 
 
 def read_scored(recordings: list[str]) -> tuple[Any, ...]:
-    """The scored responses (`proxy_fit.ScoredResponse`) of recordings given as FILE=MAP.
+    """The scored responses of recordings.
+
+    Args:
+        recordings: Each given as FILE=MAP.
 
     Raises:
-        ConfigError: .
+        ConfigError: A recording cannot be read, or there are too few responses.
     """
     from mindgap.core.compose import config_folder
     from mindgap.core.errors import ConfigError
@@ -69,12 +62,14 @@ def read_scored(recordings: list[str]) -> tuple[Any, ...]:
             raise ConfigError(f"{recording}: say which column is what: {recording}=MAP")
         column_map = load_map(name, config_folder() / "replay")
         samples = read_recording(read_table(Path(file)), column_map).samples
-        rubrics = {text: QuerySet("recorded", [text]).queries[0].rubric for text in {one.query for one in samples}}
-        for one in samples:
-            request = JudgeRequest(one.query, rubrics[one.query], one.item.question, one.response)
-            if one.response.strip():
-                scores = _or_nan(one.behaviour), _or_nan(one.coherence)
-                scored.append(ScoredResponse(Path(file).name, column_map.judge, one.arm.name, request, *scores))
+        rubrics = {
+            text: QuerySet("recorded", [text]).queries[0].rubric for text in {sample.query for sample in samples}
+        }
+        for sample in samples:
+            request = JudgeRequest(sample.query, rubrics[sample.query], sample.item.question, sample.response)
+            if sample.response.strip():
+                scores = _or_nan(sample.behaviour), _or_nan(sample.coherence)
+                scored.append(ScoredResponse(Path(file).name, column_map.judge, sample.arm.name, request, *scores))
     if len(scored) < FEWEST_RESPONSES:
         raise ConfigError(
             f"{len(scored)} scored responses are too few to fit anything: {FEWEST_RESPONSES} are the least"
@@ -99,7 +94,12 @@ def _run(out: Path, recordings: list[str]) -> None:
 
 
 def fitted(scored: tuple[Any, ...], model: Embedder | None) -> dict[str, Any]:
-    """What a calibration file holds, as plain JSON: its card, and one variant or two."""
+    """What a calibration file holds, as plain JSON: its card, and one variant or two.
+
+    Args:
+        scored: The responses.
+        model: Makes vectors of texts; None = only the variant without.
+    """
     from mindgap.judges.proxy_fit import PENALTY, Fitting
     from mindgap.judges.proxy_model import CALIBRATION_FORMAT, as_node
 
@@ -107,16 +107,18 @@ def fitted(scored: tuple[Any, ...], model: Embedder | None) -> dict[str, Any]:
     card = {
         "recordings": {
             source: {
-                "responses": sum(one.source == source for one in scored),
+                "responses": sum(response.source == source for response in scored),
                 **{
-                    f"{target}_scores": sum(one.source == source and getattr(one, target) >= 1 for one in scored)
+                    f"{target}_scores": sum(
+                        response.source == source and getattr(response, target) >= 1 for response in scored
+                    )
                     for target in ("behaviour", "coherence")
                 },
             }
-            for source in dict.fromkeys(one.source for one in scored)
+            for source in dict.fromkeys(response.source for response in scored)
         },
-        "scores_by": sorted({one.judge for one in scored}),
-        "queries": sorted({one.request.query for one in scored}),
+        "scores_by": sorted({response.judge for response in scored}),
+        "queries": sorted({response.request.query for response in scored}),
         "embedding_model": model.identity if model else None,
         "penalty": PENALTY,
         "held_out_rank_correlation": {name: _agreement(fit) for name, fit in fits.items()},
@@ -130,7 +132,10 @@ def _agreement(fit: Any) -> dict[str, dict[str, float]]:
     from mindgap.judges.proxy_fit import family, question_folds
     from mindgap.stats.agreement import spearman
 
-    folds = {"queries": [family(one.request.query) for one in fit.scored], "questions": question_folds(fit.scored)}
+    folds = {
+        "queries": [family(response.request.query) for response in fit.scored],
+        "questions": question_folds(fit.scored),
+    }
     return {
         target: {
             what: round(spearman(fit.held_out(target, groups), fit.scores(target)), 3) for what, groups in folds.items()

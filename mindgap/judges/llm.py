@@ -1,4 +1,4 @@
-"""A language model behind an API as judge."""
+"""`judge=llm`: a language model behind an API rates behaviour and coherence."""
 
 from __future__ import annotations
 
@@ -24,9 +24,29 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LLMJudge:
-    """`judge=llm`: any model litellm knows rates behaviour and coherence, analysis first.
+    """Any model that litellm knows rates behaviour and coherence, analysis first (conf/judge/llm.yaml).
 
-    Fields: see conf/judge/llm.yaml. The key itself is never a field: `key_env` names the environment variable.
+    The key itself is never a field.
+
+    Attributes:
+        model: litellm's name for it.
+        api_base: Address of an OpenAI-compatible server; None = the provider's own.
+        key_env: Name of the environment variable with the key; None = no key needed.
+        temperature: Of the judge's replies; 0 = always the likeliest token.
+        max_tokens: Longest reply.
+        structured: Whether the reply is held to a JSON schema.
+        one_request: Whether both scores are asked for in one request, or each in its own.
+        top_logprobs: Likeliest tokens, 5 to 20, from whose probabilities a score is averaged; 0 = whole numbers.
+        most_outside: Most probability that may lie outside 1 to 5; beyond it the score is missing.
+        votes: Replies whose scores are averaged where there are no probabilities.
+        concurrency: Requests under way at once.
+        requests_per_minute: Most of them; None = no limit.
+        tokens_per_minute: Most of them; None = no limit.
+        timeout: Seconds per request.
+        max_retries: Further tries of a request that failed.
+        stop_after: Failures in a row after which nothing is asked any more.
+        budget_usd: Most that all cells together may cost, in US dollars; None = no limit.
+        usd_per_million: Price of tokens read and of tokens written; None = as in litellm's list.
     """
 
     model: str = "gpt-4o-mini"
@@ -165,7 +185,7 @@ class LLMJudge:
         """The judgement, of one request or several.
 
         Args:
-            bill: gets what each reply cost, in US dollars.
+            bill: Gets what each reply cost, in US dollars.
         """
         parts = []
         for scale in self._scales:
@@ -206,7 +226,12 @@ class LLMJudge:
 
 
 def judgement_of(reply: Reply | Failure, most_outside: float = 0.1) -> Judgement:
-    """The judgement that a reply, or the lack of one, amounts to."""
+    """The judgement that a reply, or the lack of one, amounts to.
+
+    Args:
+        reply: What came of the request.
+        most_outside: See `LLMJudge`.
+    """
     if isinstance(reply, Failure):
         return missing(f"no judgement: {reply.reason}", transient=reply.transient)
     if reply.refusal is not None:
@@ -220,12 +245,18 @@ def judgement_of(reply: Reply | Failure, most_outside: float = 0.1) -> Judgement
     if reply.logprobs:
         whole = {"behaviour": behaviour, "coherence": coherence}
         behaviour, coherence = (expected(name, score, reply.logprobs, most_outside) for name, score in whole.items())
-        said = ", ".join(f"{name} {score.value:g}" for name, score in whole.items() if score.value is not None)
-        analysis += f" [whole numbers: {said}]" if said else ""
+        whole_numbers = ", ".join(f"{name} {score.value:g}" for name, score in whole.items() if score.value is not None)
+        analysis += f" [whole numbers: {whole_numbers}]" if whole_numbers else ""
     return Judgement(behaviour, coherence, analysis, reply.cost_usd)
 
 
 def missing(reason: str, *, cost_usd: float | None = None, transient: bool = False) -> Judgement:
-    """No score, and why."""
+    """A judgement without scores.
+
+    Args:
+        reason: Why there are none.
+        cost_usd: What it cost all the same; None = unknown.
+        transient: Whether asking again may help.
+    """
     score = Score(None, reason)
     return Judgement(score, score, cost_usd=cost_usd, transient=transient)

@@ -1,4 +1,4 @@
-"""The judge that a command line names."""
+"""Makes the judge that a command line names."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ def judge_from(overrides: Sequence[str], folder: Path) -> Judge:
 
     Args:
         overrides: `judge=NAME judge.KEY=VALUE …`, as for `python -m mindgap`.
-        folder: the built-in configuration.
+        folder: The built-in configuration.
 
     Raises:
-        ConfigError: the settings do not fit.
-        UnavailableError: the judge cannot work here.
+        ConfigError: The settings do not fit.
+        UnavailableError: The judge cannot work here.
     """
     judge: Judge = build(composed(overrides, folder)["judge"], "judge", Judge)
     if missing := judge.lacks():

@@ -1,4 +1,4 @@
-"""A judge without network or key: what a text shows of itself, in points of a language model that was once asked.
+"""`judge=proxy`: scores a text without a network or key: text statistics mapped to gpt-4o-mini's 1-5 scale.
 
 Features of the text, and of its meaning where the embedding model is installed, were fitted to recorded scores of
 gpt-4o-mini (`proxy_fit`); the numbers lie in a file (`mindgap/data/proxy_judge.json`), with a card that says from what.
@@ -26,10 +26,13 @@ RESPONSES_AT_ONCE = 256
 
 @dataclass(frozen=True)
 class ProxyJudge:
-    """`judge=proxy`. Fields: see conf/judge/proxy.yaml.
+    """Scores from a weighted sum of standardised features, put on the scale by a line that never falls.
 
-    Either score is a weighted sum of standardised features, put on the scale by a line that never falls. Behaviour
-    depends on the query; coherence does not.
+    Behaviour depends on the query; coherence does not. Settings: conf/judge/proxy.yaml.
+
+    Attributes:
+        calibration: File with the weights; None = the shipped one.
+        embedding: Whether sentence embeddings are used; None = where they are installed.
     """
 
     calibration: str | None = None
@@ -47,10 +50,10 @@ class ProxyJudge:
         return f"proxy{PROXY_VERSION}/{self._file.digest[:16]}/{model.identity if model else 'text'}"
 
     def lacks(self) -> list[str]:
-        """What is missing here to judge, one thing a sentence.
+        """See `Judge.lacks`.
 
         Raises:
-            ConfigError: a calibration that is none.
+            ConfigError: The calibration is none, or has no variant with embeddings though they are asked for.
         """
         if self._file.embedding is None and self.embedding:
             raise ConfigError("judge.embedding=true: judge.calibration was fitted without embeddings; leave it null")

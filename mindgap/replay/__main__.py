@@ -41,7 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     conf = config_folder()
     return command(
         arguments,
-        lambda given: _run(given, conf),
+        lambda words: _run(words, conf),
         text=HELP.replace("{maps}", ", ".join(sorted(path.stem for path in (conf / "replay").glob("*.yaml")))),
         stopped="stopped. What is judged is kept: the same command goes on from here.",
     )
@@ -86,10 +86,10 @@ def _run(arguments: list[str], conf: Path) -> None:
     console.print(f"{'findings':9}{folder / 'import.json'}", markup=False, soft_wrap=True)
 
 
-def _number(given: dict[str, str], key: str, default: int, least: int) -> int:
+def _number(settings: dict[str, str], key: str, default: int, least: int) -> int:
     from mindgap.core.errors import ConfigError
 
-    text = given.get(key, str(default))
+    text = settings.get(key, str(default))
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < least:
         raise ConfigError(f"{key}={text}: must be a whole number of at least {least}")
     return int(text)

@@ -1,4 +1,4 @@
-"""Recorded responses before a judge of ours: through the store, so that a stop costs nothing twice."""
+"""Has recorded responses scored by a judge of ours, through the store, so that a stop costs nothing twice."""
 
 from __future__ import annotations
 
@@ -24,5 +24,7 @@ def rejudge(samples: Sequence[RecordedSample], judge: Judge, store: Store, progr
     }
     unique = {judgement_key(judge, request): request for request in requests.values()}
     with progress.counting(f"judging ({judge.name})", len(unique)) as done:
-        made = judgements(list(unique.values()), judge, store, lambda _, known: done(known))
-    return NewScores(judge.name, {number: made[judgement_key(judge, request)] for number, request in requests.items()})
+        by_key = judgements(list(unique.values()), judge, store, lambda _, known: done(known))
+    return NewScores(
+        judge.name, {number: by_key[judgement_key(judge, request)] for number, request in requests.items()}
+    )

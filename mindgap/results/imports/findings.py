@@ -1,4 +1,4 @@
-"""What is wrong with a recording: counted, with examples, and said before any number is shown."""
+"""Finds what is wrong with a recording: counted, with examples, and said before any number is shown."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ class Finding:
     """One thing about a recording that a reader must know.
 
     Attributes:
-        kind: short name, one of those in docs/replay.md.
+        kind: Short name, one of those in docs/replay.md.
         severity: `problem` = numbers that rest on these samples do not mean what they seem to; `note` = worth knowing.
-        method: the recording's label of it, None = all.
-        count: samples concerned, and samples that could have been.
-        of: samples concerned, and samples that could have been.
-        says: what it is and what was done about it, one sentence or two.
-        examples: some of them, with the number of the row in the file, from 1.
+        method: The recording's label of it; None = all.
+        count: Samples concerned.
+        of: Samples that could have been.
+        says: What it is and what was done about it, one sentence or two.
+        examples: Some of them, with the number of the row in the file, from 1.
     """
 
     kind: str
@@ -48,13 +48,14 @@ class Finding:
 
 
 def look(recording: Recording, *, scored: bool = True) -> tuple[Finding, ...]:
-    """Everything found, problems first.
+    """Everything that is wrong, problems first.
 
     Args:
-        scored: whether the recorded scores are used.
+        recording: Its samples.
+        scored: Whether the recorded scores are used.
     """
     samples = recording.samples
-    found = [
+    findings = [
         *_unusable(recording),
         *_unknown_methods(samples),
         *_contaminated(samples),
@@ -68,7 +69,7 @@ def look(recording: Recording, *, scored: bool = True) -> tuple[Finding, ...]:
         *_replaced_prompts(samples),
         *_unsteered(samples),
     ]
-    return tuple(sorted(found, key=lambda finding: finding.severity != "problem"))
+    return tuple(sorted(findings, key=lambda finding: finding.severity != "problem"))
 
 
 def absent_pairs(samples: Sequence[RecordedSample]) -> dict[CellKey, list[RecordedSample]]:
@@ -92,22 +93,22 @@ def _unusable(recording: Recording) -> Iterable[Finding]:
 
 
 def _unknown_methods(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
-    for title, mine in _by_title(samples).items():
-        if not mine[0].known:
+    for title, of_method in _by_title(samples).items():
+        if not of_method[0].known:
             says = (
-                f"the column map does not know this method: kept as {mine[0].arm.name}, its system prompts unchecked; "
-                "name it under `methods:`"
+                f"the column map does not know this method: kept as {of_method[0].arm.name}, its system prompts "
+                "unchecked; name it under `methods:`"
             )
-            yield _finding("unknown_method", "problem", title, mine, len(mine), says)
+            yield _finding("unknown_method", "problem", title, of_method, len(of_method), says)
 
 
 def _contaminated(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     """Samples of a method that asks for nothing in words, whose system prompt asks all the same."""
     owners = _instructions(samples)
-    for title, mine in _by_title(samples).items():
-        if mine[0].arm.asks is not False:
+    for title, of_method in _by_title(samples).items():
+        if of_method[0].arm.asks is not False:
             continue
-        bad = [s for s in mine if owners[s.query, s.system_prompt.strip()] or _names(s.system_prompt, s.query)]
+        bad = [s for s in of_method if owners[s.query, s.system_prompt.strip()] or _names(s.system_prompt, s.query)]
         if bad:
             whose = Counter(owner for s in bad for owner in owners[s.query, s.system_prompt.strip()])
             theirs = f"those of {' and '.join(whose)}" if whose else "asking for the behaviour"
@@ -115,17 +116,17 @@ def _contaminated(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
                 f"contaminated: the system prompts are {theirs}, though this method is to ask for nothing in words. "
                 "What it is said to measure cannot be told from the instruction's effect; kept as recorded"
             )
-            yield _finding("contaminated", "problem", title, bad, len(mine), says, _system)
+            yield _finding("contaminated", "problem", title, bad, len(of_method), says, _system)
 
 
 def _not_asked(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     owners = _instructions(samples)
-    for title, mine in _by_title(samples).items():
-        if mine[0].arm.asks and any(s.system_prompt for s in samples):
-            bad = [s for s in mine if title not in owners[s.query, s.system_prompt.strip()]]
+    for title, of_method in _by_title(samples).items():
+        if of_method[0].arm.asks and any(s.system_prompt for s in samples):
+            bad = [s for s in of_method if title not in owners[s.query, s.system_prompt.strip()]]
             if bad:
                 says = "the system prompt does not ask for the behaviour, as this method is meant to; kept as recorded"
-                yield _finding("not_asked", "problem", title, bad, len(mine), says, _system)
+                yield _finding("not_asked", "problem", title, bad, len(of_method), says, _system)
 
 
 def _scores(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
@@ -135,11 +136,11 @@ def _scores(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
         ("score_absent", NOT_RECORDED, "scores were not recorded: missing"),
     )
     for kind, reason, says in kinds:
-        for title, mine in _by_title(samples).items():
+        for title, of_method in _by_title(samples).items():
             for metric in ("behaviour", "coherence"):
-                if bad := [s for s in mine if reason in (_score(s, metric).missing or "")]:
-                    said = f"{metric} {says}{_values(bad, metric)}{_shift(mine, metric, kind)}"
-                    yield _finding(kind, "problem", title, bad, len(mine), said, partial(_shown_score, metric))
+                if bad := [s for s in of_method if reason in (_score(s, metric).missing or "")]:
+                    said = f"{metric} {says}{_values(bad, metric)}{_shift(of_method, metric, kind)}"
+                    yield _finding(kind, "problem", title, bad, len(of_method), said, partial(_shown_score, metric))
 
 
 def _values(bad: Sequence[RecordedSample], metric: str) -> str:
@@ -147,12 +148,12 @@ def _values(bad: Sequence[RecordedSample], metric: str) -> str:
     return f" ({', '.join(f'{n} × {value!r}' for value, n in values.most_common(3))})" if values else ""
 
 
-def _shift(mine: Sequence[RecordedSample], metric: str, kind: str) -> str:
+def _shift(of_method: Sequence[RecordedSample], metric: str, kind: str) -> str:
     """What leaving out-of-range scores out does to the mean, so that nobody takes the rise for a result."""
-    kept = [value for s in mine if (value := _score(s, metric).value) is not None]
+    kept = [value for s in of_method if (value := _score(s, metric).value) is not None]
     if kind != "score_out_of_range" or not kept:
         return ""
-    left_out = [float(str(_raw(s, metric))) for s in mine if OUT_OF_RANGE in (_score(s, metric).missing or "")]
+    left_out = [float(str(_raw(s, metric))) for s in of_method if OUT_OF_RANGE in (_score(s, metric).missing or "")]
     before = (sum(kept) + sum(left_out)) / (len(kept) + len(left_out))
     return f"; the mean was {before:.3f} with them and is {sum(kept) / len(kept):.3f} without"
 
@@ -173,12 +174,12 @@ def _repeats(recording: Recording) -> Iterable[Finding]:
         for title, bad in _by_title(rows).items():
             all_of_it = sum(s.title == title for s in (*recording.samples, *rows))
             yield _finding(kind, "problem", title, bad, all_of_it, says)
-    for title, mine in _by_title(recording.samples).items():
-        repeated = [s for s in mine if s.epoch > 0]
-        pairs = len({(s.cell, *s.pair) for s in mine})
-        if repeated and len(mine) != pairs * (1 + max(s.epoch for s in repeated)):
+    for title, of_method in _by_title(recording.samples).items():
+        repeated = [s for s in of_method if s.epoch > 0]
+        pairs = len({(s.cell, *s.pair) for s in of_method})
+        if repeated and len(of_method) != pairs * (1 + max(s.epoch for s in repeated)):
             says = "samples repeat a query and item that others of this method do not: taken as further epochs"
-            yield _finding("uneven_epochs", "note", title, repeated, len(mine), says)
+            yield _finding("uneven_epochs", "note", title, repeated, len(of_method), says)
 
 
 def _absent(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
@@ -187,8 +188,8 @@ def _absent(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     for cell, lacking in absent_pairs(samples).items():
         if not lacking:
             continue
-        mine = {s.query for s in samples if s.cell == cell}
-        gone = sorted({s.query for s in lacking} - mine)
+        queries = {s.query for s in samples if s.cell == cell}
+        gone = sorted({s.query for s in lacking} - queries)
         whole = f"; nothing at all for {', '.join(map(repr, gone))}" if gone else ""
         says = f"no row for a query and item that other methods have{whole}. Differences rest on what both have"
         examples = tuple(
@@ -199,8 +200,8 @@ def _absent(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
 
 
 def _unparsed(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
-    for title, mine in _by_title(samples).items():
-        asked = [s for s in mine if s.answer is not None]
+    for title, of_method in _by_title(samples).items():
+        asked = [s for s in of_method if s.answer is not None]
         bad = [s for s in asked if s.answer is not None and s.answer.unparsed is not None]
         if bad:
             reasons = Counter(s.answer.unparsed for s in bad if s.answer)
@@ -211,11 +212,11 @@ def _unparsed(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
 
 
 def _empty(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
-    for title, mine in _by_title(samples).items():
-        if bad := [s for s in mine if not s.response.strip()]:
+    for title, of_method in _by_title(samples).items():
+        if bad := [s for s in of_method if not s.response.strip()]:
             scored = sum(s.behaviour.value is not None or s.coherence.value is not None for s in bad)
             says = f"responses are empty; {scored} of them have scores all the same, kept as recorded"
-            yield _finding("empty_response", "problem", title, bad, len(mine), says)
+            yield _finding("empty_response", "problem", title, bad, len(of_method), says)
 
 
 def _gold(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
@@ -235,14 +236,14 @@ def _replaced_prompts(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     )
     if not plain or not (usual := plain.most_common(1)[0][0]):
         return
-    for title, mine in _by_title(samples).items():
-        bad = [s for s in mine if s.arm.asks and usual not in s.system_prompt]
+    for title, of_method in _by_title(samples).items():
+        bad = [s for s in of_method if s.arm.asks and usual not in s.system_prompt]
         if bad:
             says = (
                 f"the instruction replaces the others' system prompt ({usual[:60]!r}…) and is not added to it: "
                 "that, too, makes a difference"
             )
-            yield _finding("replaced_system_prompt", "note", title, bad, len(mine), says, _system)
+            yield _finding("replaced_system_prompt", "note", title, bad, len(of_method), says, _system)
 
 
 def _unsteered(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
@@ -252,15 +253,21 @@ def _unsteered(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
         for s in samples
         if s.cell.strength == "none" and s.response.strip()
     }
-    for title, mine in _by_title(samples).items():
-        steered = [s for s in mine if s.cell.strength != "none"]
+    for title, of_method in _by_title(samples).items():
+        steered = [s for s in of_method if s.cell.strength != "none"]
         bad = [s for s in steered if (s.cell.model, *s.pair, s.system_prompt, s.response) in plain]
         if bad:
             says = (
                 "steered responses are word for word those without steering, for the same query, item and system prompt"
             )
             yield _finding(
-                "same_as_unsteered", "note", title, bad, len(mine), says, lambda s: {"response": s.response[:_SHOWN]}
+                "same_as_unsteered",
+                "note",
+                title,
+                bad,
+                len(of_method),
+                says,
+                lambda s: {"response": s.response[:_SHOWN]},
             )
 
 
@@ -301,6 +308,10 @@ def _score(sample: RecordedSample, metric: str) -> Score:
 
 def _raw(sample: RecordedSample, metric: str) -> str | None:
     return sample.behaviour_raw if metric == "behaviour" else sample.coherence_raw
+
+
+def _response(sample: RecordedSample) -> dict[str, Any]:
+    return {"response": sample.response[:_SHOWN]}
 
 
 def _system(sample: RecordedSample) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""From the rows of a recording to samples: joined by content, scores checked, nothing dropped without a word."""
+"""Turns the rows of a recording into samples: joined by content, scores checked, nothing dropped without a word."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ GOLD_NOT_FOUND = "the question was not found among those with known answers"
 
 @dataclass(frozen=True)
 class CellKey:
-    """What a cell of the recording is: its model, and its method as it is called here."""
+    """What a cell of the recording is.
+
+    Attributes:
+        model: Short name.
+        method: As it is called here.
+        strength: Its label.
+    """
 
     model: str
     method: str
@@ -36,13 +42,24 @@ class RecordedSample:
     """One row of a recording.
 
     Attributes:
-        number: of the row in the file, from 1, without the header: for people, nothing is joined by it.
-        title: of its cell, for people.
-        arm: the method; `known` is False where the map does not name it.
-        behaviour_raw: the scores as recorded.
-        coherence_raw: the scores as recorded.
-        answer: None for open-ended items.
-        gold_missing: why an item with options has no gold answer where it should.
+        number: Of the row in the file, from 1, without the header: for people, nothing is joined by it.
+        title: Of its cell, for people.
+        cell: The cell it belongs to.
+        arm: The method.
+        known: Whether the map names the method.
+        query: What behaviour was asked for.
+        item: The question.
+        epoch: Number of the repeat, from 0.
+        system_prompt: As sent.
+        prompt: The user's message.
+        response: The reply.
+        behaviour: The recorded score, or why it is none.
+        coherence: Likewise.
+        behaviour_raw: The score as recorded.
+        coherence_raw: Likewise.
+        analysis: The judge's own words.
+        answer: What the reply settles on; None for open-ended items.
+        gold_missing: Why an item with options has no gold answer where it should.
     """
 
     number: int
@@ -72,14 +89,15 @@ class RecordedSample:
 
 @dataclass(frozen=True)
 class Recording:
-    """XXX summary.
+    """All rows of a recording, sorted by what they count for.
 
     Attributes:
-        samples: to be counted, in file order.
-        duplicates: rows that repeat a sample word for word, and are not counted.
-        conflicts: rows whose (cell, query, item, epoch) is that of an earlier row with another response; not counted
+        samples: To be counted, in file order.
+        duplicates: Rows that repeat a sample word for word, and are not counted.
+        conflicts: Rows whose (cell, query, item, epoch) is that of an earlier row with another response; not counted
             either.
-        unusable: numbers of rows without a query, method or prompt, and why.
+        unusable: Numbers of rows without a query, method or prompt, and why.
+        rows: How many there are.
     """
 
     samples: tuple[RecordedSample, ...]
@@ -90,10 +108,15 @@ class Recording:
 
 
 def read_recording(table: RecordedTable, column_map: ColumnMap, index: ItemIndex | None = None) -> Recording:
-    """The samples of `table`.
+    """The samples of a table.
+
+    Args:
+        table: The file's rows.
+        column_map: How to read them.
+        index: Items with known answers; None = no lookup.
 
     Raises:
-        ConfigError: the map names a column that it does not have.
+        ConfigError: The map names a column that the table does not have, or an epoch is no number.
     """
     column_map.check(table.columns)
     columns = column_map.columns.named()
@@ -138,10 +161,11 @@ def _sample(
     recorded = (row["method"] or "").strip()
     arm = column_map.arm(recorded)
     known, arm = arm is not None, arm or Arm(plain_name(recorded), recorded)
-    model = plain_name(given) if (given := row.get("model")) else column_map.model
+    recorded_model = row.get("model")
+    model = plain_name(recorded_model) if recorded_model else column_map.model
     response, prompt = row["response"] or "", row["prompt"] or ""
     strength = row.get("strength") or arm.strength
-    title = [model if given else "", arm.title, strength if row.get("strength") else ""]
+    title = [model if recorded_model else "", arm.title, strength if row.get("strength") else ""]
     item, gold_missing = _item(row, prompt, column_map, index)
     return RecordedSample(
         number=number,
@@ -186,13 +210,13 @@ def _item(
     """The item, and why its gold answer is missing if it should have one."""
     item, missing = item_of(prompt, column_map.options), None
     if index is not None and item.options:
-        found = index.find(item)
-        item, missing = (found, None) if found else (item, GOLD_NOT_FOUND)
+        known = index.find(item)
+        item, missing = (known, None) if known else (item, GOLD_NOT_FOUND)
     if (gold := row.get("gold")) and item.options:
         choice = read_label(gold, item.options).choice
         item, missing = replace(item, gold=choice), None if choice is not None else GOLD_NOT_AN_OPTION
-    if given := row.get("item"):
-        item = replace(item, id=given)
+    if recorded_id := row.get("item"):
+        item = replace(item, id=recorded_id)
     if subject := row.get("subject"):
         item = replace(item, subject=subject)
     return item, missing

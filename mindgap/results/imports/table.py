@@ -1,4 +1,4 @@
-"""A recording as rows of plain values, from CSV, JSON Lines or Parquet."""
+"""Reads a recording's file as a table of texts: CSV, TSV, JSON lines or Parquet."""
 
 from __future__ import annotations
 
@@ -20,12 +20,13 @@ RECORDING_FORMATS = ".csv, .tsv, .jsonl (each also .gz) or .parquet"
 
 @dataclass(frozen=True)
 class RecordedTable:
-    """XXX summary.
+    """The rows of a file as texts.
 
     Attributes:
-        path: of the file.
-        sha256: of its bytes, as it lies on disk.
-        rows: text by column name; absent = None.
+        path: The file.
+        sha256: Of its bytes.
+        columns: Their names, in order.
+        rows: Texts by column; None = no value.
     """
 
     path: Path
@@ -35,10 +36,10 @@ class RecordedTable:
 
 
 def read_table(path: Path) -> RecordedTable:
-    """The recording in `path`, by its suffix.
+    """The recording in a file, read by its suffix.
 
     Raises:
-        ConfigError: it cannot be read as what it says it is.
+        ConfigError: It cannot be read as what it says it is.
     """
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file")
