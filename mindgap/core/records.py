@@ -20,7 +20,12 @@ MessageRole = Literal["system", "user", "assistant"]
 
 @dataclass(frozen=True)
 class Message:
-    """One turn of a conversation."""
+    """One turn of a conversation.
+
+    Attributes:
+        role: Who says it.
+        content: What is said.
+    """
 
     role: MessageRole
     content: str

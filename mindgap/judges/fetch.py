@@ -36,7 +36,7 @@ def judgements(
     """
     keyed = [_Judged(judgement_key(judge, request), request) for request in requests]
 
-    def known(keys: Iterable[str]) -> dict[str, Judgement]:
+    def known_judgements(keys: Iterable[str]) -> dict[str, Judgement]:
         kept = store.judgements(keys)
         if isinstance(judge, Budgeted):
             for judged in keyed:
@@ -46,7 +46,7 @@ def judgements(
 
     return fetch(
         keyed,
-        known=known,
+        known=known_judgements,
         make=lambda missing: judge.judge([judged.request for judged in missing]),
         keep=lambda key, judgement: None if judgement.transient else store.put_judgement(key, judgement),
         on_done=on_done,

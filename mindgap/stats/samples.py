@@ -22,7 +22,13 @@ KEYS = ("model", "method", "strength", "query", "item", "epoch", "judge", "dose"
 
 @dataclass(frozen=True, order=True)
 class CellId:
-    """What the samples of one cell have in common."""
+    """What the samples of one cell have in common.
+
+    Attributes:
+        model: Short name.
+        method: Short name.
+        strength: Its label.
+    """
 
     model: str = ""
     method: str = ""

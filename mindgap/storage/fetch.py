@@ -10,7 +10,8 @@ class Keyed(Protocol):
     """What has a content key."""
 
     @property
-    def key(self) -> str: ...
+    def key(self) -> str:
+        """Names it by everything that can change its result."""
 
 
 KeyedRequest = TypeVar("KeyedRequest", bound=Keyed)

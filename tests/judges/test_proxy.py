@@ -43,10 +43,10 @@ def judge(request: pytest.FixtureRequest) -> ProxyJudge:
 
 
 def scores(judge: ProxyJudge, query: str, texts: list[str]) -> list[tuple[float, float]]:
-    found = dict(judge.judge([JudgeRequest(query, "", QUESTION, text) for text in texts]))
+    judged = dict(judge.judge([JudgeRequest(query, "", QUESTION, text) for text in texts]))
     made = []
     for index in range(len(texts)):
-        behaviour, coherence = found[index].behaviour.value, found[index].coherence.value
+        behaviour, coherence = judged[index].behaviour.value, judged[index].coherence.value
         assert behaviour is not None and coherence is not None
         made.append((behaviour, coherence))
     return made
@@ -132,9 +132,9 @@ def test_another_calibration_is_another_judge(tmp_path: Path) -> None:
     node["embedding"] = None
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(node))
-    mine = ProxyJudge(str(path))
-    assert mine.name == "proxy-text" and mine.identity != TEXT_ONLY.identity
-    assert scores(mine, "be funny", [FORMAL])[0][1] == 1
+    own_judge = ProxyJudge(str(path))
+    assert own_judge.name == "proxy-text" and own_judge.identity != TEXT_ONLY.identity
+    assert scores(own_judge, "be funny", [FORMAL])[0][1] == 1
     with pytest.raises(ConfigError, match="without embeddings"):
         ProxyJudge(str(path), embedding=True).lacks()
 
