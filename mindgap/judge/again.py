@@ -33,10 +33,10 @@ def judge_again(sweep: Sweep, judge: Judge, store: Store, console: Console) -> i
         unique = {judgement_key(judge, request): request for request in requests.values()}
         with progress.counting(f"{title}: judging ({judge.name})", len(unique)) as done:
 
-            def told(judgement: Judgement, known: bool, done=done) -> None:  # type: ignore[no-untyped-def]
+            def told(key: str, judgement: Judgement, known: bool, done=done) -> None:  # type: ignore[no-untyped-def]
                 if not known and judgement.cost_usd is not None:
                     spent.append(judgement.cost_usd)
-                done(known)
+                done(key, known)
 
             made = judgements(list(unique.values()), judge, store, told)
         by_sample = {key: made[judgement_key(judge, request)] for key, request in requests.items()}

@@ -24,7 +24,6 @@ def rejudge(samples: Sequence[RecordedSample], judge: Judge, store: Store, progr
     }
     unique = {judgement_key(judge, request): request for request in requests.values()}
     with progress.counting(f"judging ({judge.name})", len(unique)) as done:
-        by_key = judgements(list(unique.values()), judge, store, lambda _, known: done(known))
-    return NewScores(
-        judge.name, {number: by_key[judgement_key(judge, request)] for number, request in requests.items()}
-    )
+        by_key = judgements(list(unique.values()), judge, store, lambda key, _, known: done(key, known))
+    by_number = {number: by_key[judgement_key(judge, request)] for number, request in requests.items()}
+    return NewScores(judge.name, by_number)

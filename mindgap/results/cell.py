@@ -10,7 +10,7 @@ from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Declaration
 from mindgap.core.records import Record
 
-BESIDE_CELLS = ("tracker", "outputs", "sweep", "store", "plan", "measures", "hydra")
+BESIDE_CELLS = ("tracker", "outputs", "sweep", "store", "plan", "together", "measures", "hydra")
 """Settings that say where results go and what else is read off them: they do not make a cell another cell."""
 
 

@@ -16,8 +16,8 @@ class Keyed(Protocol):
 
 KeyedRequest = TypeVar("KeyedRequest", bound=Keyed)
 Result = TypeVar("Result")
-OnDone = Callable[[Result, bool], None]
-"""Called with each result and whether it came from the store."""
+OnDone = Callable[[str, Result, bool], None]
+"""Called with each result's key, the result, and whether it came from the store."""
 
 
 def fetch(
@@ -42,8 +42,9 @@ def fetch(
     """
     unique = {request.key: request for request in requests}
     results = known(unique)
-    for result in results.values() if on_done else ():
-        on_done(result, True)  # type: ignore[misc]
+    if on_done:
+        for key, result in results.items():
+            on_done(key, result, True)
     missing = [request for key, request in unique.items() if key not in results]
     if missing:
         for index, result in make(missing):
@@ -51,7 +52,7 @@ def fetch(
             keep(key, result)
             results[key] = result
             if on_done:
-                on_done(result, False)
+                on_done(key, result, False)
     if absent := len(unique) - len(results):
         raise RuntimeError(f"{absent} of {len(unique)} requests were never answered")
     return results

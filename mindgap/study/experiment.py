@@ -46,6 +46,7 @@ class Experiment:
         epochs: Generations per (query, item).
         resamples: Bootstrap resamples per interval.
         plan: Say what would run, and stop.
+        together: Answer the requests of all cells of a sweep in one batch, where the cells run in this process.
     """
 
     model: ModelSpec
@@ -65,6 +66,7 @@ class Experiment:
     epochs: int = 1
     resamples: int = 10_000
     plan: bool = False
+    together: bool = True
 
     def __post_init__(self) -> None:
         if self.epochs < 1:

@@ -23,6 +23,7 @@ from mindgap.study.experiment import Experiment, build_experiment
 from mindgap.study.jobs import cell_name, plain
 from mindgap.study.run_log import logging_to
 from mindgap.study.terminal import console_for
+from mindgap.study.together import share_of
 
 log = logging.getLogger(__name__)
 
@@ -79,8 +80,14 @@ def _run(experiment: Experiment, name: str, folder: Path, settings: dict[str, An
         return replace(result, reason=f"{type(error).__name__}: {error}", seconds=time.monotonic() - began)
     finally:
         store.close()
+    made_before, seconds_before = share_of(folder)
+    counted = progress.counts
+    made = {
+        "made": counted.get("made", 0) + made_before,
+        "cached": counted.get("cached", 0) - made_before,
+    }
     doses = [record.dose for record in records if record.dose is not None]
-    counts = {**count(records, experiment.declarations), **progress.counts}
+    counts = {**count(records, experiment.declarations), **made}
     log.info("finished: %s", counts)
     return replace(
         result,
@@ -91,5 +98,5 @@ def _run(experiment: Experiment, name: str, folder: Path, settings: dict[str, An
         judge_usd=progress.usd,
         source=progress.source,
         dose=max(doses, default=None),
-        seconds=time.monotonic() - began,
+        seconds=time.monotonic() - began + seconds_before,
     )

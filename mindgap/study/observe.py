@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
 
 from mindgap.backends.base import Endpoint
-from mindgap.backends.fetch import option_scores
 from mindgap.core.records import (
     Answer,
     Completion,
@@ -18,30 +16,18 @@ from mindgap.core.records import (
     OptionsRequest,
     Record,
 )
-from mindgap.storage.store import Store
 from mindgap.study.experiment import Experiment
 from mindgap.study.plan import Sample
 
 
-def measure_perplexity(
-    experiment: Experiment,
-    samples: Sequence[Sample],
-    replies: Mapping[str, Completion],
-    endpoint: Endpoint,
-    store: Store,
-) -> dict[str, float]:
-    """Perplexity of each response under the unsteered, uninstructed model, by sample key; absent where it has none."""
-    if "loglikelihood" not in endpoint.can:
-        return {}
-    asked: dict[str, OptionsRequest] = {}
-    for sample in samples:
-        text = replies[sample.request.key].text
-        if text.strip():
-            neutral: tuple[Message, ...] = experiment.task.messages(sample.item)
-            asked[sample.key] = OptionsRequest(endpoint.identity, neutral, (text,))
-    scores = option_scores(list(asked.values()), endpoint, store)
-    per_token = {key: scores[request.key].per_token()[0] for key, request in asked.items()}
-    return {key: perplexity(mean) for key, mean in per_token.items() if mean > float("-inf")}
+def perplexity_request(
+    experiment: Experiment, sample: Sample, reply: Completion, endpoint: Endpoint
+) -> OptionsRequest | None:
+    """The question how likely the reply is to the unsteered, uninstructed model; None where there is no text."""
+    if not reply.text.strip():
+        return None
+    neutral: tuple[Message, ...] = experiment.task.messages(sample.item)
+    return OptionsRequest(endpoint.identity, neutral, (reply.text,))
 
 
 def perplexity(mean_logprob: float) -> float:

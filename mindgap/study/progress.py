@@ -16,9 +16,9 @@ log = logging.getLogger(__name__)
 
 
 class Done(Protocol):
-    """Reports one finished thing: whether the store knew it, how many tokens it took to make, and what it cost."""
+    """Reports one finished thing: its key, whether the store knew it, how many tokens it took, and what it cost."""
 
-    def __call__(self, known: bool, tokens: int = 0, usd: float | None = None) -> None: ...
+    def __call__(self, key: str, known: bool, tokens: int = 0, usd: float | None = None) -> None: ...
 
 
 class Progress:
@@ -27,6 +27,8 @@ class Progress:
     def __init__(self, console: Console, name: str) -> None:
         self._console, self._name = console, name
         self.counts: dict[str, int] = {}
+        self.made: set[str] = set()
+        """Keys of what was made, and not known from before."""
         self.source: str | None = None
         """Who answers, as soon as that is known."""
         self.usd: float | None = None
@@ -47,10 +49,12 @@ class Progress:
         log.info("%s: %d", what, total)
         with self._bar(f"{self._name}  {what}", total) as advance:
 
-            def done(known: bool, tokens: int = 0, usd: float | None = None) -> None:
+            def done(key: str, known: bool, tokens: int = 0, usd: float | None = None) -> None:
                 nonlocal made_tokens, cached
                 cached += known
                 made_tokens += 0 if known else tokens
+                if not known:
+                    self.made.add(key)
                 kind = "cached" if known else "made"
                 self.counts[kind] = self.counts.get(kind, 0) + 1
                 if usd is not None:

@@ -27,6 +27,7 @@ from mindgap.study.experiment import build_experiment
 from mindgap.study.forecast import forecast
 from mindgap.study.jobs import cell_name, compose_jobs, plain
 from mindgap.study.terminal import console_for
+from mindgap.study.together import answer_together, forget_shares
 
 
 class SweepCallback(Callback):
@@ -34,11 +35,12 @@ class SweepCallback(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         with never_swallowed():
-            self._begin([plain(config)])
+            self._begin([plain(config)], launches_here=True)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         with never_swallowed():
-            self._begin([plain(one) for one in compose_jobs(config)])
+            here = str(config.hydra.launcher._target_).endswith("BasicLauncher")
+            self._begin([plain(job) for job in compose_jobs(config)], launches_here=here)
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         with never_swallowed():
@@ -46,7 +48,7 @@ class SweepCallback(Callback):
 
     on_multirun_end = on_run_end
 
-    def _begin(self, jobs: Sequence[Mapping[str, Any]]) -> None:
+    def _begin(self, jobs: Sequence[Mapping[str, Any]], *, launches_here: bool) -> None:
         """Check every job and say what will run. Raises ConfigError or UnavailableError if one of them cannot."""
         console = console_for()
         experiments = [build_experiment(job) for job in jobs]
@@ -55,14 +57,18 @@ class SweepCallback(Callback):
         refuse_running(folder)
         cells = {cell_name(one, job): one for one, job in zip(experiments, jobs, strict=True)}
         terminal.print_plan(console, jobs[0], experiments, len(cells), folder)
+        forget_shares(folder)
         if experiments[0].plan:
             terminal.print_forecast(console, list(cells.values()), [forecast(one) for one in cells.values()])
             sys.exit(0)
+        if len(cells) > 1 and experiments[0].together and launches_here:
+            answer_together(cells, folder, console)
 
     def _end(self, config: DictConfig) -> None:
         """Sum up from the files, which is where cells of any launcher leave their results: read once, compared once."""
         folder = Path(config.outputs) / config.sweep
         release(folder)
+        forget_shares(folder)
         console = console_for()
         sweep = read_sweep(folder)
         results = sorted(sweep.cells, key=lambda cell: (cell.folder / METRICS_FILE).stat().st_mtime_ns)

@@ -149,7 +149,7 @@ def test_the_request_goes_out_as_it_is_and_comes_back_counted(endpoint: Any, ser
 
 
 def test_edits_go_out_as_one_change_a_feature_in_the_same_units(endpoint: Any, service: Service) -> None:
-    nudge = replace(feature_edit(endpoint, 4, 0.3), offset=np.float32(0.25))
+    nudge = replace(feature_edit(endpoint, 4, 0.3), offset=np.float32(0.25))  # type: ignore[arg-type]
     pin, ablation = feature_edit(endpoint, 5, 0.5, mode="pin"), feature_edit(endpoint, 7, 0.0, mode="ablate")
     half = feature_edit(endpoint, 8, 0.5, mode="pin").scaled(0.5)
     list(endpoint.generate([request(endpoint, edits=(nudge, nudge, pin, ablation, half))]))
@@ -254,8 +254,8 @@ def test_auto_steer_is_the_services_own_and_one_edit_a_feature(endpoint: Any, se
     edits = endpoint.auto_edits("be funny")
     assert [(edit.feature, edit.offset, edit.gain) for edit in edits] == [(4, 0.625, 1.0), (1, -0.25, 1.0)]
     assert str(edits[1]) == "feature 1 -0.25 (label 1)"
-    assert {edit.sae for edit in edits} == {endpoint.sae_identity}
-    ((_, completion),) = endpoint.generate([request(endpoint, edits=edits)])
+    assert {edit.sae for edit in edits} == {endpoint.sae_identity}  # type: ignore[attr-defined]
+    ((_, completion),) = endpoint.generate([request(endpoint, edits=edits)])  # type: ignore[attr-defined]
     assert completion.error is None
 
 

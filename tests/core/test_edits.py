@@ -44,7 +44,7 @@ def test_the_key_of_a_feature_edit_covers_what_it_does_and_not_how_it_is_written
     seen = Condition((Comparison(1, ">", 0.5, 2.0), Comparison(2, "<", 1.0, 1.0)))
     same = [
         dataclasses.replace(FEATURE, label="other", note="another"),
-        dataclasses.replace(FEATURE, offset=np.float32(0.25), scale=np.float64(4.0)),
+        dataclasses.replace(FEATURE, offset=float(np.float32(0.25)), scale=float(np.float64(4.0))),
         dataclasses.replace(FEATURE, gain=1, direction=None),  # the direction is the SAE's
     ]
     assert {edit.key for edit in same} == {FEATURE.key}
@@ -96,7 +96,7 @@ def test_a_feature_edit_says_what_it_does() -> None:
 @pytest.mark.parametrize("change", [{"offset": np.nan}, {"gain": np.inf}, {"scale": np.nan}])
 def test_a_feature_edit_that_is_not_finite_is_refused(change: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="not finite"):
-        dataclasses.replace(FEATURE, **change)
+        dataclasses.replace(FEATURE, **change)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="not finite"):
         Comparison(1, ">", np.nan, 1.0)
     with pytest.raises(ValueError, match="at least one"):

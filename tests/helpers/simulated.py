@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -41,12 +42,12 @@ def cells(
     judge: Callable[[str], str] = lambda method: "proxy",
 ) -> Samples:
     """Samples of cells named by method, from `[queries, items]` arrays of each metric; all complete, one epoch."""
-    columns: dict[str, list] = {}
+    columns: dict[str, list[Any]] = {}
     for method, metrics in values.items():
         queries, items = next(iter(metrics.values())).shape
         query, item = labels(queries, items)
         size = queries * items
-        row = {
+        row: dict[str, list[Any]] = {  # type: ignore[assignment]
             "model": ["tiny"] * size,
             "method": [method] * size,
             "strength": ["none"] * size,

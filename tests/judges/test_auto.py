@@ -83,6 +83,6 @@ def test_a_preset_is_the_language_model_judge_and_changes_what_it_says(name: str
     built = build(OmegaConf.to_container(node), "judge")  # type: ignore[arg-type]
     assert isinstance(built, LLMJudge)
     said = OmegaConf.load(CONF / "judge" / f"{name}.yaml")
-    assert {key: getattr(built, key) for key in said if key != "defaults"} == {
+    assert {key: getattr(built, key) for key in said if key != "defaults"} == {  # type: ignore[arg-type]
         key: said[key] for key in said if key != "defaults"
     }

@@ -48,7 +48,7 @@ def test_a_cell_costs_what_its_judgements_cost_whenever_they_were_made(chat_serv
         progress = Progress(Console(file=io.StringIO()), "cell")
         cases = [JudgeRequest("be funny", "", "Why?", "" if n == 0 else f"text {n}") for n in range(count)]
         with progress.counting("judging", count) as done:
-            judgements(cases, judge, store, lambda judgement, known: done(known, usd=judgement.cost_usd))
+            judgements(cases, judge, store, lambda key, judgement, known: done(key, known, usd=judgement.cost_usd))
         return progress.usd
 
     assert cost(judge, 5) == pytest.approx(4 * 0.002)

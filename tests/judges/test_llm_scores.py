@@ -38,7 +38,9 @@ def tokens(
     for piece in re.findall(chunk, text, re.DOTALL):
         likely = (chances or {}).get(piece, {piece: 1.0})
         top = [{"token": token, "logprob": math.log(chance)} for token, chance in likely.items()]
-        listed.append({"token": piece, "bytes": list(piece.encode()), "logprob": top[0]["logprob"], "top_logprobs": top})
+        listed.append(
+            {"token": piece, "bytes": list(piece.encode()), "logprob": top[0]["logprob"], "top_logprobs": top}
+        )
     return listed
 
 

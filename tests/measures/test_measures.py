@@ -123,7 +123,7 @@ def test_a_value_outside_the_declared_range_is_missing() -> None:
         (replace(Fragile(), name="Two Words"), "cannot be a measure's name"),
         (replace(Fragile(), name="x_missing"), "not ending in _missing"),
         (replace(Fragile(), range=(3, 1)), "give the lowest value first"),
-        (replace(Fragile(), better="more"), "choose higher, lower or neither"),
+        (replace(Fragile(), better="more"), "choose higher, lower or neither"),  # type: ignore[arg-type]
     ],
 )
 def test_a_declaration_that_makes_no_sense_is_refused(measure: Measure, says: str) -> None:

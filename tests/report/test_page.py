@@ -9,6 +9,7 @@ import html
 import re
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from sweeps import HOSTILE, KINDS, make_cell, write_reports, write_sweep
 
@@ -55,10 +56,10 @@ def test_the_judge_is_named_wherever_its_scores_are_shown() -> None:
 
 
 def test_failed_cells_and_cells_apart_are_announced(tmp_path: Path) -> None:
-    small = {"queries": ("be funny", "be terse"), "items": 4}
+    small: dict[str, Any] = {"queries": ("be funny", "be terse"), "items": 4}
     write_sweep(tmp_path / "study", kinds=KINDS[:2], **small)
     folder = tmp_path / "study"
-    failed = {"status": "failed", "reason": "out of memory at block 7", "records": (), "metrics": {}}
+    failed: dict[str, Any] = {"status": "failed", "reason": "out of memory at block 7", "records": (), "metrics": {}}
     write_cell(make_cell(folder, KINDS[2], **failed, **small))
     write_cell(replace(make_cell(folder, KINDS[0], judge="gpt", name="gpt", **small), folder=folder / "gpt"))
     (page,) = write_reports(tmp_path / "study")

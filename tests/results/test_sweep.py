@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sweeps import KINDS, Kind, make_cell, write_sweep
 
 from mindgap.results.sweep import NoSweepError, groups, read_sweep
 
-SMALL = {"queries": ("be funny", "be concise"), "items": 3}
+SMALL: dict[str, Any] = {"queries": ("be funny", "be concise"), "items": 3}
 
 
 def test_control_is_the_reference_whatever_ran_first(tmp_path: Path) -> None:

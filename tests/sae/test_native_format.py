@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -28,7 +29,7 @@ SMALL = SAE(
 )
 
 
-def saved(tmp_path: Path, sae: SAE = SMALL, name: str = "sae.safetensors", **options: object) -> SAE:
+def saved(tmp_path: Path, sae: SAE = SMALL, name: str = "sae.safetensors", **options: Any) -> SAE:
     native_format.save(sae, tmp_path / name, **options)
     return native_format.load(tmp_path / name, tmp_path / "cache")
 

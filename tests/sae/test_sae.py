@@ -23,14 +23,14 @@ def make(architecture: str = "relu", **settings: object) -> SAE:
     return SAE(
         identity="test@0",
         layer=3,
-        architecture=architecture,
+        architecture=architecture,  # type: ignore[arg-type]
         encoder=random(FEATURES, D_MODEL),
         encoder_bias=random(FEATURES),
         decoder=random(FEATURES, D_MODEL),
         decoder_bias=random(D_MODEL),
         threshold=torch.full((FEATURES,), 0.7) if architecture == "jumprelu" else None,
         k=4 if architecture == "topk" else None,
-        **settings,
+        **settings,  # type: ignore[arg-type]
     )
 
 

@@ -124,7 +124,7 @@ def test_the_interval_widens_where_queries_differ_in_how_well_judges_agree() -> 
     assert clustered.value == as_if_independent.value is not None
     width, plain = (e.high - e.low for e in (clustered, as_if_independent))  # type: ignore[operator]
     assert width > 1.5 * plain
-    within = agreement_by_query(a, b, queries, items)
+    within = agreement_by_query(a, b, queries, items)  # type: ignore[var-annotated]
     assert within[0].spearman.value == pytest.approx(1) and abs(within[1].spearman.value or 0) < 0.4
 
 

@@ -66,4 +66,6 @@ def test_after_a_run_its_own_variance_says_the_same():
 def test_components_are_those_the_data_were_made_with():
     estimates = [components_of(paired((40, 100), seed), cell("prompt"), CONTROL, "nice") for seed in range(10)]
     for name in ("queries", "items", "rest"):
-        assert np.mean([getattr(components, name) for components in estimates]) == pytest.approx(getattr(TRUE, name), rel=0.1)
+        assert np.mean([getattr(components, name) for components in estimates]) == pytest.approx(
+            getattr(TRUE, name), rel=0.1
+        )

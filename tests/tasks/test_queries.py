@@ -15,7 +15,7 @@ CONF = Path(__file__).resolve().parents[2] / "conf" / "query_set"
 
 
 def from_conf(name: str) -> QuerySet:
-    return build(OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml")), "query_set")
+    return build(OmegaConf.to_container(OmegaConf.load(CONF / f"{name}.yaml")), "query_set")  # type: ignore[arg-type]
 
 
 def test_the_papers_fourteen_each_have_a_rubric_of_their_own():

@@ -28,7 +28,7 @@ CONF = Path(__file__).resolve().parents[2] / "conf" / "task"
 def from_conf(name: str, /, **changes):
     composed = OmegaConf.merge({"seed": 0, "task": OmegaConf.load(CONF / f"{name}.yaml")})
     node = OmegaConf.to_container(composed, resolve=True)
-    return build({**node["task"], **changes}, "task")
+    return build({**node["task"], **changes}, "task")  # type: ignore[dict-item]
 
 
 def _python(code: str, **environment: str) -> str:

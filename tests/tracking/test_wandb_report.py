@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from processes import KEY, closed_port, spawn
 from standin import TEAM, serving
-from sweeps import HOSTILE, KINDS, QUERIES, write_sweep
+from sweeps import HOSTILE, KINDS, QUERIES, compared, write_sweep
 
-from mindgap.presentation.tables import MINUS
+from mindgap.core.wording import MINUS
 from mindgap.results.cell import CellResult
 from mindgap.results.sweep import read_sweep
 from mindgap.tracking import WandbTracker, wandb_report
@@ -151,7 +151,7 @@ def test_without_the_client_it_says_what_to_install(tmp_path: Path, monkeypatch:
     folder = write_sweep(tmp_path / "study", kinds=KINDS[:2], queries=QUERIES[:2], items=4)
     monkeypatch.setattr(wandb_report, "find_spec", lambda name: None)
     with pytest.raises(PublishError, match=r"mindgap\[wandb-report\]"):
-        publish(folder)
+        publish(compared(folder))
 
 
 def test_settings_are_those_of_the_cells_unless_others_are_given(sweep: Path) -> None:

@@ -121,7 +121,7 @@ def test_a_prompt_that_many_texts_share_leaves_room_for_other_contexts(engine: E
     alone = [np.concatenate([activations(engine, sae, text) for text in part]).max(0) for part in (shared, other)]
     crowded = np.flatnonzero((alone[0] > alone[1] * 1.01) & (alone[1] > 0))
     assert len(crowded) > 5
-    assert all(len(catalogue.feature(index).contexts) > 1 for index in crowded)
+    assert all(len(catalogue.feature(index).contexts) > 1 for index in crowded)  # type: ignore[arg-type]
 
 
 def test_a_feature_that_is_active_under_a_manner_alone_says_so(engine: Engine) -> None:
@@ -151,7 +151,7 @@ def test_promoted_tokens_are_those_whose_unembedding_points_along_the_direction(
     pointing = SAE("p@0", 1, "relu", rows, torch.zeros(4), rows, torch.zeros(32))
     catalogue = describe(engine, pointing, texts()[:8], lambda done: None)
     known = {token for text in texts()[:8] for token in token_ids(engine, text)}
-    known = torch.tensor(sorted(known - set(engine.tokenizer.all_special_ids)))
+    known = torch.tensor(sorted(known - set(engine.tokenizer.all_special_ids)))  # type: ignore[assignment]
     for index, logits in enumerate(rows @ weight[known].T):
         best = [engine.tokenizer.decode([int(token)]) for token in known[logits.topk(10).indices]]
         assert list(catalogue.feature(index).promoted) == best

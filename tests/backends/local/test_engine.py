@@ -277,7 +277,7 @@ def test_steering_reaches_exactly_the_positions_it_names(engine: Engine) -> None
 def test_padding_is_never_steered(engine: Engine, real: list[bool]) -> None:
     """Behind the text, where the engine puts it, or before it."""
     edits = [(vector(engine, 1, 1.0),), (feature(engine, 2, gain=0, offset=0.5),), ()]
-    steering = engine.steering(edits)
+    steering = engine.steering(edits)  # type: ignore[arg-type]
     steering.rows_are(torch.tensor([0, 1, 2]), response=False, real=torch.tensor([real] * 3))
     stream = torch.randn(3, 3, engine.d_model, generator=torch.Generator().manual_seed(0))
     changed = (steering._hook(1)(None, None, stream) != stream).any(-1)
@@ -290,7 +290,7 @@ def test_the_caller_may_use_the_model_between_completions(engine: Engine) -> Non
     running = engine.generate([r for r in generation(engine) if r.edits])
     next(running)
     (between,) = [scores for _, scores in loglikelihood(engine, scoring(engine)[:1])]
-    running.close()
+    running.close()  # type: ignore[attr-defined]
     assert between == scored
 
 

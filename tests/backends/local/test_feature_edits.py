@@ -113,9 +113,9 @@ def test_a_conditional_edit_acts_only_at_tokens_where_its_condition_holds(
     x = stream(len(conditions) + 1)
     changes = {"nudge": {"offset": 0.5}, "ablation": {"gain": 0}}
     for change in changes.values():
-        edits = [(edit(sae, 3, when=when, **change),) for when in conditions]
+        edits = [(edit(sae, 3, when=when, **change),) for when in conditions]  # type: ignore[arg-type]
         changed = steered(engine_with(small_model, sae), [*edits, ()], x) - x
-        everywhere = steered(engine_with(small_model, sae), [(edit(sae, 3, **change),)] * 4, x) - x
+        everywhere = steered(engine_with(small_model, sae), [(edit(sae, 3, **change),)] * 4, x) - x  # type: ignore[arg-type]
         a = sae.encode(x)
         first, second = compare(a[..., 6], value * SCALE), compare(a[..., 7], value * SCALE)
         holds = torch.stack([first[0], (first & second)[1], (first | second)[2], torch.zeros(40, dtype=torch.bool)])
@@ -234,7 +234,7 @@ def test_an_sae_is_opened_when_it_is_needed_and_not_before(small_model: SimpleNa
 def test_what_stands_between_a_model_and_its_features_is_said() -> None:
     backend, needs = LocalBackend(), frozenset({"generate", "features"})
     tiny = ModelSpec(name="tiny", embedded=True)
-    without = set(backend.lacks(tiny, needs)) - set(backend.lacks(tiny, frozenset({"generate"})))
+    without = set(backend.lacks(tiny, needs)) - set(backend.lacks(tiny, frozenset({"generate"})))  # type: ignore[arg-type]
     assert without == {"an SAE for model=tiny: name one in model.sae"}
-    (missing,) = set(backend.lacks(replace(tiny, sae="/no/such/file"), needs)) - set(backend.lacks(tiny, frozenset()))
+    (missing,) = set(backend.lacks(replace(tiny, sae="/no/such/file"), needs)) - set(backend.lacks(tiny, frozenset()))  # type: ignore[arg-type]
     assert "/no/such/file" in missing

@@ -1,0 +1,119 @@
+"""Ask for all that cells need, in the order of a study: replies, option scores, perplexities, judgements.
+
+One cell or many: those that share a model are one batch, and whatever the store knows is not asked for again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from mindgap.backends.base import Endpoint
+from mindgap.backends.fetch import completions, option_scores
+from mindgap.core.records import Completion, Judgement, JudgeRequest, OptionScores
+from mindgap.judges.fetch import judgement_key, judgements
+from mindgap.storage.store import Store
+from mindgap.study.experiment import Experiment
+from mindgap.study.observe import judge_request, perplexity, perplexity_request
+from mindgap.study.plan import Sample, plan, steer
+from mindgap.study.progress import Progress
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """A cell with its model opened, its steering made, and every sample planned."""
+
+    experiment: Experiment
+    endpoint: Endpoint
+    samples: Sequence[Sample]
+
+    @property
+    def judge_group(self) -> str:
+        """Cells of one judge with the same settings can be judged together."""
+        return f"{self.experiment.judge.name} {self.experiment.judge.identity}"
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What came back, for every sample of the cells that were asked about.
+
+    Attributes:
+        replies: By key of the request.
+        options: Log-likelihoods, by key of the question about options.
+        perplexities: By key of the sample; absent where it has none.
+        judgements: By `judgement_key`.
+    """
+
+    replies: Mapping[str, Completion]
+    options: Mapping[str, OptionScores]
+    perplexities: Mapping[str, float]
+    judgements: Mapping[str, Judgement]
+
+
+def plan_cell(experiment: Experiment, store: Store, progress: Progress) -> PlannedCell:
+    """Open the model, make the steering vectors, and plan the samples."""
+    with progress.stage("loading the model"):
+        endpoint = experiment.backend.open(experiment.model)
+        progress.source = endpoint.identity
+    with progress.stage("steering vectors"):
+        steering = steer(experiment, endpoint, store)
+    return PlannedCell(experiment, endpoint, plan(experiment, endpoint, steering))
+
+
+def answer(cells: Sequence[PlannedCell], store: Store, progress: Progress) -> Answers:
+    """All that `cells`, which share an endpoint, have to know. Each answer is in the store the moment it exists."""
+    endpoint = cells[0].endpoint
+    samples = [sample for cell in cells for sample in cell.samples]
+    requests = [sample.request for sample in samples]
+    with progress.counting("generating", len({request.key for request in requests})) as done:
+        replies = completions(
+            requests,
+            endpoint,
+            store,
+            lambda key, completion, known: done(key, known, completion.completion_tokens or 0),
+        )
+    questions = [sample.options for sample in samples if sample.options]
+    with progress.counting("scoring options", len({question.key for question in questions})) as done:
+        options = option_scores(questions, endpoint, store, lambda key, _, known: done(key, known))
+    with progress.stage("perplexity"):
+        perplexities = _perplexities(cells, replies, store)
+    judged: dict[str, Judgement] = {}
+    for group in dict.fromkeys(cell.judge_group for cell in cells):
+        judged |= _judgements([cell for cell in cells if cell.judge_group == group], replies, store, progress)
+    return Answers(replies, options, perplexities, judged)
+
+
+def _perplexities(cells: Sequence[PlannedCell], replies: Mapping[str, Completion], store: Store) -> dict[str, float]:
+    """Perplexity of each reply under the unsteered, uninstructed model, by sample key; absent where it has none."""
+    endpoint = cells[0].endpoint
+    if "loglikelihood" not in endpoint.can:
+        return {}
+    asked = {
+        sample.key: request
+        for cell in cells
+        for sample in cell.samples
+        if (request := perplexity_request(cell.experiment, sample, replies[sample.request.key], endpoint)) is not None
+    }
+    scores = option_scores(list(asked.values()), endpoint, store)
+    per_token = {key: scores[request.key].per_token()[0] for key, request in asked.items()}
+    return {key: perplexity(mean) for key, mean in per_token.items() if mean > float("-inf")}
+
+
+def _judgements(
+    cells: Sequence[PlannedCell], replies: Mapping[str, Completion], store: Store, progress: Progress
+) -> dict[str, Judgement]:
+    """The judgements of cells with one judge."""
+    judge = cells[0].experiment.judge
+    requests: dict[str, JudgeRequest] = {}
+    for cell in cells:
+        for sample in cell.samples:
+            request = judge_request(sample, replies[sample.request.key])
+            if request is not None:
+                requests.setdefault(judgement_key(judge, request), request)
+    with progress.counting(f"judging ({judge.name})", len(requests)) as done:
+        return judgements(
+            list(requests.values()),
+            judge,
+            store,
+            lambda key, judgement, known: done(key, known, usd=judgement.cost_usd),
+        )
