@@ -115,9 +115,10 @@ def _check_kind(made: Any, kinds: Sequence[Any] | None, name: str, path: str) ->
     missing = {kind: lacking(made, kind) for kind in kinds}
     if all(missing.values()):
         kind = min(kinds, key=lambda kind: len(missing[kind]))
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
         needed = f"with {_listed(members(kind))}" if _is_protocol(kind) else "or what has all its members"
         raise ConfigError(
-            f"{path}._target_: {name} cannot stand here, where a {kind.__name__} is needed, {needed}; "
+            f"{path}._target_: {name} cannot stand here, where {article} {kind.__name__} is needed, {needed}; "
             f"this one lacks {_listed(missing[kind])}"
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,6 +10,9 @@ from mindgap.core.records import Score
 
 SPELLINGS = {"behaviour": ("behaviour", "behavior"), "coherence": ("coherence",)}
 """Keys that a score may stand under."""
+
+MOST_DIGITS = 100
+"""Longer numbers are no scores, and some cannot be read: Python refuses integers of more than 4,300 digits."""
 
 _DECODER = json.JSONDecoder(strict=False)  # line breaks inside strings are common and harmless
 
@@ -55,7 +57,7 @@ def _agreed(name: str, verdicts: list[dict[str, Any]]) -> Score:
 
 
 def _score(name: str, value: Any) -> Score:
-    if isinstance(value, str) and re.fullmatch(r"\s*[0-9]{1,9}\s*", value):
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < MOST_DIGITS:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         return Score(None, f"{name} is not an integer: {_excerpt(json.dumps(value, ensure_ascii=False))}")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 import sys
 from pathlib import Path
 
@@ -90,7 +89,7 @@ def _number(settings: dict[str, str], key: str, default: int, least: int) -> int
     from mindgap.core.errors import ConfigError
 
     text = settings.get(key, str(default))
-    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < least:
+    if not text.isdecimal() or len(text) > 18 or int(text) < least:  # more digits than any counter has
         raise ConfigError(f"{key}={text}: must be a whole number of at least {least}")
     return int(text)
 

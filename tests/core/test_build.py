@@ -101,7 +101,7 @@ def test_the_wrong_kind_is_what_is_said_and_not_that_its_settings_are_unknown() 
 
 
 def test_a_strength_that_is_none_is_refused() -> None:
-    with pytest.raises(ConfigError, match=r"strength\._target_: .* Strength is needed, with label and apply"):
+    with pytest.raises(ConfigError, match=r"strength\._target_: .* a Strength is needed, with label and apply"):
         build_experiment(experiment(strength={"_target_": LOCAL}))
 
 
@@ -120,7 +120,7 @@ def test_a_member_of_the_wrong_kind_is_refused_where_it_stands(members: object) 
     [
         (
             [{"_target_": NATIVE}],
-            r"method\.interventions\.0\._target_: .* Intervention is needed, with needs and edits",
+            r"method\.interventions\.0\._target_: .* an Intervention is needed, with needs and edits",
         ),
         ([{"_target_": VECTOR}, "vector"], r"method\.interventions\.1='vector': .*`_target_`"),
         ([{"_target_": VECTOR}, {"depth": 0.5}], r"method\.interventions\.1: say which class"),
