@@ -15,19 +15,19 @@ class Keyed(Protocol):
 
 
 KeyedRequest = TypeVar("KeyedRequest", bound=Keyed)
-Result = TypeVar("Result")
-OnDone = Callable[[str, Result, bool], None]
+Fetched = TypeVar("Fetched")
+OnDone = Callable[[str, Fetched, bool], None]
 """Called with each result's key, the result, and whether it came from the store."""
 
 
 def fetch(
     requests: Sequence[KeyedRequest],
     *,
-    known: Callable[[Iterable[str]], dict[str, Result]],
-    make: Callable[[Sequence[KeyedRequest]], Iterator[tuple[int, Result]]],
-    keep: Callable[[str, Result], None],
-    on_done: OnDone[Result] | None,
-) -> dict[str, Result]:
+    known: Callable[[Iterable[str]], dict[str, Fetched]],
+    make: Callable[[Sequence[KeyedRequest]], Iterator[tuple[int, Fetched]]],
+    keep: Callable[[str, Fetched], None],
+    on_done: OnDone[Fetched] | None,
+) -> dict[str, Fetched]:
     """A result for every request, by key; equal requests share theirs.
 
     Args:
