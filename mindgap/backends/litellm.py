@@ -89,7 +89,7 @@ class LiteLLMEndpoint:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
         """See `Endpoint.generate`. The seed is sent where the provider knows seeds."""
-        self.api.prepare()
+        self.api.prepare()  # here and not in the event loop, which it would hold up for seconds
         yield from run_each(self._complete, requests, self.concurrency)
 
     def loglikelihood(self, requests: Sequence[OptionsRequest]) -> Iterator[tuple[int, OptionScores]]:

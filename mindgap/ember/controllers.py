@@ -193,10 +193,6 @@ def _terms(clauses: Sequence[Clause]) -> list[tuple[int, Condition | None]]:
     return terms
 
 
-def _opposite(one: Comparison) -> Comparison:
-    return replace(one, operator=OPPOSITE[one.operator])
-
-
 def _condition(comparisons: Sequence[Comparison], join: Literal["and", "or"]) -> Condition | None:
     return Condition(tuple(comparisons), join) if comparisons else None
 

@@ -148,6 +148,7 @@ class TokenizeRequest(ModelRequest):
 class ComputeFeaturesRequest(ModelRequest):
     messages: Messages
     aggregate_by: Literal["count", "frequency", "mean", "max", "sum"] = "count"
+    """What the client makes of the answer, which is token by token whatever is said here."""
     controller: ControllerIn | None = None
     include_feature_indexes: Annotated[list[Index], Field(max_length=MOST_FEATURES)] | None = None
 

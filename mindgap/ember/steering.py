@@ -26,7 +26,7 @@ from mindgap.ember.worker import Worker
 from mindgap.steering.autosteer import AutoSteer, evidence
 from mindgap.steering.bench import SteeringBench, Text
 from mindgap.steering.specification import parse
-from mindgap.steering.stimulus import Stimulus, stimulus
+from mindgap.steering.stimulus import Stimulus, stimuli
 from mindgap.storage.store import Store
 
 PAIRS = 8
@@ -155,7 +155,10 @@ class Maker:
 
     def _stimulus(self, behaviour: str, prompts: int) -> Stimulus:
         how = self._autosteer
-        return stimulus(self._bench, behaviour, prompts=prompts, instruction=how.instruction, writer=how.writer)
+        bench = self._bench
+        return stimuli(bench, [behaviour], prompts=prompts, instruction=how.instruction, writer=how.written_on(bench))[
+            0
+        ]
 
     async def _make(self, kind: str, specification: str, make: Callable[[], Any]) -> Any:
         """What `make` makes, once for all who ask. It is made to the end even if they go, and is there next time."""

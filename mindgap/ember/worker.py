@@ -114,7 +114,7 @@ class Worker:
         self._changed = threading.Condition()
         self._waiting: deque[Generation] = deque()
         self._tasks: deque[tuple[Task, Future[Any]]] = deque()
-        self._stopping = False
+        self._stopping = self._died = False
         self._session = Session(engine)
         self._memory = 0
         self._watch = _Watch(engine)
@@ -181,43 +181,65 @@ class Worker:
     def _check_running(self) -> None:
         if self._stopping:
             raise RequestError(503, "The server is stopping.", retry_after=10)
+        if self._died:
+            raise RequestError(503, "The thread that owns the model has ended; the server has to be started again.")
 
     # -- the model's thread ------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
+        """Serve until the worker is stopped. However this thread ends, nobody is left waiting for it."""
+        reason = "the server stopped"
+        try:
+            self._serve()
+        except BaseException:  # nothing is above this thread that could hear of it
+            log.exception("the model's thread has ended")
+            reason = "the thread that owns the model has ended"
+        with self._changed:
+            self._died = not self._stopping
+        self._fail([], reason, everybody=True)
+
+    def _serve(self) -> None:
         while True:
             with self._changed:
                 while not (self._waiting or self._tasks or self._session.rows or self._stopping):
                     self._changed.wait()
                 if self._stopping:
-                    break
-                self._waiting = deque(one for one in self._waiting if not one.cancelled)
-                joining = self._joining()
+                    return
+                self._waiting = deque(waiting for waiting in self._waiting if not waiting.cancelled)
+                joining, refused = self._joining()
+            for generation, error in refused:
+                self._end(generation, f"the request cannot be run ({type(error).__name__}: {error})")
             try:
                 self._advance(joining)
             except Exception as error:
                 log.exception("a decode step failed")
                 self._fail(joining, f"the model failed ({type(error).__name__})")
             self._do_a_task()
-        self._fail([], "the server stopped")
 
-    def _joining(self) -> list[Generation]:
-        """Takes waiting generations that there is room for, in order of arrival."""
-        rows, joining, tokens = self._session.rows, list[Generation](), 0
+    def _joining(self) -> tuple[list[Generation], list[tuple[Generation, Exception]]]:
+        """Waiting generations that there is room for, in order of arrival, and those that cannot be run, with why."""
+        joining: list[Generation] = []
+        refused: list[tuple[Generation, Exception]] = []
+        room: _Room | None = None
+        while self._waiting and len(self._session.rows) + len(joining) < self.engine.max_rows:
+            generation = self._waiting[0]
+            try:
+                room = room or self._room()
+                if not room.take(generation):
+                    break
+            except Exception as error:
+                log.exception("a request cannot join the batch")
+                refused.append((self._waiting.popleft(), error))
+                continue
+            joining.append(self._waiting.popleft())
+        return joining, refused
+
+    def _room(self) -> _Room:
+        rows = self._rows
         if not rows:
             self._memory = self.engine.free_memory() // 2
-        longest = max((row.generation.longest for row in rows if isinstance(row, _Active)), default=0)
-        while self._waiting and len(rows) + len(joining) < self.engine.max_rows:
-            one = self._waiting[0]
-            longest = max(longest, one.longest)
-            count = len(rows) + len(joining) + 1
-            tokens += len(one.prompt)
-            if count > 1 and count * self.engine.row_memory(longest) > self._memory:
-                break
-            if joining and tokens > PROMPT_TOKENS_PER_STEP:
-                break
-            joining.append(self._waiting.popleft())
-        return joining
+        longest = max((row.generation.longest for row in rows), default=0)
+        return _Room(self.engine, self._memory, len(rows), longest)
 
     def _advance(self, joining: Sequence[Generation]) -> None:
         self._remove([slot for slot, row in enumerate(self._rows) if row.generation.cancelled])
@@ -279,22 +301,32 @@ class Worker:
         if slots and not self._session.rows:
             self._session = Session(self.engine)  # gives back the cache's memory
 
-    def _fail(self, joining: Iterable[Generation], reason: str) -> None:
-        """Everybody in the batch, or about to be, is told why there is no reply; a new batch is begun."""
+    def _fail(self, joining: Iterable[Generation], reason: str, *, everybody: bool = False) -> None:
+        """Everybody in the batch, or about to be, is told why there is no reply; a new batch is begun.
+
+        everybody: those that wait, too, and tasks: the thread is about to end.
+        """
         with self._changed:
             failed = list(dict.fromkeys([*(row.generation for row in self._rows), *joining]))
             self._session = Session(self.engine)
-            tasks = list(self._tasks) if self._stopping else []
-            if self._stopping:
+            tasks = list(self._tasks) if everybody else []
+            if everybody:
                 failed += self._waiting
                 self._waiting.clear()
                 self._tasks.clear()
-        for one in failed:
-            self.counts.failed += 1
-            one.deliver(Piece(0, "", finish_reason="error", error=reason))
+        for generation in failed:
+            self._end(generation, reason)
         for _, future in tasks:
             if _begun(future):
                 future.set_exception(RequestError(503, reason))
+
+    def _end(self, generation: Generation, reason: str) -> None:
+        """Tell one why there is no reply. Whoever cannot be told holds up nobody else."""
+        self.counts.failed += 1
+        try:
+            generation.deliver(Piece(0, "", finish_reason="error", error=reason))
+        except Exception:
+            log.exception("a request could not be told that it failed")
 
     def _do_a_task(self) -> None:
         with self._changed:
@@ -313,6 +345,25 @@ class Worker:
             return
         with self._changed:
             self._tasks.append((task, future))
+
+
+class _Room:
+    """What may still join a batch: by memory, and by prompt tokens of one step."""
+
+    def __init__(self, engine: Engine, memory: int, rows: int, longest: int) -> None:
+        self._engine, self._memory = engine, memory
+        self._rows, self._joined, self._longest, self._prompt_tokens = rows, 0, longest, 0
+
+    def take(self, generation: Generation) -> bool:
+        """Whether there is room for the generation; if so it is taken up. A batch is never refused its first row."""
+        longest, count = max(self._longest, generation.longest), self._rows + self._joined + 1
+        prompt_tokens = self._prompt_tokens + len(generation.prompt)
+        if count > 1 and count * self._engine.row_memory(longest) > self._memory:
+            return False
+        if self._joined and prompt_tokens > PROMPT_TOKENS_PER_STEP:
+            return False
+        self._longest, self._prompt_tokens, self._joined = longest, prompt_tokens, self._joined + 1
+        return True
 
 
 def _begun(future: Future[Any]) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 
 from mindgap.backends.base import Capability
 from mindgap.backends.fetch import completions
+from mindgap.backends.litellm import LiteLLMBackend
 from mindgap.core.edits import FeatureEdit
 from mindgap.core.errors import ConfigError, UnavailableError
 from mindgap.core.model import ModelSpec
@@ -21,7 +22,7 @@ from mindgap.steering.autosteer import AutoSteer, evidence
 from mindgap.steering.bench import SteeringBench
 from mindgap.steering.features import feature_edit
 from mindgap.steering.specification import parse
-from mindgap.steering.stimulus import stimulus
+from mindgap.steering.stimulus import stimuli
 
 log = logging.getLogger(__name__)
 
@@ -39,16 +40,22 @@ negative suppresses it. Answer with JSON only, for example [{{"feature": 12, "st
 class Agentic:
     """`_target_: mindgap.steering.agentic.Agentic`, after the method of that name in the paper's earlier version.
 
-    search: features looked up by meaning. most: how many of them are used at most. strength: largest strength, in
-    units of a feature's scale. picker: a litellm model that picks; where its key is missing, or where it is None, the
-    features with the largest causal effect (see `mindgap.steering.autosteer`) are taken at full strength, or the
-    first found where the backend cannot measure that. stimulus: how the effect is measured.
+    Attributes:
+        search: Features looked up by meaning.
+        most: How many of them are used at most.
+        strength: Largest strength, in units of a feature's scale.
+        picker: A litellm model that picks. Where its key is missing, or where it is None, the features with the largest
+            causal effect (see `mindgap.steering.autosteer`) are taken at full strength, or the first ones of the
+            search where the backend cannot measure that.
+        provider: How the picker is reached; settings as of `backend=litellm`.
+        stimulus: How the causal effect is measured.
     """
 
     search: int = 10
     most: int = 3
     strength: float = 0.6
     picker: str | None = "gpt-4o-mini"
+    provider: LiteLLMBackend = field(default_factory=LiteLLMBackend)
     stimulus: AutoSteer = field(default_factory=AutoSteer)
     needs: ClassVar[frozenset[Capability]] = AutoSteer.needs
 
@@ -67,9 +74,7 @@ class Agentic:
         """Whether the picker can be asked here; says so in the log where it cannot."""
         if self.picker is None:
             return False
-        from mindgap.backends.litellm import LiteLLMBackend
-
-        if missing := LiteLLMBackend().lacks(ModelSpec(self.picker, litellm_id=self.picker), frozenset({"generate"})):
+        if missing := self.provider.lacks(ModelSpec(self.picker, litellm_id=self.picker), frozenset({"generate"})):
             log.warning("agentic steering picks without an LLM: %s lacks %s", self.picker, "; ".join(missing))
             return False
         return True
@@ -97,16 +102,16 @@ class Agentic:
         self, behaviour: str, sign: int, found: Sequence[int], bench: SteeringBench
     ) -> list[tuple[int, float, str]]:
         how = self.stimulus
-        shown = stimulus(bench, behaviour, prompts=how.prompts, instruction=how.instruction, writer=how.writer)
+        shown = stimuli(
+            bench, [behaviour], prompts=how.prompts, instruction=how.instruction, writer=how.written_on(bench)
+        )[0]
         causal = evidence(shown, bench, behaviour, sign).causal
         best = sorted(found, key=lambda feature: -abs(causal[feature]))[: self.most]
         return [(f, math.copysign(self.strength, causal[f]), f", causal {causal[f]:+.3f}") for f in best]
 
     def _ask(self, query: Query, found: Sequence[int], bench: SteeringBench) -> list[tuple[int, float, str]]:
-        from mindgap.backends.litellm import LiteLLMBackend
-
         assert self.picker is not None
-        endpoint = LiteLLMBackend().open(ModelSpec(self.picker, litellm_id=self.picker))
+        endpoint = self.provider.open(ModelSpec(self.picker, litellm_id=self.picker))
         listed = "\n".join(f"{feature}: {bench.features.label(feature)}" for feature in found)
         question = QUESTION.format(behaviour=query.text, features=listed, most=self.most, strength=self.strength)
         decoding = Decoding(max_tokens=400, temperature=0)

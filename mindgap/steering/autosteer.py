@@ -19,25 +19,27 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import numpy as np
 
 from mindgap.backends.base import AutoEditing, Capability, FeatureEndpoint
 from mindgap.backends.fetch import option_scores
+from mindgap.backends.litellm import LiteLLMBackend
 from mindgap.core.edits import FeatureEdit, Positions
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import OptionsRequest, Query
 from mindgap.steering.bench import SteeringBench
 from mindgap.steering.features import check_positions, feature_edit
 from mindgap.steering.specification import parse
-from mindgap.steering.stimulus import Stimulus, stimuli
+from mindgap.steering.stimulus import Stimulus, hosted_writer, stimuli
 from mindgap.steering.strength import relative_dose
 from mindgap.steering.vectors import reference_norm
 
 log = logging.getLogger(__name__)
 
+DIRECTIONS_AT_ONCE = 4096
 SIZES = (2, 4, 8)
 """Numbers of features that are tried out."""
 DOSES = (0.15, 0.25, 0.35)
@@ -92,11 +94,18 @@ class Attempt:
 class AutoSteer:
     """`_target_: mindgap.steering.autosteer.AutoSteer`.
 
-    most: edits at most, 1 to 8. dose: largest relative dose. damage: largest divergence from the unsteered model on
-    neutral replies, nats per token. prompts: contrast prompts, of which the last third only tries out strengths.
-    candidates: features that matching pursuit chooses from. meaning: weight of meaning beside contrast and causal
-    effect; 0 = none. instruction: asks for the behaviour while the stimulus is written. writer: a litellm model that
-    writes it instead of the model itself. intensity: None, or the strength that every edit gets, sign kept.
+    Attributes:
+        most: Edits at most, 1 to 8.
+        dose: Largest relative dose.
+        damage: Largest divergence from the unsteered model on neutral replies, in nats per token.
+        prompts: Contrast prompts, of which the last third only tries out strengths.
+        candidates: Features that matching pursuit chooses from.
+        meaning: Weight of meaning beside contrast and causal effect; 0 = none.
+        positions: Which tokens are steered: `all`, or `response`.
+        instruction: Asks for the behaviour while the stimulus is written.
+        writer: A litellm model that writes it; None = the model itself.
+        provider: How that model is reached; settings as of `backend=litellm`.
+        intensity: The strength that every edit gets, sign kept; None = as chosen.
     """
 
     most: int = 8
@@ -108,6 +117,7 @@ class AutoSteer:
     positions: str = "all"
     instruction: str = "You must {query}. Every sentence of your reply has to show it."
     writer: str | None = None
+    provider: LiteLLMBackend = field(default_factory=LiteLLMBackend)
     intensity: float | None = None
     # A local endpoint that has features also has what else the algorithm reads; a remote one may do without.
     needs: ClassVar[frozenset[Capability]] = frozenset({"generate", "features"})
@@ -154,7 +164,7 @@ class AutoSteer:
             [one.behaviour for one in wanted],
             prompts=self.prompts,
             instruction=self.instruction,
-            writer=self.writer,
+            writer=self.written_on(bench),
         )
         attempts = []
         for specification, one, stimulus in zip(specifications, wanted, shown, strict=True):
@@ -163,6 +173,10 @@ class AutoSteer:
             proposed = self._propose(specification, evidence(seen, bench, one.behaviour, sign), bench)
             attempts.append(Attempt(proposed, held, sign))
         return try_out(attempts, bench)
+
+    def written_on(self, bench: SteeringBench) -> SteeringBench:
+        """The bench on which behaving replies are written: the model's own, or the writer's."""
+        return bench if self.writer is None else hosted_writer(bench, self.writer, self.provider)
 
     def _propose(self, specification: str, found: Evidence, bench: SteeringBench) -> list[Proposal]:
         ranked = self._rank(found)
@@ -242,11 +256,23 @@ def evidence(shown: Stimulus, bench: SteeringBench, behaviour: str, sign: int) -
     layer = features.sae_layer
     gradient = bench.likelihood_gradients(shown.behaving, layer) - bench.likelihood_gradients(shown.neutral, layer)
     gradient = sign * gradient.mean(0)
-    directions = features.directions(range(features.features))
-    lengths = np.linalg.norm(directions, axis=1)
-    causal = directions @ gradient / np.where(lengths > 0, lengths, np.inf) * reference_norm(bench, layer)
+    causal = _along_directions(features, gradient) * reference_norm(bench, layer)
     causal = np.where(scale > 0, causal, 0)  # a dead feature has no scale, and is never chosen
     return Evidence(difference.mean(0) / spread, causal, sign * features.relevance(behaviour), gradient)
+
+
+def _along_directions(features: FeatureEndpoint, gradient: np.ndarray) -> np.ndarray:
+    """How far the gradient points along each feature's unit direction: `[features]`; 0 for a direction of length 0.
+
+    A chunk of directions at a time: all of a large SAE's would be a gigabyte.
+    """
+    along = np.zeros(features.features, dtype=np.float32)
+    for start in range(0, features.features, DIRECTIONS_AT_ONCE):
+        chunk = range(start, min(start + DIRECTIONS_AT_ONCE, features.features))
+        directions = features.directions(chunk)
+        lengths = np.linalg.norm(directions, axis=1)
+        along[chunk.start : chunk.stop] = directions @ gradient / np.where(lengths > 0, lengths, np.inf)
+    return along
 
 
 def try_out(attempts: Sequence[Attempt], bench: SteeringBench) -> list[list[Trial]]:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mindgap.backends.fetch import completions
+from mindgap.backends.litellm import LiteLLMBackend
+from mindgap.core.errors import ConfigError
 from mindgap.core.keys import content_key
 from mindgap.core.model import ModelSpec
 from mindgap.core.records import Decoding, Message, Request
@@ -29,8 +31,18 @@ class Stimulus:
     sampled: tuple[Text, ...]
 
     def parted(self, share: float) -> tuple[Stimulus, Stimulus]:
-        """The first `share` of the prompts, and the rest, which has two at least."""
-        first = min(round(share * len(self.asked)), len(self.asked) - 2)
+        """The first `share` of the prompts, and the rest; each part has two at least, for a spread needs two.
+
+        Raises:
+            ConfigError: Where fewer than four prompts were answered.
+        """
+        prompts = len(self.asked)
+        if prompts < 4:
+            raise ConfigError(
+                f"Auto Steer needs replies to 4 contrast prompts at least, and {prompts} of them were answered with "
+                "text both ways: set more of them (method.interventions.0.prompts), or another instruction"
+            )
+        first = min(max(2, round(share * prompts)), prompts - 2)
         return self._only(slice(0, first)), self._only(slice(first, None))
 
     def _only(self, which: slice) -> Stimulus:
@@ -38,12 +50,19 @@ class Stimulus:
 
 
 def stimuli(
-    bench: SteeringBench, behaviours: Sequence[str], *, prompts: int, instruction: str, writer: str | None
+    bench: SteeringBench, behaviours: Sequence[str], *, prompts: int, instruction: str, writer: SteeringBench
 ) -> list[Stimulus]:
     """For each behaviour replies to the first `prompts` contrast prompts; a prompt with an empty reply is left out.
 
-    instruction: asks for the behaviour, with `{query}` in it. writer: a litellm model that writes the behaving replies
-    in the model's place. Raises ValueError where nothing is left.
+    Args:
+        bench: The model that is to be steered; it writes the neutral replies.
+        behaviours: What the replies are to show.
+        prompts: How many contrast prompts.
+        instruction: Asks for the behaviour, with `{query}` in it.
+        writer: The bench on which the behaving replies are written: `bench` itself, or `hosted_writer`.
+
+    Raises:
+        ConfigError: Where nothing is left.
     """
     plain = [(Message("user", question),) for question in contrast_prompts(prompts)]
     asked = [
@@ -51,7 +70,7 @@ def stimuli(
         for behaviour in behaviours
     ]
     # In one batch: many short replies are read and written much faster together.
-    every = iter(_writer(bench, writer).respond([messages for one in asked for messages in one], CONTRAST_TOKENS))
+    every = iter(writer.respond([messages for one in asked for messages in one], CONTRAST_TOKENS))
     replies = [[next(every).text.strip() for _ in plain] for _ in behaviours]
     neutral = [reply.text.strip() for reply in bench.respond(plain, CONTRAST_TOKENS)]
     decoding = Decoding(max_tokens=CONTRAST_TOKENS, temperature=1, top_p=1)
@@ -66,7 +85,7 @@ def stimuli(
         behaving = replies[number]
         kept = [n for n in range(len(plain)) if behaving[n] and neutral[n] and sampled[n]]
         if not kept:
-            raise ValueError(f"nobody answered any contrast prompt for {behaviour!r}: Auto Steer has nothing to go by")
+            raise ConfigError(f"nobody answered any contrast prompt for {behaviour!r}: Auto Steer has nothing to go by")
         made.append(
             Stimulus(
                 tuple((asked[number][n], behaving[n]) for n in kept),
@@ -78,16 +97,7 @@ def stimuli(
     return made
 
 
-def stimulus(bench: SteeringBench, behaviour: str, *, prompts: int, instruction: str, writer: str | None) -> Stimulus:
-    """`stimuli` of one behaviour."""
-    return stimuli(bench, [behaviour], prompts=prompts, instruction=instruction, writer=writer)[0]
-
-
-def _writer(bench: SteeringBench, name: str | None) -> SteeringBench:
-    """The bench on which behaving replies are written: the model's own, or a hosted model's."""
-    if name is None:
-        return bench
-    from mindgap.backends.litellm import LiteLLMBackend
-
-    endpoint = LiteLLMBackend().open(ModelSpec(name, litellm_id=name))
+def hosted_writer(bench: SteeringBench, name: str, provider: LiteLLMBackend) -> SteeringBench:
+    """A bench on which the litellm model `name` writes, with the store and seed of `bench`."""
+    endpoint = provider.open(ModelSpec(name, litellm_id=name))
     return SteeringBench(endpoint, bench.store, bench.seed)  # type: ignore[arg-type]  # only generates

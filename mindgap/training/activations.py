@@ -13,6 +13,7 @@ from mindgap.backends.local import chat
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.residuals import residual_stream
 from mindgap.core.keys import content_key
+from mindgap.storage.atomic import replacing
 from mindgap.training.corpus import Text
 
 LONGEST = 256
@@ -37,17 +38,24 @@ def batches(sequences: Sequence[list[int]]) -> Iterator[list[int]]:
 
 @torch.inference_mode()
 def harvest(
-    engine: Engine, texts: Sequence[Text], layer: int, path: Path, on_done: Callable[[int], None]
+    engine: Engine, texts: Sequence[Text], layer: int, path: Path, on_done: Callable[[int], None], *, model: str
 ) -> np.ndarray:
     """Residual streams `[tokens, d_model]`, float16, of all tokens of `texts` but each text's first, at block `layer`.
 
     A text's first token is left out: every later one attends to it, and its norm is a hundred times theirs (Xiao et
-    al. 2023 call it an attention sink). Memory-mapped from `path`. `on_done` is told how many tokens are there; a
-    killed harvest goes on from the last whole pass.
+    al. 2023 call it an attention sink). Memory-mapped from `path`; a killed harvest goes on from the last whole pass.
+
+    Args:
+        engine: Reads.
+        texts: What is read.
+        layer: Block whose output is kept.
+        path: The file of streams; beside it lie notes of how far it is, as JSON.
+        on_done: Told how many tokens are there.
+        model: Identity of the model: streams of another one are not gone on with.
     """
     sequences = [ids for ids in (token_ids(engine, text) for text in texts) if len(ids) > 1]
     total = sum(len(ids) - 1 for ids in sequences)
-    what = content_key("harvest", ids=sequences, layer=layer, d_model=engine.d_model)
+    what = content_key("harvest", model=model, ids=sequences, layer=layer, d_model=engine.d_model)
     notes = path.with_suffix(".json")
     done = passes = 0
     if notes.exists() and path.exists():
@@ -69,6 +77,7 @@ def harvest(
             kept[done : done + len(ids) - 1] = stream[place, 1 : len(ids)]
             done += len(ids) - 1
         kept.flush()
-        notes.write_text(json.dumps({"what": what, "tokens": done, "passes": number + 1}), encoding="utf-8")
+        with replacing(notes) as temporary:
+            temporary.write_text(json.dumps({"what": what, "tokens": done, "passes": number + 1}), encoding="utf-8")
         on_done(done)
     return np.load(path, mmap_mode="r")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from mindgap.training.quality import Quality
 
 if TYPE_CHECKING:
-    from mindgap.training.train import TrainSettings
+    from mindgap.training.settings import TrainSettings
 
 CARD = """\
 # {name}
@@ -40,16 +40,15 @@ def card(
     name: str, model: str, settings: TrainSettings, quality: Quality, corpus: Mapping[str, int], *, tokens: int
 ) -> str:
     """The card as Markdown. corpus: number of texts by where they come from. tokens: of the training text."""
-    shown = ("layer", "texts", "max_tokens", "features", "k", "epochs", "batch", "learning_rate", "seed", "data")
     return CARD.format(
         name=name,
         model=model.partition("/")[2],
         layer=settings.layer,
-        features=settings.features,
-        k=settings.k,
+        features=settings.fit.features,
+        k=settings.fit.k,
         tokens=tokens,
-        epochs=settings.epochs,
+        epochs=settings.fit.epochs,
         corpus=", ".join(f"{count:,} texts ({source})" for source, count in corpus.items()),
         q=quality,
-        command=" ".join(f"{key}={getattr(settings, key)}" for key in shown if getattr(settings, key) != ""),
+        command=" ".join(f"{key}={value}" for key, value in settings.shown().items() if key not in ("out", "held_out")),
     )

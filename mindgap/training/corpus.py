@@ -6,10 +6,11 @@ Everything is appended to files as it is made, so that a killed run goes on wher
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -48,56 +49,68 @@ def prompts(seed: int, count: int) -> list[tuple[Message, ...]]:
 
 def write_texts(
     endpoint: Endpoint, path: Path, *, count: int, max_tokens: int, seed: int, on_done: Callable[[int], None]
-) -> None:
+) -> list[Text]:
     """Have the model write until `path` (JSON lines) holds its replies to the first `count` prompts of `seed`.
 
-    Sampled at temperature 0.8: greedy text has fewer contexts. `on_done` is told how many texts there are.
+    Sampled at temperature 0.8: greedy text has fewer contexts. Every line is kept under the content key of what was
+    asked, so that what another model, seed or length has written into the same file is never taken for this one's.
+
+    Args:
+        endpoint: The model that writes.
+        path: The file; it is added to.
+        count: Replies wanted.
+        max_tokens: Longest reply.
+        seed: Of prompts and sampling.
+        on_done: Told how many of the texts there are.
+
+    Returns:
+        The replies in the order of the prompts; those that failed or are blank are left out.
     """
     decoding = Decoding(max_tokens=max_tokens, temperature=0.8, top_p=0.95)
+    requests = [
+        Request(endpoint.identity, messages, decoding, int(content_key("text", n=number, s=seed)[:15], 16))
+        for number, messages in enumerate(prompts(seed, count))
+    ]
+    wanted = {request.key for request in requests}
     _drop_unfinished_line(path)
-    done = {line["number"] for line in _lines(path) if line["number"] < count}
-    on_done(len(done))
-    asked = prompts(seed, count)
-    missing = [number for number in range(count) if number not in done]
+    written = {line["key"]: line for line in _lines(path) if line.get("key") in wanted}
+    on_done(len(written))
+    missing = [request for request in requests if request.key not in written]
     with path.open("a", encoding="utf-8") as file:
         for start in range(0, len(missing), BATCH):
             batch = missing[start : start + BATCH]
-            requests = [
-                Request(endpoint.identity, asked[number], decoding, int(content_key("text", n=number, s=seed)[:15], 16))
-                for number in batch
-            ]
-            for place, completion in endpoint.generate(requests):
-                number = batch[place]
-                messages = [asdict(message) for message in asked[number]]
-                line = {"number": number, "messages": messages, "text": completion.text, "error": completion.error}
+            for place, completion in endpoint.generate(batch):
+                request = batch[place]
+                messages = [asdict(message) for message in request.messages]
+                line = {"key": request.key, "messages": messages, "text": completion.text, "error": completion.error}
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
                 file.flush()
-                done.add(number)
-                on_done(len(done))
+                written[request.key] = line
+                on_done(len(written))
+    lines = [written[request.key] for request in requests if request.key in written]
+    return [_text(line) for line in lines if not line["error"] and line["text"].strip()]
 
 
 def read_texts(path: Path) -> list[Text]:
     """Texts of a JSON-lines file (`{"text": …}`, with the messages before it if there are any), or of a text file.
 
-    A text file's paragraphs, parted by blank lines, are one text each. In a file that `write_texts` wrote, texts
-    come in the order of their numbers. Raises ConfigError for a file that is neither.
+    A text file's paragraphs, parted by blank lines, are one text each. Raises ConfigError for a file that is neither.
     """
     if path.suffix == ".txt":
         return [Text((), part.strip()) for part in path.read_text(encoding="utf-8").split("\n\n") if part.strip()]
-    lines = sorted(_lines(path), key=lambda line: line.get("number", 0))
     try:
-        return [
-            Text(tuple(Message(**message) for message in line.get("messages", ())), line["text"])
-            for line in lines
-            if not line.get("error") and line["text"].strip()
-        ]
+        return [_text(line) for line in _lines(path) if not line.get("error") and line["text"].strip()]
     except (KeyError, TypeError, AttributeError) as error:
         raise ConfigError(
             f'{path}: every line must be like {{"text": "…"}} ({type(error).__name__}: {error})'
         ) from error
 
 
-def _lines(path: Path) -> Iterator[dict]:
+def _text(line: Mapping[str, Any]) -> Text:
+    return Text(tuple(Message(**message) for message in line.get("messages", ())), line["text"])
+
+
+def _lines(path: Path) -> Iterator[dict[str, Any]]:
     if path.exists():
         with path.open(encoding="utf-8") as file:
             yield from (json.loads(line) for line in file if line.strip())

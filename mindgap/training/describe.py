@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mindgap.cli.command import command
 from mindgap.core.errors import ConfigError, UnavailableError
+from mindgap.training.progress import progress_bar
 
 if TYPE_CHECKING:
     from mindgap.backends.local.engine import Engine
@@ -57,7 +57,7 @@ def _run(given: Sequence[str]) -> None:
     from mindgap.core.build import build
     from mindgap.sae.locate import catalogue_of, catalogue_path, release_of
 
-    words, plain, config = split_arguments(given, SETTINGS, "sae.describe")
+    words, plain, config = split_arguments(given, SETTINGS, "training.describe")
     if words:
         raise ConfigError(
             f"{words[0]}: settings are written as name=value; see python -m mindgap.training.describe --help"
@@ -78,7 +78,7 @@ def _run(given: Sequence[str]) -> None:
         if not texts:
             raise ConfigError(f"texts={plain['texts']}: there is no text in it")
         endpoint = backend.open(model)
-        with _bar("describing features: tokens read") as advance:
+        with progress_bar("describing features: tokens read") as advance:
             catalogue = describe(endpoint.engine, endpoint.sae, texts, advance)
     else:
         catalogue = catalogue_of(model)
@@ -113,7 +113,7 @@ def _labeller(plain: dict[str, str]) -> Labeller | None:
 
 
 def _label(catalogue: Catalogue, labeller: Labeller, path: Path) -> Catalogue:
-    with _bar("asking for labels") as advance:
+    with progress_bar("asking for labels") as advance:
 
         def on_done(done: int, so_far: Catalogue | None) -> None:
             advance(done)
@@ -129,19 +129,6 @@ def _label(catalogue: Catalogue, labeller: Labeller, path: Path) -> Catalogue:
             f"{left} features keep the label they had: {labeller.model} gave none. Run the command again\n"
         )
     return relabelled
-
-
-@contextmanager
-def _bar(what: str) -> Iterator[Callable[[int], None]]:
-    """A count on a terminal, nothing elsewhere. Yields what is told how much is done."""
-    from rich.console import Console
-    from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    console = Console(stderr=True)
-    columns = (SpinnerColumn(), TextColumn("{task.description} {task.completed}"), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done: bar.update(task, completed=done)
 
 
 if __name__ == "__main__":

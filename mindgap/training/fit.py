@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import numpy as np
@@ -17,32 +17,7 @@ import torch
 
 from mindgap.core.errors import ConfigError
 from mindgap.sae.sae import SAE
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """features: how many. k: how many are active at a token, on average. epochs: passes over the tokens.
-
-    batch: tokens a step. learning_rate: of Adam; linear warm-up over the first 2 %, linear decay over the last 20 %.
-    check_every: steps between two looks for dead features, which start anew on badly explained tokens (Bricken et al.
-    2023) until 60 % of the run is done.
-    """
-
-    features: int = 4096
-    k: int = 32
-    epochs: int = 6
-    batch: int = 2048
-    learning_rate: float = 8e-4
-    check_every: int = 200
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("features", "k", "epochs", "batch", "check_every"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.k >= self.features:
-            raise ConfigError(f"k={self.k} must be smaller than features={self.features}")
-
+from mindgap.training.settings import FitSettings
 
 PARAMETERS = ("encoder", "encoder_bias", "decoder", "decoder_bias")
 

@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from mindgap.cli.command import command
 from mindgap.core.errors import ConfigError, UnavailableError
+from mindgap.training.progress import progress_bar
+from mindgap.training.settings import TrainSettings
 
 HELP = """\
 mindgap.training.train: train a sparse autoencoder on the residual stream of a local model
@@ -41,37 +42,6 @@ writes into out
 Put `sae: OUT/sae.safetensors` into the model's YAML (or model.sae=… on the command line) to steer with it."""
 
 
-@dataclass(frozen=True)
-class TrainSettings:
-    """What the command line sets; see HELP."""
-
-    layer: int = 11
-    out: str = "outputs/sae/tiny"
-    texts: int = 1900
-    max_tokens: int = 72
-    data: str = ""
-    features: int = 4096
-    k: int = 32
-    epochs: int = 6
-    batch: int = 2048
-    learning_rate: float = 8e-4
-    check_every: int = 200
-    seed: int = 0
-    held_out: float = 0.05
-
-    def __post_init__(self) -> None:
-        if not 0 < self.held_out < 0.5:
-            raise ConfigError(f"held_out={self.held_out}: must be between 0 and 0.5")
-        if self.texts < 0 or self.max_tokens < 1:
-            raise ConfigError("texts must be at least 0, and max_tokens at least 1")
-        if not self.texts and not self.data:
-            raise ConfigError("texts=0 and no data: there is nothing to train on")
-
-    @property
-    def files(self) -> list[Path]:
-        return [Path(name) for name in self.data.split(",") if name]
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Exit codes: 0 done, 2 cannot be done as asked, 130 interrupted."""
     kept = "stopped. What is done is kept: the same command goes on from here."
@@ -84,13 +54,13 @@ def _run(given: Sequence[str]) -> None:
     from mindgap.cli.arguments import model_of, split_arguments
     from mindgap.core.build import build
 
-    words, plain, config = split_arguments(given, tuple(TrainSettings.__dataclass_fields__), "sae.train")
+    words, plain, config = split_arguments(given, TrainSettings.names(), "training.train")
     if words:
         raise ConfigError(
             f"{words[0]}: settings are written as name=value; see python -m mindgap.training.train --help"
         )
     typed = {key: value if key in ("data", "out") else yaml.safe_load(value) for key, value in plain.items()}
-    settings: TrainSettings = build(typed, "", TrainSettings)
+    settings = TrainSettings.of(typed)
     model, backend = model_of(config), build(config["backend"], "backend")
     if missing := backend.lacks(model, frozenset({"residual"})):
         raise UnavailableError(f"model={model.name} cannot be read on backend={backend.name}: lacks {missing[0]}")
@@ -104,37 +74,35 @@ def train(endpoint: Any, settings: TrainSettings) -> None:
     from mindgap.training.card import card
     from mindgap.training.corpus import read_texts, split, write_texts
     from mindgap.training.describe import describe, finish
-    from mindgap.training.fit import Fit, FitSettings
+    from mindgap.training.fit import Fit
     from mindgap.training.quality import measure
 
     engine = endpoint.engine
     if not 0 <= settings.layer < engine.layers:
         raise ConfigError(f"layer={settings.layer}: the model has blocks 0 to {engine.layers - 1}")
-    fitted = FitSettings(**{name: getattr(settings, name) for name in FitSettings.__dataclass_fields__})
     out = Path(settings.out)
     out.mkdir(parents=True, exist_ok=True)
     own = out / "texts.jsonl"
-    with _bar("writing texts", settings.texts) as advance:
-        write_texts(
-            endpoint, own, count=settings.texts, max_tokens=settings.max_tokens, seed=settings.seed, on_done=advance
+    with progress_bar("writing texts", settings.texts) as advance:
+        written = write_texts(
+            endpoint, own, count=settings.texts, max_tokens=settings.max_tokens, seed=settings.fit.seed, on_done=advance
         )
-    written = read_texts(own)[: settings.texts]
     given = {file: read_texts(file) for file in settings.files}
     training, held = split([*written, *(text for texts in given.values() for text in texts)], settings.held_out)
-    with _bar("reading residual streams", None) as advance:
-        streams = harvest(engine, training, settings.layer, out / "activations.npy", advance)
-        held_streams = harvest(engine, held, settings.layer, out / "held_out.npy", advance)
+    with progress_bar("reading residual streams", None) as advance:
+        streams = harvest(engine, training, settings.layer, out / "activations.npy", advance, model=endpoint.identity)
+        held_streams = harvest(engine, held, settings.layer, out / "held_out.npy", advance, model=endpoint.identity)
 
-    fit = Fit(streams, fitted, engine.device)
+    fit = Fit(streams, settings.fit, engine.device)
     checkpoint = out / "checkpoint.safetensors"
     fit.restore(checkpoint)
-    with _bar("fitting", fit.steps) as advance:
+    with progress_bar("fitting", fit.steps) as advance:
         fit.run(lambda step, unexplained: advance(step, f"variance explained {1 - unexplained:.3f}"), checkpoint)
-    name = f"{endpoint.identity.partition('/')[2].partition('@')[0]}-block{settings.layer}-{settings.features}"
+    name = f"{endpoint.identity.partition('/')[2].partition('@')[0]}-block{settings.layer}-{settings.fit.features}"
     sae = fit.sae(name, settings.layer)
-    with _bar("measuring", None):
+    with progress_bar("measuring", None):
         quality = measure(engine, sae, streams, held_streams, held)
-    with _bar("describing features", None) as advance:
+    with progress_bar("describing features", None) as advance:
         catalogue = describe(engine, sae, written, advance)
     file = out / "sae.safetensors"
     native_format.save(catalogue.with_scales(sae), file)
@@ -144,38 +112,6 @@ def train(endpoint: Any, settings: TrainSettings) -> None:
     described = card(name, endpoint.identity, settings, quality, corpus, tokens=len(streams))
     (out / "README.md").write_text(described, encoding="utf-8")
     sys.stdout.write(described)
-
-
-@contextmanager
-def _bar(what: str, total: int | None) -> Iterator[Callable[..., None]]:
-    """A progress bar on a terminal; a line every tenth elsewhere. Yields what is told how much is done, and a word."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    if console.is_terminal:
-        columns = [
-            TextColumn("{task.description}"),
-            BarColumn(24),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[word]}"),
-        ]
-        with Progress(*columns, console=console) as bar:
-            task = bar.add_task(what, total=total, word="")
-            yield lambda done, word="": bar.update(task, completed=done, word=word)
-        return
-    told = 0
-
-    def tell(done: int, word: str = "") -> None:
-        nonlocal told
-        step = max(1, (total or 200_000) // 10)
-        if done // step > told:
-            told = done // step
-            sys.stderr.write(f"{what}: {done}{f' of {total}' if total else ''} {word}\n")
-
-    sys.stderr.write(f"{what}\n")
-    yield tell
 
 
 if __name__ == "__main__":

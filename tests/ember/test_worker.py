@@ -74,6 +74,68 @@ def test_a_step_that_fails_is_told_and_the_next_request_is_answered(
     assert worker.counts.failed == 1
 
 
+def test_a_request_that_cannot_join_fails_alone_and_the_worker_lives(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row_memory = engine.row_memory
+
+    def memory(tokens: int) -> int:
+        if tokens > 1000:
+            raise OverflowError("so long a row cannot be counted")
+        return row_memory(tokens)
+
+    monkeypatch.setattr(engine, "row_memory", memory)
+    with Worker(engine, queue=8) as worker:
+        first, first_pieces = asked(20)
+        impossible, pieces = asked(5000)
+        after, after_pieces = asked(whole=True)
+        worker.submit([first, impossible, after])
+        assert "OverflowError: so long a row" in (pieces.get(timeout=60).error or "")
+        assert after_pieces.get(timeout=60).finish_reason == "length"
+        while (piece := first_pieces.get(timeout=60)).finish_reason is None:
+            pass
+        assert piece.finish_reason == "length" and worker.alive
+
+
+def test_one_who_cannot_be_told_of_a_failure_holds_up_nobody(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    def memory(tokens: int) -> int:
+        raise OverflowError
+
+    def deaf(piece: Piece) -> None:
+        raise ConnectionError("gone")
+
+    with Worker(engine, queue=8) as worker, monkeypatch.context() as patch:
+        patch.setattr(engine, "row_memory", memory)
+        blocked, blocked_pieces = asked()
+        worker.submit([asked(50)[0], Generation(PROMPT, Decoding(5, 0), 0, deaf), blocked])
+        assert blocked_pieces.get(timeout=60).error
+        patch.undo()
+        lucky, at_once = asked(whole=True)
+        worker.submit([lucky])
+        assert at_once.get(timeout=60).finish_reason == "length"
+
+
+def test_when_the_thread_has_ended_who_waits_is_told_and_new_requests_get_503(engine: Engine) -> None:
+    def fatal() -> Iterator[None]:
+        yield
+        raise SystemExit
+
+    worker = Worker(engine, queue=8)
+    with worker:
+        waiting, pieces = asked(10_000)
+        worker.submit([waiting])
+        pieces.get(timeout=60)
+        worker.run(fatal())  # type: ignore[arg-type]
+        while (piece := pieces.get(timeout=60)).finish_reason is None:
+            pass
+        assert "has ended" in (piece.error or "")
+        for ask in (lambda: worker.submit([asked()[0]]), lambda: worker.run(endless())):  # type: ignore[arg-type]
+            with pytest.raises(RequestError, match="has to be started again") as refused:
+                ask()
+            assert refused.value.status == 503
+    assert not worker.alive
+
+
 def test_a_stop_tells_all_who_wait(engine: Engine) -> None:
     worker = Worker(engine, queue=4)
     with worker:

@@ -17,17 +17,18 @@ from random_sae import random_sae  # noqa: E402
 from mindgap.backends.fetch import option_scores  # noqa: E402
 from mindgap.backends.local import CAN, LocalEndpoint  # noqa: E402
 from mindgap.backends.local.engine import Engine  # noqa: E402
+from mindgap.core.build import build  # noqa: E402
 from mindgap.core.edits import AddVector  # noqa: E402
 from mindgap.core.errors import ConfigError  # noqa: E402
 from mindgap.core.model import ModelSpec  # noqa: E402
-from mindgap.core.records import OptionsRequest, Query  # noqa: E402
+from mindgap.core.records import Message, OptionsRequest, Query  # noqa: E402
 from mindgap.sae import native_format  # noqa: E402
 from mindgap.steering.agentic import Agentic  # noqa: E402
 from mindgap.steering.autosteer import AutoSteer, Trial, choose, evidence  # noqa: E402
 from mindgap.steering.bench import SteeringBench  # noqa: E402
 from mindgap.steering.features import Chosen, Features  # noqa: E402
 from mindgap.steering.random_features import RandomFeatures  # noqa: E402
-from mindgap.steering.stimulus import stimulus  # noqa: E402
+from mindgap.steering.stimulus import Stimulus, stimuli  # noqa: E402
 from mindgap.steering.strength import relative_dose  # noqa: E402
 from mindgap.steering.vectors import reference_norm  # noqa: E402
 from mindgap.storage.store import Store  # noqa: E402
@@ -82,7 +83,7 @@ def test_what_was_measured_once_is_not_measured_again(endpoint: LocalEndpoint, t
 
 def test_the_causal_score_is_what_a_small_nudge_does(endpoint: LocalEndpoint, tmp_path: Path) -> None:
     on = bench(endpoint, tmp_path)
-    shown = stimulus(on, "be funny", prompts=6, instruction=STEER.instruction, writer=None)
+    shown = stimuli(on, ["be funny"], prompts=6, instruction=STEER.instruction, writer=on)[0]
     found = evidence(shown, on, "be funny", 1)
     strongest = int(np.abs(found.causal).argmax())
     direction = endpoint.directions([strongest])[0]
@@ -103,7 +104,7 @@ def test_the_causal_score_is_what_a_small_nudge_does(endpoint: LocalEndpoint, tm
 
 def test_away_from_a_behaviour_is_the_opposite_of_towards_it(endpoint: LocalEndpoint, tmp_path: Path) -> None:
     on = bench(endpoint, tmp_path)
-    shown = stimulus(on, "be funny", prompts=6, instruction=STEER.instruction, writer=None)
+    shown = stimuli(on, ["be funny"], prompts=6, instruction=STEER.instruction, writer=on)[0]
     towards, away = evidence(shown, on, "be funny", 1), evidence(shown, on, "be funny", -1)
     np.testing.assert_allclose(away.causal, -towards.causal)
     np.testing.assert_allclose(away.contrast, -towards.contrast)
@@ -171,3 +172,49 @@ def test_what_a_picker_may_answer(tmp_path: Path) -> None:
     for answer in ("none", "[]", '[{"feature": 8, "strength": 0.1}]', '[{"feature": 7, "strength": 0.9}]'):
         with pytest.raises(ConfigError, match="agentic steering"):
             agentic._read(answer, [7, 9])
+
+
+@pytest.mark.parametrize("prompts", [0, 1, 2, 3])
+def test_too_few_answered_prompts_are_refused_in_words_and_not_by_nan(prompts: int) -> None:
+    text = ((Message("user", "What is tea?"),), "A drink.")
+    few = Stimulus((text,) * prompts, (text,) * prompts, (text,) * prompts, (text,) * prompts)
+    with pytest.raises(ConfigError, match=f"4 contrast prompts at least, and {prompts} of them"):
+        few.parted(2 / 3)
+
+
+def test_each_part_of_a_stimulus_has_two_prompts_at_least() -> None:
+    text = ((Message("user", "What is tea?"),), "A drink.")
+    for prompts in (4, 5, 6, 24):
+        whole = Stimulus((text,) * prompts, (text,) * prompts, (text,) * prompts, (text,) * prompts)
+        for share in (0.01, 2 / 3, 0.99):
+            first, rest = whole.parted(share)
+            assert len(first.asked) >= 2 and len(rest.asked) >= 2 and len(first.asked) + len(rest.asked) == prompts
+
+
+def test_causal_effects_are_the_same_however_many_directions_are_looked_at_together(
+    endpoint: LocalEndpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    on = bench(endpoint, tmp_path)
+    shown = stimuli(on, ["be funny"], prompts=6, instruction=STEER.instruction, writer=on)[0]
+    whole = evidence(shown, on, "be funny", 1).causal
+    asked: list[int] = []
+    directions = type(endpoint).directions
+
+    def counted(self: LocalEndpoint, features: Any) -> np.ndarray:
+        asked.append(len(features))
+        return directions(self, features)
+
+    monkeypatch.setattr(type(endpoint), "directions", counted)
+    monkeypatch.setattr("mindgap.steering.autosteer.DIRECTIONS_AT_ONCE", 7)
+    np.testing.assert_allclose(evidence(shown, on, "be funny", 1).causal, whole, rtol=1e-6)
+    assert max(asked) == 7 and sum(asked) == endpoint.features
+
+
+def test_who_writes_and_who_picks_are_reached_as_the_settings_say() -> None:
+    provider = {"api_base": "http://127.0.0.1:9/v1", "key_env": None}
+    node = {"_target_": "mindgap.steering.agentic.Agentic", "picker": "openai/x", "provider": provider}
+    agentic = build(node, "method.interventions.0")
+    assert agentic.provider.api_base == "http://127.0.0.1:9/v1" and agentic.provider.key_env is None
+    node = {"_target_": "mindgap.steering.autosteer.AutoSteer", "writer": "openai/x", "provider": provider}
+    steer = build(node, "method.interventions.0")
+    assert steer.provider == agentic.provider

@@ -16,10 +16,8 @@ from mindgap.training.corpus import Text, prompts, read_texts, split, write_text
 class Parrot:
     """Answers with the question and the seed; stops answering after `most` requests, as a killed process does."""
 
-    identity = "parrot"
-
-    def __init__(self, most: int = 10**9) -> None:
-        self.left, self.asked = most, 0
+    def __init__(self, most: int = 10**9, identity: str = "parrot") -> None:
+        self.left, self.asked, self.identity = most, 0, identity
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
         for index in reversed(range(len(requests))):
@@ -30,9 +28,9 @@ class Parrot:
             yield index, Completion(f"{requests[index].messages[-1].content} {requests[index].seed}", "stop")
 
 
-def write(parrot: Parrot, path: Path, count: int = 20) -> list[Text]:
-    write_texts(parrot, path, count=count, max_tokens=8, seed=3, on_done=lambda done: None)  # type: ignore[arg-type]
-    return read_texts(path)
+def write(parrot: Parrot, path: Path, count: int = 20, max_tokens: int = 8, seed: int = 3) -> list[Text]:
+    settings = {"count": count, "max_tokens": max_tokens, "seed": seed}
+    return write_texts(parrot, path, **settings, on_done=lambda done: None)  # type: ignore[arg-type]
 
 
 def test_the_same_seed_asks_the_same_and_more_prompts_begin_with_the_fewer() -> None:
@@ -51,6 +49,29 @@ def test_a_run_that_was_killed_in_the_middle_of_a_line_ends_with_the_same_texts(
     assert write(again, path) == whole
     assert again.asked == 20 - 11
     assert write(again, path) == whole and again.asked == 20 - 11
+
+
+@pytest.mark.parametrize(
+    ("writer", "changes"),
+    [(Parrot(identity="macaw"), {}), (Parrot(), {"seed": 4}), (Parrot(), {"max_tokens": 9})],
+    ids=["model", "seed", "length"],
+)
+def test_what_another_model_seed_or_length_wrote_into_the_file_is_not_taken_for_ones_own(
+    tmp_path: Path, writer: Parrot, changes: dict[str, int]
+) -> None:
+    path = tmp_path / "texts.jsonl"
+    first = write(Parrot(), path)
+    other = write(writer, path, **changes)
+    assert writer.asked == 20 and len(other) == 20
+    back = Parrot()
+    assert write(back, path) == first and back.asked == 0  # what was there before is still there
+
+
+def test_lines_of_an_older_version_which_name_no_writer_are_asked_for_again(tmp_path: Path) -> None:
+    path = tmp_path / "texts.jsonl"
+    path.write_text(json.dumps({"number": 0, "messages": [], "text": "old", "error": None}) + "\n")
+    parrot = Parrot()
+    assert all(text.text != "old" for text in write(parrot, path)) and parrot.asked == 20
 
 
 def test_texts_are_read_from_json_lines_and_from_paragraphs(tmp_path: Path) -> None:

@@ -11,7 +11,8 @@ from mindgap.core.errors import ConfigError
 
 torch = pytest.importorskip("torch")
 
-from mindgap.training.fit import Fit, FitSettings  # noqa: E402
+from mindgap.training.fit import Fit  # noqa: E402
+from mindgap.training.settings import FitSettings  # noqa: E402
 
 D_MODEL, FEATURES, K = 24, 48, 3
 SETTINGS = FitSettings(features=FEATURES, k=K, epochs=12, batch=256, check_every=50, learning_rate=4e-3)

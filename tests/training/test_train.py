@@ -16,7 +16,8 @@ from mindgap.core.errors import ConfigError  # noqa: E402
 from mindgap.sae import catalogue, native_format  # noqa: E402
 from mindgap.sae.sae import SAE  # noqa: E402
 from mindgap.training.quality import cross_entropy, measure  # noqa: E402
-from mindgap.training.train import TrainSettings, main, train  # noqa: E402
+from mindgap.training.settings import TrainSettings  # noqa: E402
+from mindgap.training.train import main, train  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def endpoint(small_model: SimpleNamespace) -> LocalEndpoint:
 
 def settings(out: Path, **changes: object) -> TrainSettings:
     small = {"layer": 2, "texts": 40, "max_tokens": 24, "features": 64, "k": 6, "epochs": 4, "batch": 128}
-    return TrainSettings(**{**small, "held_out": 0.2, "out": str(out), **changes})  # type: ignore[arg-type]
+    return TrainSettings.of({**small, "held_out": 0.2, "out": str(out), **changes})
 
 
 def test_it_ends_with_an_sae_its_catalogue_and_a_card_and_goes_on_from_where_it_was(
