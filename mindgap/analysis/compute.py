@@ -21,11 +21,10 @@ from mindgap.core.estimate import Estimate
 from mindgap.results.cell import CellResult
 from mindgap.results.sweep import Group
 from mindgap.stats.account import AccuracyAccount, Interaction, accuracy_account, interaction
-from mindgap.stats.compare import Difference
-from mindgap.stats.compare import compare as compare_samples
+from mindgap.stats.compare import Difference, compare_cells
 from mindgap.stats.dose import DoseResponse, dose_response
 from mindgap.stats.permutation import adjust
-from mindgap.stats.power import Detectable, measured
+from mindgap.stats.power import Detectable, detectable_after
 from mindgap.stats.samples import CellId, Samples
 from mindgap.stats.selection import CrossFit, cross_fit
 from mindgap.stats.tradeoff import (
@@ -139,7 +138,7 @@ class _Study:
         same = {self.id(cell) for cell in self.group.finished[1:] if _measured_on(cell) == measured}
         families = [[n for n in names if n in self.primary], [n for n in names if n not in self.primary]]
         for family in families[:1] if primary_only else families:
-            found = compare_samples(self.samples, self.reference, metrics=family, **self.draws).differences
+            found = compare_cells(self.samples, self.reference, metrics=family, **self.draws).differences
             for one in _adjusted(found):
                 if one.difference.cell in same:
                     one = _no_difference(one)
@@ -174,7 +173,7 @@ class _Study:
         """By metric; those of which too few pairs exist are left out, with a note."""
         found = {
             metric: self.attempt(
-                f"power, {metric}", measured, self.samples, self.id(cell), self.reference, metric, tests=tests
+                f"power, {metric}", detectable_after, self.samples, self.id(cell), self.reference, metric, tests=tests
             )
             for metric in self.measured
         }

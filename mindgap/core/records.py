@@ -15,18 +15,31 @@ from mindgap.core.edits import Edit
 from mindgap.core.keys import content_key
 from mindgap.core.measurement import Value
 
-Role = Literal["system", "user", "assistant"]
+MessageRole = Literal["system", "user", "assistant"]
 
 
 @dataclass(frozen=True)
 class Message:
-    role: Role
+    """One turn of a conversation.
+
+    Attributes:
+        role: Who says it.
+        content: What is said.
+    """
+
+    role: MessageRole
     content: str
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How the next token is chosen. `temperature` 0 is greedy; then `top_p` and the seed change nothing."""
+    """How the next token is chosen.
+
+    Attributes:
+        max_tokens: Longest response.
+        temperature: 0 is greedy; then `top_p` and the seed change nothing.
+        top_p: Sample from the likeliest tokens that together have this probability.
+    """
 
     max_tokens: int = 256
     temperature: float = 0.6
@@ -45,8 +58,13 @@ class Decoding:
 class Request:
     """One generation asked of a backend.
 
-    `source` names where the text comes from so exactly that two sources never share a key: backend, model id,
-    revision or weights hash, and numeric type (`Endpoint.identity`). `edits` is what is done inside the model.
+    Attributes:
+        source: Where the text comes from, so exactly that two sources never share a key: backend, model id, revision or
+            weights hash, and numeric type (`Endpoint.identity`).
+        messages: The conversation so far.
+        decoding: How tokens are chosen.
+        seed: Of the sampling.
+        edits: What is done inside the model.
     """
 
     source: str
@@ -57,6 +75,7 @@ class Request:
 
     @cached_property
     def key(self) -> str:
+        """Content key: of all that can change the answer, and of nothing else."""
         greedy = self.decoding.temperature == 0
         return content_key(
             "completion",
@@ -116,6 +135,7 @@ class OptionsRequest:
 
     @cached_property
     def key(self) -> str:
+        """Content key: of all that can change the scores, and of nothing else."""
         return content_key(
             "options",
             source=self.source,
@@ -127,9 +147,12 @@ class OptionsRequest:
 
 @dataclass(frozen=True)
 class OptionScores:
-    """Summed log-likelihood in nats and number of tokens of each option, in the order of the request.
+    """Log-likelihoods of options, in the order of the request.
 
-    With `error` set there are none, and it says why.
+    Attributes:
+        logprobs: Summed over the tokens of each option, in nats.
+        tokens: Number of tokens of each option.
+        error: Why there are none; None where there are.
     """
 
     logprobs: tuple[float, ...]
@@ -146,7 +169,12 @@ class OptionScores:
 
 @dataclass(frozen=True)
 class Score:
-    """A score in [1, 5], or missing with the reason. There is no default and no third case."""
+    """A score in [1, 5], or missing with the reason. There is no default and no third case.
+
+    Attributes:
+        value: The score; None where it is missing.
+        missing: Why there is none; None where there is one.
+    """
 
     value: float | None
     missing: str | None = None
@@ -160,7 +188,14 @@ class Score:
 
 @dataclass(frozen=True)
 class JudgeRequest:
-    """What a judge gets to see: never the method, the strength or the steering."""
+    """What a judge gets to see: never the method, the strength or the steering.
+
+    Attributes:
+        query: The behaviour asked for.
+        rubric: How it is to be scored.
+        question: What the model was asked.
+        response: What is judged.
+    """
 
     query: str
     rubric: str
@@ -170,11 +205,15 @@ class JudgeRequest:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Behaviour and coherence of one response, 1 to 5, as one judge sees them.
+    """Behaviour and coherence of one response, as one judge sees them.
 
-    `analysis` is the judge's own words or numbers, for a person to read. `cost_usd` is None where unknown.
-    `transient`: the judge was not reached (network, rate limit, key), so asking again may well give scores; such a
-    judgement is not worth storing. A judge that answered, however badly, has given a lasting judgement.
+    Attributes:
+        behaviour: 1 to 5, or missing.
+        coherence: 1 to 5, or missing.
+        analysis: The judge's own words or numbers, for a person to read.
+        cost_usd: In US dollars; None where unknown.
+        transient: The judge was not reached (network, rate limit, key), so asking again may well give scores; such a
+            judgement is not worth storing. A judge that answered, however badly, has given a lasting judgement.
     """
 
     behaviour: Score
@@ -186,7 +225,12 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Answer:
-    """The option a reply settles on, as an index into `Item.options`, or unparsed with the reason."""
+    """What a reply settles on, or why that cannot be told.
+
+    Attributes:
+        choice: Index into `Item.options`; None where unparsed.
+        unparsed: The reason; None where there is a choice.
+    """
 
     choice: int | None
     unparsed: str | None = None
@@ -198,7 +242,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Item:
-    """One question of a task. Open-ended items have no options and no gold answer."""
+    """One question of a task. Open-ended items have no options and no gold answer.
+
+    Attributes:
+        id: Names the item, whatever its place in a sample.
+        question: As put to the model, without the options.
+        subject: What it is about; empty = not told.
+        options: Answers to choose from.
+        gold: Index of the right one; None where there is none, or it is not known.
+    """
 
     id: str
     question: str
@@ -213,7 +265,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Query:
-    """One steering query: the behaviour asked for, as text ("be funny"), and the rubric it is judged by."""
+    """One steering query.
+
+    Attributes:
+        text: The behaviour asked for ("be funny").
+        rubric: What it is judged by.
+    """
 
     text: str
     rubric: str
