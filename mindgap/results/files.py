@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mindgap.core.estimate import Estimate, finite
+from mindgap.core.moved import with_current_names
 from mindgap.results.cell import CellResult
 from mindgap.results.masking import without_secrets
 from mindgap.results.samples import read_samples, samples_table
@@ -62,7 +63,7 @@ def read_cell(folder: Path) -> CellResult:
         **{name: saved[name] for name in IDENTITY},
         **{name: saved.get(name) for name in OPTIONAL},
         folder=folder,
-        config=yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")),
+        config=with_current_names(yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))),
         measures=measures,
         metrics={name: Estimate(**estimate) for name, estimate in saved["metrics"].items()},
         counts=saved["counts"],
