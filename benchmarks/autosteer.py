@@ -24,7 +24,7 @@ import pyarrow.parquet as pq
 import yaml
 
 from mindgap.analysis.samples import samples_of
-from mindgap.stats.compare import compare
+from mindgap.stats.compare import compare_cells
 from mindgap.text.embedding import embedder
 
 SIGNS = ("behaviour", "embedding", "specific", "words")
@@ -58,7 +58,7 @@ def main() -> None:
         print(f"\n{query}")
         raised = dict.fromkeys(SIGNS, True)
         for reference in options.against:
-            found = compare(mine, reference, metrics=list(wanted), correction="none").differences
+            found = compare_cells(mine, reference, metrics=list(wanted), correction="none").differences
             rows = {one.metric: one.estimate for one in found if one.cell.method == options.method}
             parts = []
             for name in wanted:

@@ -19,9 +19,9 @@ import time
 
 import numpy as np
 
-from mindgap.judge.calibrate import read
+from mindgap.judge.calibrate import read_scored
 from mindgap.judges.proxy_design import normal
-from mindgap.judges.proxy_fit import Fitting, Scored, family, question_folds
+from mindgap.judges.proxy_fit import Fitting, ScoredResponse, family, question_folds
 from mindgap.stats.agreement import agreement, quadratic_kappa
 from mindgap.text.embedding import embedder, embedder_lacks
 from mindgap.text.words import words
@@ -44,7 +44,7 @@ def within_queries(ours: np.ndarray, theirs: np.ndarray, queries: np.ndarray) ->
 class Table:
     """Agreement of one list of scores with the recorded ones, printed file by file."""
 
-    def __init__(self, scored: tuple[Scored, ...], resamples: int) -> None:
+    def __init__(self, scored: tuple[ScoredResponse, ...], resamples: int) -> None:
         self.scored, self.resamples = scored, resamples
         self.files = np.array([one.source for one in scored])
         self.methods = np.array([one.method for one in scored])
@@ -89,11 +89,11 @@ def main() -> None:
     parser.add_argument("--resamples", type=int, default=300)
     parser.add_argument("--without-embeddings", action="store_true")
     arguments = parser.parse_args()
-    scored = read(arguments.recordings)
+    scored = read_scored(arguments.recordings)
     report(scored, arguments.resamples, not arguments.without_embeddings and not embedder_lacks())
 
 
-def report(scored: tuple[Scored, ...], resamples: int, embeds: bool) -> None:
+def report(scored: tuple[ScoredResponse, ...], resamples: int, embeds: bool) -> None:
     table = Table(scored, resamples)
     fits = {"words": Fitting(scored, None), **({"embeddings": Fitting(scored, embedder())} if embeds else {})}
     splits = {

@@ -24,10 +24,10 @@ from scipy import stats
 
 from mindgap.stats.account import accuracy_account, interaction
 from mindgap.stats.bootstrap import crossed_mean
-from mindgap.stats.compare import compare
-from mindgap.stats.crossed import Resampling, Table
+from mindgap.stats.compare import compare_cells
+from mindgap.stats.crossed import CrossedTable, Resampling
 from mindgap.stats.dose import dose_response
-from mindgap.stats.power import measured
+from mindgap.stats.power import detectable_after
 from mindgap.stats.samples import Samples, from_columns
 from mindgap.stats.selection import cross_fit
 from mindgap.stats.tradeoff import Rule, best_within, harmonic_mean, non_inferiority, pareto
@@ -102,7 +102,7 @@ def time_sweep(columns: dict[str, np.ndarray], resamples: int) -> None:
         "mean and interval, 7 metrics, 8 cells": lambda: [
             samples.estimate(cell, metric, **draws) for cell in samples.cells for metric in samples.metrics
         ],
-        "49 paired differences, tests, Holm": lambda: compare(samples, **draws),
+        "49 paired differences, tests, Holm": lambda: compare_cells(samples, **draws),
         "Pareto front, 3 metrics": lambda: pareto(samples, **draws),
         "best within a budget": lambda: best_within(samples, control, Rule(0.05), **draws),
         "non-inferiority, 7 cells": lambda: [non_inferiority(samples, cell, control, 0.05, **draws) for cell in others],
@@ -117,7 +117,7 @@ def time_sweep(columns: dict[str, np.ndarray], resamples: int) -> None:
         ],
         "cross-fitted choice, 5 splits": lambda: cross_fit(samples, control, Rule(0.05), **draws),
         "smallest detectable, 21": lambda: [
-            measured(samples, cell, control, metric)
+            detectable_after(samples, cell, control, metric)
             for cell in others
             for metric in ("behaviour", "coherence", "accuracy")
         ],
@@ -134,7 +134,7 @@ def time_against_scipy(columns: dict[str, np.ndarray], resamples: int) -> None:
     chosen = columns["method"] == "control"
     values, query = columns["behaviour"][chosen], columns["query"][chosen]
     item = columns["item"][chosen]
-    table = Table(values.reshape(QUERIES, ITEMS), np.ones((QUERIES, ITEMS)))
+    table = CrossedTable(values.reshape(QUERIES, ITEMS), np.ones((QUERIES, ITEMS)))
     sums, counts = table.sums.sum(0), table.counts.sum(0)
 
     def independent(method: str) -> Any:
@@ -188,7 +188,7 @@ def intervals(values: np.ndarray, settings: dict[str, Any]) -> list[tuple[float,
     queries, items = values.shape
     query, item = np.repeat(np.arange(queries), items), np.tile(np.arange(items), queries)
     ours = crossed_mean(values.ravel(), query, item, resamples=1000, **settings)
-    draws = Resampling(queries, items, 1000).means([Table(values, np.ones_like(values))])[:, 0]
+    draws = Resampling(queries, items, 1000).means([CrossedTable(values, np.ones_like(values))])[:, 0]
     half = 1.96 * values.std(ddof=1) / values.size**0.5
     low, high = ours.low, ours.high
     assert low is not None and high is not None

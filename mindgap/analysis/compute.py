@@ -21,11 +21,10 @@ from mindgap.core.estimate import Estimate
 from mindgap.results.cell import CellResult
 from mindgap.results.sweep import Group
 from mindgap.stats.account import AccuracyAccount, Interaction, accuracy_account, interaction
-from mindgap.stats.compare import Difference
-from mindgap.stats.compare import compare as compare_samples
+from mindgap.stats.compare import Difference, compare_cells
 from mindgap.stats.dose import DoseResponse, dose_response
 from mindgap.stats.permutation import adjust
-from mindgap.stats.power import Detectable, measured
+from mindgap.stats.power import Detectable, detectable_after
 from mindgap.stats.samples import CellId, Samples
 from mindgap.stats.selection import CrossFit, cross_fit
 from mindgap.stats.tradeoff import (
@@ -146,7 +145,7 @@ class _Computation:
             [name for name in names if name not in self.primary],
         ]
         for family in families[:1] if primary_only else families:
-            differences = compare_samples(self.samples, self.reference, metrics=family, **self.draws).differences
+            differences = compare_cells(self.samples, self.reference, metrics=family, **self.draws).differences
             for difference in _adjusted(differences):
                 cell = difference.difference.cell
                 tested.setdefault(cell, {})[difference.metric] = (
@@ -185,7 +184,7 @@ class _Computation:
         """By measure; those of which too few pairs exist are left out, with a note."""
         attempts = {
             name: self.attempt(
-                f"power, {name}", measured, self.samples, self.id(cell), self.reference, name, tests=tests
+                f"power, {name}", detectable_after, self.samples, self.id(cell), self.reference, name, tests=tests
             )
             for name in self.measured
         }

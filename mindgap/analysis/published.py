@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from mindgap.core.build import build
 from mindgap.core.errors import ConfigError
 from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Declaration
@@ -18,6 +19,7 @@ from mindgap.core.records import Record
 from mindgap.measures.estimates import column
 from mindgap.results.cell import CellResult
 from mindgap.stats.bootstrap import crossed_mean
+from mindgap.steering.methods import Method
 
 PER_QUERY_RESAMPLES = 2_000
 
@@ -279,8 +281,17 @@ def _caveats(compared: Sequence[CellResult], lines: Sequence[Line], figures: Pub
     for result in compared:
         if carried := result.counts.get("found_contaminated"):
             yield f"{_title(result)}: {carried} of its samples carry the instruction of another method."
-    if any(result.method == "combined" and "vector" in str(result.config.get("method")) for result in compared):
+    if any(result.method == "combined" and _adds_vectors(result) for result in compared):
         yield "Combined: an instruction with Auto Steer's features there, with an activation vector here."
+
+
+def _adds_vectors(result: CellResult) -> bool:
+    """Whether the cell's method adds activation vectors, by what its interventions say that they need."""
+    try:
+        needs = build(result.config["method"], "method", Method).needs
+    except (ConfigError, KeyError):  # a class of the user's that is not here, or a cell without a configuration
+        return False
+    return "residual" in needs
 
 
 def _title(result: CellResult) -> str:

@@ -1,4 +1,4 @@
-"""What a backend is: a setting that can be opened on a model, and the endpoint that opening it gives."""
+"""What a backend is: settings that can be opened on a model, and the endpoint that opening them gives."""
 
 from __future__ import annotations
 
@@ -28,14 +28,21 @@ class Endpoint(Protocol):
         """What this endpoint supports for this model."""
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        """Yield `(index into requests, completion)` as each one finishes, in any order.
+        """Generate a response to each request.
 
-        A request that fails yields a completion with `error` set; it never yields unsteered text for a steered
-        request. Closing the iterator early drops what is in flight.
+        A request that fails yields a completion with `error` set; it never yields unsteered text for a steered request.
+        Closing the iterator early drops what is in flight.
+
+        Yields:
+            `(index into requests, completion)` as each one finishes, in any order.
         """
 
     def loglikelihood(self, requests: Sequence[OptionsRequest]) -> Iterator[tuple[int, OptionScores]]:
-        """Yield `(index, scores)` as groups finish. Needs `loglikelihood` in `can`."""
+        """Score the options of each request. Needs `loglikelihood` in `can`.
+
+        Yields:
+            `(index into requests, scores)` as groups finish, in any order.
+        """
 
 
 @runtime_checkable
@@ -53,12 +60,24 @@ class SteerableEndpoint(Endpoint, Protocol):
     def residuals(self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int) -> np.ndarray:
         """Mean residual stream over the response tokens, at the output of block `layer`.
 
-        texts: pairs (messages, response). Returns float32 `[len(texts), d_model]`; a row is NaN where the
-        response has no tokens.
+        Args:
+            texts: Pairs of messages and the response to them.
+            layer: Block index.
+
+        Returns:
+            float32 `[len(texts), d_model]`; a row is NaN where the response has no tokens.
         """
 
     def residual_norms(self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int) -> np.ndarray:
-        """Euclidean norms of the residual stream at every response token of all `texts`: float32 `[tokens]`."""
+        """Euclidean norms of the residual stream at every response token.
+
+        Args:
+            texts: Pairs of messages and the response to them.
+            layer: Index of the block at whose output it is read.
+
+        Returns:
+            float32 `[tokens]`, those of all texts.
+        """
 
 
 @runtime_checkable
@@ -93,19 +112,35 @@ class FeatureEndpoint(SteerableEndpoint, Protocol):
     def likelihood_gradients(self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int) -> np.ndarray:
         """Gradient of each response's mean log-likelihood per token (nats) by a vector added at block `layer`.
 
-        The vector is added to the residual stream of the unsteered model at every token. Returns float32
-        `[len(texts), d_model]`.
+        The vector is added to the residual stream of the unsteered model at every token.
+
+        Args:
+            texts: Pairs of messages and the response to them.
+            layer: Block index.
+
+        Returns:
+            float32 `[len(texts), d_model]`.
         """
 
     def feature_means(self, texts: Sequence[tuple[tuple[Message, ...], str]]) -> np.ndarray:
         """Mean activation of every feature over the response tokens, zeros counted, in the unsteered model.
 
-        texts: pairs (messages, response). Returns float32 `[len(texts), features]`; a row is NaN where the response
-        has no tokens.
+        Args:
+            texts: Pairs of messages and the response to them.
+
+        Returns:
+            float32 `[len(texts), features]`; a row is NaN where the response has no tokens.
         """
 
     def feature_maxima(self, texts: Sequence[tuple[tuple[Message, ...], str]]) -> np.ndarray:
-        """Likewise the largest activation over the response tokens."""
+        """Largest activation of every feature over the response tokens, in the unsteered model.
+
+        Args:
+            texts: Pairs of messages and the response to them.
+
+        Returns:
+            float32 `[len(texts), features]`; a row is NaN where the response has no tokens.
+        """
 
 
 @runtime_checkable
@@ -127,7 +162,15 @@ class Backend(Protocol):
         """What is missing *here* to run `model` with `needs`, one thing a sentence; empty if it can run now.
 
         Spends nothing and loads nothing: it is called while the configuration is checked.
+
+        Args:
+            model: The model to run.
+            needs: What the study asks of it.
         """
 
     def open(self, model: ModelSpec) -> Endpoint:
-        """Load or connect. Raises `UnavailableError` with the words of `lacks` where it cannot."""
+        """Load the model, or connect to it.
+
+        Raises:
+            UnavailableError: It cannot run here, in the words of `lacks`.
+        """

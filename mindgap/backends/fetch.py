@@ -1,4 +1,4 @@
-"""Completions and option scores by content key: from the store where they are known, else from the endpoint."""
+"""Gets completions and option scores by content key: from the store where they are known, else from the endpoint."""
 
 from __future__ import annotations
 
@@ -13,7 +13,14 @@ from mindgap.storage.store import Store
 def completions(
     requests: Sequence[Request], endpoint: Endpoint, store: Store, on_done: OnDone[Completion] | None = None
 ) -> dict[str, Completion]:
-    """A completion for every request, by key. Equal requests are generated once; errors are not kept for next time."""
+    """A completion for every request, by key. Equal requests are generated once; errors are not kept for next time.
+
+    Args:
+        requests: What is asked for.
+        endpoint: The model.
+        store: Where completions are kept.
+        on_done: Told of each completion.
+    """
     return fetch(
         requests,
         known=store.completions,
@@ -26,7 +33,18 @@ def completions(
 def option_scores(
     requests: Sequence[OptionsRequest], endpoint: Endpoint, store: Store, on_done: OnDone[OptionScores] | None = None
 ) -> dict[str, OptionScores]:
-    """Log-likelihoods of every request's options, by key."""
+    """Log-likelihoods of every request's options, by key.
+
+    Args:
+        requests: What is asked for.
+        endpoint: The model.
+        store: Where scores are kept.
+        on_done: Told of each request's scores.
+    """
     return fetch(
-        requests, known=store.option_scores, make=endpoint.loglikelihood, keep=store.put_option_scores, on_done=on_done
+        requests,
+        known=store.option_scores,
+        make=endpoint.loglikelihood,
+        keep=lambda key, scores: store.put_option_scores(key, scores) if scores.error is None else None,
+        on_done=on_done,
     )

@@ -1,4 +1,4 @@
-"""Any model that litellm can reach, as a backend: text only."""
+"""`backend=litellm`: any model behind an API that litellm can reach, text only."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ _SEEDS = 2**31
 
 @dataclass(frozen=True)
 class LiteLLMBackend:
-    """`backend=litellm`, for methods that only ask in words. Fields: see conf/backend/litellm.yaml."""
+    """Settings of a model behind an API, for methods that only ask in words (conf/backend/litellm.yaml).
+
+    Attributes:
+        api_base: Address of an OpenAI-compatible server; None = the provider's own.
+        key_env: Name of the environment variable with the key; None = no key needed.
+        concurrency: Requests under way at once.
+        timeout: Seconds per request.
+        max_retries: Further tries of a request that failed.
+    """
 
     api_base: str | None = None
     key_env: str | None = "OPENAI_API_KEY"
@@ -33,6 +41,7 @@ class LiteLLMBackend:
 
     @property
     def name(self) -> str:
+        """See `Backend.name`."""
         return "litellm"
 
     def lacks(self, model: ModelSpec, needs: frozenset[Capability]) -> list[str]:
@@ -58,7 +67,12 @@ class LiteLLMBackend:
 
 @dataclass(frozen=True)
 class LiteLLMEndpoint:
-    """A model behind an API."""
+    """A model behind an API, opened.
+
+    Attributes:
+        api: The model's client.
+        concurrency: Requests under way at once.
+    """
 
     api: ChatApi
     concurrency: int
@@ -70,6 +84,7 @@ class LiteLLMEndpoint:
 
     @property
     def can(self) -> frozenset[Capability]:
+        """See `Endpoint.can`."""
         return CAN
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
@@ -78,7 +93,11 @@ class LiteLLMEndpoint:
         yield from run_each(self._complete, requests, self.concurrency)
 
     def loglikelihood(self, requests: Sequence[OptionsRequest]) -> Iterator[tuple[int, OptionScores]]:
-        """Raises UnavailableError: see `can`."""
+        """Refuse: see `can`.
+
+        Raises:
+            UnavailableError: Always.
+        """
         raise UnavailableError("backend=litellm serves text only, no log-likelihoods")
 
     async def _complete(self, request: Request) -> Completion:

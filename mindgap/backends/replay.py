@@ -16,10 +16,11 @@ from mindgap.core.model import ModelSpec
 
 @dataclass(frozen=True)
 class ReplayBackend:
-    """Generates nothing; says which command imports a recording and judges it anew."""
+    """Generates nothing; says which command imports a recording."""
 
     @property
     def name(self) -> str:
+        """See `Backend.name`."""
         return "replay"
 
     def lacks(self, model: ModelSpec, needs: frozenset[Capability]) -> list[str]:
@@ -30,5 +31,9 @@ class ReplayBackend:
         ]
 
     def open(self, model: ModelSpec) -> Endpoint:
-        """Raises UnavailableError."""
+        """Refuse, in the words of `lacks`.
+
+        Raises:
+            UnavailableError: Always.
+        """
         raise UnavailableError(f"backend=replay lacks {'; '.join(self.lacks(model, frozenset()))}")

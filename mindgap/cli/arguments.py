@@ -1,4 +1,4 @@
-"""What the commands that work on a model's SAE share: reading their arguments, and building the model they name."""
+"""Reads the arguments of the commands that work on a model's SAE, and builds the model they name."""
 
 from __future__ import annotations
 
@@ -10,31 +10,47 @@ from typing import Any
 from mindgap.core.errors import ConfigError
 from mindgap.core.model import ModelSpec
 
-GROUPS = ("model", "backend")
+MODEL_GROUPS = ("model", "backend")
 
 
 def read_arguments(
-    given: Sequence[str], settings: Sequence[str], command: str
+    arguments: Sequence[str], settings: Sequence[str], command: str
 ) -> tuple[list[str], dict[str, str], ModelSpec]:
-    """Plain words, settings by name, and the model. command: the module's name, for messages.
+    """Plain words, settings by name, and the model.
 
-    Raises ConfigError, with a did-you-mean, for a setting or a model that does not exist.
+    Args:
+        arguments: The command line.
+        settings: Names of the command's own settings.
+        command: The module's name, for messages.
+
+    Raises:
+        ConfigError: With a did-you-mean, for a setting or a model that does not exist.
     """
-    words, plain, config = split_arguments(given, settings, command)
+    words, plain, config = split_arguments(arguments, settings, command)
     return words, plain, model_of(config)
 
 
 def split_arguments(
-    given: Sequence[str], settings: Sequence[str], command: str, groups: Sequence[str] = GROUPS
+    arguments: Sequence[str], settings: Sequence[str], command: str, groups: Sequence[str] = MODEL_GROUPS
 ) -> tuple[list[str], dict[str, str], dict[str, Any]]:
-    """Plain words, settings by name, and the configuration that the settings of `groups` compose."""
+    """Plain words, settings by name, and the configuration that the settings of `groups` compose.
+
+    Args:
+        arguments: The command line.
+        settings: Names of the command's own settings.
+        command: The module's name, for messages.
+        groups: Configuration groups whose options the command takes.
+
+    Raises:
+        ConfigError: With a did-you-mean, for what does not exist.
+    """
     from mindgap.core.compose import composed, config_folder
 
     words: list[str] = []
     plain: dict[str, str] = {}
     of_groups: list[str] = []
     folder: Path | None = None
-    waiting = iter(given)
+    waiting = iter(arguments)
     for argument in waiting:
         key, equals, value = argument.partition("=")
         if key in ("--config-dir", "-cd"):
@@ -60,7 +76,8 @@ def split_arguments(
 
 
 def model_of(config: dict[str, Any]) -> ModelSpec:
+    """The model of a composed configuration."""
     from mindgap.core.build import build
 
-    model: ModelSpec = build(config["model"], "model")
+    model: ModelSpec = build(config["model"], "model", ModelSpec)
     return model

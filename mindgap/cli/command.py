@@ -1,4 +1,4 @@
-"""What the commands around a study do alike: help, a user's mistake in one line, an end by Ctrl-C."""
+"""What all commands around a study do alike: help, a user's mistake in one line, an end by Ctrl-C."""
 
 from __future__ import annotations
 
@@ -9,24 +9,31 @@ from mindgap.core.errors import MindgapError
 
 
 def command(
-    given: Sequence[str] | None,
+    arguments: Sequence[str] | None,
     run: Callable[[list[str]], int | None],
     *,
     text: str,
     stopped: str = "stopped.",
     bare: bool = False,
 ) -> int:
-    """Run a command line; returns its exit code: what `run` gives (None = 0), 2 for a mistake, 130 for Ctrl-C.
+    """Run a command line.
 
-    given: None = the arguments of this process. text: the help, shown for `--help`, and where there are no arguments
-    unless the command can do without (`bare`). stopped: what is said after Ctrl-C.
+    Args:
+        arguments: None = those of this process.
+        run: Does the work; what it returns is the exit code, None = 0.
+        text: The help, shown for `--help`, and where there are no arguments.
+        stopped: What is said after Ctrl-C.
+        bare: Whether the command can do without arguments.
+
+    Returns:
+        The exit code: that of `run`, 2 for a mistake, 130 for Ctrl-C.
     """
-    arguments = list(sys.argv[1:] if given is None else given)
-    if any(argument in ("-h", "--help") for argument in arguments) or not (arguments or bare):
+    words = list(sys.argv[1:] if arguments is None else arguments)
+    if any(word in ("-h", "--help") for word in words) or not (words or bare):
         sys.stdout.write(text + "\n")
-        return 0 if arguments else 2
+        return 0 if words else 2
     try:
-        return run(arguments) or 0
+        return run(words) or 0
     except MindgapError as error:
         sys.stderr.write(f"mindgap: {error}\n")
         return 2

@@ -47,7 +47,11 @@ COMMANDS = {
 
 
 def page(conf: Path) -> str:
-    """The help text; options of each group are the YAML files in `conf`."""
+    """The help text.
+
+    Args:
+        conf: The configuration, whose YAML files are the options of each group.
+    """
     lines = ["mindgap: what does a steered behaviour cost in coherence and capability?", ""]
     lines += ["usage: python -m mindgap [group=option ...] [setting=value ...] [-m] [--config-dir DIR]", ""]
     lines += ["groups (several options with commas and -m make a sweep)"]

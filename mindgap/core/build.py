@@ -1,8 +1,9 @@
 """From composed YAML to checked objects.
 
-Every node of the configuration becomes one frozen dataclass: the one its `_target_` names, or the one its group
-stands for. The dataclass is the schema: its fields are the keys, its annotations the types, its `__post_init__` the
-ranges. Whatever does not fit is a ConfigError that names the key in full and says what would.
+Every node of the configuration becomes one frozen dataclass: the one its `_target_` names, or the one its place stands
+for. The dataclass is the schema: its fields are the keys, its annotations the types, its `__post_init__` the ranges.
+Where the annotation is a Protocol (a judge, a task, a backend, ...), a class that lacks one of its members is refused.
+Whatever does not fit is a ConfigError that names the key in full and says what would.
 """
 
 from __future__ import annotations
@@ -10,24 +11,69 @@ from __future__ import annotations
 import difflib
 import importlib
 import inspect
+import types
 import typing
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
+from pathlib import Path
 from typing import Any
 
 from mindgap.core.errors import ConfigError
+from mindgap.core.kinds import lacking, members
+from mindgap.core.moved import current_name
 
 
 def build(node: Mapping[str, Any], path: str, kind: Any = None) -> Any:
-    """An object of the class that `node` names by `_target_`, or of `kind`, from the node's other keys.
+    """An object made of a node of the configuration.
 
-    path: where the node stands, for messages ("method.interventions.0").
+    Args:
+        node: The settings by name. `_target_`, if it is among them, names the class by its dotted path.
+        path: Where the node stands, for messages ("method.interventions.0").
+        kind: A Protocol or a class. A class that the node names must have all its public members; where the node names
+            none, a `kind` that is no Protocol is made. None: any class will do, and the node must name it.
+
+    Returns:
+        The object. Nodes inside the node have become objects too.
+
+    Raises:
+        ConfigError: The class cannot be imported or is of another kind; or a setting is unknown, missing, of another
+            type, or out of range.
     """
-    maker = _target(node["_target_"], path) if "_target_" in node else kind
-    if maker is None:
-        raise ConfigError(f"{path}: say which class it is, with a `_target_:` line")
-    parameters = inspect.signature(maker).parameters
-    hints = typing.get_type_hints(maker if is_dataclass(maker) else maker.__init__)
+    return _built(node, path, None if kind is None else (kind,))
+
+
+def unknown_key(path: str, known: Iterable[str]) -> str:
+    """Message for a key that does not exist, with the nearest one that does."""
+    parent, _, key = path.rpartition(".")
+    names = sorted(known)
+    near = difflib.get_close_matches(key, names, n=1)
+    hint = f"Did you mean {_join(parent, near[0])}?" if near else f"There are: {', '.join(names)}"
+    return f"{path}: there is no such setting. {hint}"
+
+
+def _built(node: Mapping[str, Any], path: str, kinds: Sequence[Any] | None) -> Any:
+    """The object that `node` describes, of one of `kinds`; None = of any."""
+    if "_target_" not in node:
+        makers = [kind for kind in kinds or () if is_dataclass(kind) and not _is_protocol(kind)]
+        if len(makers) != 1:
+            raise ConfigError(f"{path}: say which class it is, with a `_target_:` line")
+        return _made(makers[0], node, path)
+    maker = _imported(node["_target_"], path)
+    if is_dataclass(maker):  # refused as such before its settings are; of others it is known once they are made
+        _check_kind(maker, kinds, node["_target_"], path)
+    made = _made(maker, node, path)
+    if not is_dataclass(maker):
+        _check_kind(made, kinds, node["_target_"], path)
+    return made
+
+
+def _made(maker: Any, node: Mapping[str, Any], path: str) -> Any:
+    """What `maker`, a class or a function, gives for the settings in `node`."""
+    try:
+        parameters = inspect.signature(maker).parameters
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{path}._target_: {node['_target_']} is no class that settings could make") from error
+    hints = typing.get_type_hints(maker.__init__ if inspect.isclass(maker) and not is_dataclass(maker) else maker)
     arguments = {}
     for key, value in node.items():
         if key == "_target_":
@@ -44,37 +90,55 @@ def build(node: Mapping[str, Any], path: str, kind: Any = None) -> Any:
         raise ConfigError(f"{path}: {error}") from error
 
 
-def unknown_key(path: str, known: Iterable[str]) -> str:
-    """Message for a key that does not exist, with the nearest ones that do."""
-    parent, _, key = path.rpartition(".")
-    names = sorted(known)
-    near = difflib.get_close_matches(key, names, n=1)
-    hint = f"Did you mean {_join(parent, near[0])}?" if near else f"There are: {', '.join(names)}"
-    return f"{path}: there is no such setting. {hint}"
-
-
 def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def _target(name: Any, path: str) -> Any:
-    module, _, attribute = str(name).rpartition(".")
+def _imported(name: Any, path: str) -> Any:
+    module, _, attribute = current_name(str(name)).rpartition(".")
     try:
         return getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"{path}._target_: {name} cannot be imported ({error})") from error
 
 
+def _check_kind(made: Any, kinds: Sequence[Any] | None, name: str, path: str) -> None:
+    """Refuse `made`, a dataclass or an object called `name`, unless it is of one of the `kinds`.
+
+    Raises:
+        ConfigError: With what is needed and what is lacking.
+    """
+    if kinds is None:
+        return
+    if not kinds:
+        raise ConfigError(f"{path}._target_: {name} cannot stand here, where plain values or a list are needed")
+    missing = {kind: lacking(made, kind) for kind in kinds}
+    if all(missing.values()):
+        kind = min(kinds, key=lambda kind: len(missing[kind]))
+        article = "an" if kind.__name__[0] in "AEIOU" else "a"
+        needed = f"with {_listed(members(kind))}" if _is_protocol(kind) else "or what has all its members"
+        raise ConfigError(
+            f"{path}._target_: {name} cannot stand here, where {article} {kind.__name__} is needed, {needed}; "
+            f"this one lacks {_listed(missing[kind])}"
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
+
+
 def _value(value: Any, hint: Any, path: str) -> Any:
     """`value` as `hint`, nested nodes built."""
-    if isinstance(value, Mapping) and "_target_" in value:
-        return build(value, path)
+    if _is_node(value):
+        return _built(value, path, _kinds(hint))
     if isinstance(value, Mapping) and is_dataclass(hint):
         return build(value, path, hint)
-    if isinstance(value, list) and any(isinstance(one, Mapping) and "_target_" in one for one in value):
-        return tuple(_value(one, Any, f"{path}.{number}") for number, one in enumerate(value))
-    if isinstance(value, Mapping) and any(isinstance(one, Mapping) and "_target_" in one for one in value.values()):
-        return {str(key): _value(one, Any, _join(path, str(key))) for key, one in value.items()}
+    if isinstance(value, list) and any(_is_node(entry) for entry in value):
+        entry_hint = _entry_hint(hint, Sequence)
+        return tuple(_value(entry, entry_hint, f"{path}.{number}") for number, entry in enumerate(value))
+    if isinstance(value, Mapping) and any(_is_node(entry) for entry in value.values()):
+        entry_hint = _entry_hint(hint, Mapping)
+        return {str(key): _value(entry, entry_hint, _join(path, str(key))) for key, entry in value.items()}
     if _is_protocol(hint):
         if value is None or not isinstance(value, Mapping):
             raise ConfigError(f"{path}={value!r}: choose one of the group's options, or give a mapping with `_target_`")
@@ -97,5 +161,39 @@ def _plain(value: Any, hint: Any, path: str) -> Any:
         raise ConfigError(f"{where}={first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}") from error
 
 
+def _is_node(value: Any) -> bool:
+    return isinstance(value, Mapping) and "_target_" in value
+
+
 def _is_protocol(hint: Any) -> bool:
     return inspect.isclass(hint) and getattr(hint, "_is_protocol", False)
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    """The members of a union; of any other annotation, itself."""
+    return typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+
+
+def _kinds(hint: Any) -> tuple[Any, ...] | None:
+    """The classes of which an object may stand where `hint` is the annotation; None where it allows any."""
+    kinds: list[Any] = []
+    for alternative in _alternatives(hint):
+        origin = typing.get_origin(alternative) or alternative
+        if origin is typing.Literal:
+            continue
+        if not inspect.isclass(origin) or origin is object:
+            return None
+        if not issubclass(origin, int | float | str | bytes | Path | Sequence | Mapping | types.NoneType):
+            kinds.append(origin)
+    return tuple(kinds)
+
+
+def _entry_hint(hint: Any, container: type) -> Any:
+    """The annotation of the entries where `hint` is that of a list (`Sequence`) or mapping (`Mapping`) of them."""
+    hints: list[Any] = []
+    for alternative in _alternatives(hint):
+        origin = typing.get_origin(alternative)
+        if inspect.isclass(origin) and issubclass(origin, container):
+            arguments = typing.get_args(alternative)
+            hints += arguments[-1:] if container is Mapping else [entry for entry in arguments if entry is not ...]
+    return typing.Union[tuple(hints)] if hints else Any  # noqa: UP007  (made at run time)

@@ -1,4 +1,4 @@
-"""A group's options composed outside a sweep: what the smaller commands take of `conf/`."""
+"""The built-in configuration, and a group's options composed outside a sweep, for the smaller commands."""
 
 from __future__ import annotations
 
@@ -17,9 +17,14 @@ def config_folder() -> Path:
 
 
 def composed(overrides: Sequence[str], folder: Path) -> dict[str, Any]:
-    """The resolved configuration for `group=option group.key=value …`, from the configuration in `folder`.
+    """The resolved configuration, as a study with these settings would have it.
 
-    Raises ConfigError, with a did-you-mean, for what does not exist.
+    Args:
+        overrides: Settings as on the command line: `group=option`, `group.key=value`.
+        folder: The built-in configuration.
+
+    Raises:
+        ConfigError: With a did-you-mean, for what does not exist.
     """
     os.environ.setdefault("MINDGAP_SWEEP", "none")  # the configuration names its sweep by it; there is none here
     from hydra import compose, initialize_config_dir

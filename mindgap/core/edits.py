@@ -27,9 +27,11 @@ Operator = Literal["<", "<=", "==", "!=", ">=", ">"]
 class AddVector:
     """Add `vector` to the residual stream at the output of block `layer`.
 
-    vector: float32, `[d_model]`, in the units of the residual stream.
-    layer: block index, 0 is the first block; its output is what block `layer + 1` reads.
-    label: for people; not part of the key.
+    Attributes:
+        layer: Block index, 0 is the first block; its output is what block `layer + 1` reads.
+        vector: float32, `[d_model]`, in the units of the residual stream; a copy that nobody can change.
+        positions: At which tokens it is added.
+        label: For people; not part of the key.
     """
 
     layer: int
@@ -52,9 +54,11 @@ class AddVector:
 
     @cached_property
     def key(self) -> str:
+        """Its part of the request's content key."""
         return f"add:{self.layer}:{self.positions}:{_digest(self.vector)}"
 
     def scaled(self, factor: float) -> AddVector:
+        """The same direction, `factor` times as long."""
         return replace(self, vector=self.vector * np.float32(factor))
 
     def __str__(self) -> str:
@@ -63,7 +67,14 @@ class AddVector:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A feature's activation at a token against `value` times `scale`, the feature's typical maximum activation."""
+    """A condition on one feature: its activation at a token against `value` times `scale`.
+
+    Attributes:
+        feature: Index in the SAE.
+        operator: How the activation is compared.
+        value: In units of `scale`.
+        scale: The feature's typical maximum activation.
+    """
 
     feature: int
     operator: Operator
@@ -82,7 +93,12 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Condition:
-    """At which tokens an edit acts: where all (`and`) or any (`or`) of the comparisons hold on the unedited stream."""
+    """At which tokens an edit acts, told by the activations of features in the unedited stream.
+
+    Attributes:
+        comparisons: At least one.
+        join: Whether all (`and`) or any (`or`) of them must hold.
+    """
 
     comparisons: tuple[Comparison, ...]
     join: Literal["and", "or"] = "and"
@@ -93,7 +109,10 @@ class Condition:
 
     @property
     def key(self) -> str:
-        parts = sorted(f"{one.feature}{one.operator}{one.bound!r}" for one in self.comparisons)
+        """Its part of the edit's key, the same for every order of the comparisons."""
+        parts = sorted(
+            f"{comparison.feature}{comparison.operator}{comparison.bound!r}" for comparison in self.comparisons
+        )
         return f" {self.join} ".join(parts)
 
 
@@ -102,16 +121,23 @@ class FeatureEdit:
     """Change the activation of one SAE feature: with activation a, add `((gain - 1) a + offset scale) direction`.
 
     A *nudge* has gain 1: it adds `offset` times the feature's scale, whatever a is. A *pin* has gain 0: the activation
-    becomes `offset` times the scale. An *ablation* has gain and offset 0. What the SAE does not explain of the
-    residual stream (its reconstruction error) stays in every case. Several edits all read the unedited stream. Where a
-    feature is silent, a pin adds all of its value: encoded anew, it may be less, by as much as it was below threshold.
+    becomes `offset` times the scale. An *ablation* has gain and offset 0. What the SAE does not explain of the residual
+    stream (its reconstruction error) stays in every case. Several edits all read the unedited stream. Where a feature
+    is silent, a pin adds all of its value: encoded anew, it may be less, by as much as it was below threshold.
 
-    sae: identity of the SAE; a backend refuses edits of another one.
-    feature: index in the SAE. scale: its typical maximum activation, so that an offset means the same on each feature.
-    direction: decoder direction, float32 `[d_model]`, as the SAE has it (not normalised); None where a remote backend
-        keeps it to itself.
-    when: at which tokens; None = at all of `positions`.
-    label, note: for people (what the feature is, why it was chosen); not part of the key.
+    Attributes:
+        sae: Identity of the SAE; a backend refuses edits of another one.
+        layer: Index of the block whose output is edited; `UNKNOWN_LAYER` where a remote backend does not tell it.
+        feature: Index in the SAE.
+        scale: The feature's typical maximum activation, so that an offset means the same on each feature.
+        direction: Decoder direction, float32 `[d_model]`, as the SAE has it (not normalised); None where a remote
+            backend keeps it to itself.
+        gain: Factor of the activation.
+        offset: What is added to the activation, in units of `scale`.
+        positions: At which tokens it acts.
+        when: At which of these tokens; None = at all of them.
+        label: What the feature is, for people; not part of the key.
+        note: Why it was chosen, for people; not part of the key.
     """
 
     sae: str
@@ -149,6 +175,7 @@ class FeatureEdit:
 
     @cached_property
     def key(self) -> str:
+        """Its part of the request's content key."""
         when = self.when.key if self.when else ""
         change = f"{float(self.gain)!r}:{float(self.offset * self.scale)!r}"
         return f"feature:{self.sae}:{self.layer}:{self.positions}:{self.feature}:{change}:{when}"

@@ -1,4 +1,4 @@
-"""Errors whose message is written for the user: shown without a traceback."""
+"""Errors that a user can mend: their message is shown without a traceback."""
 
 
 class MindgapError(Exception):

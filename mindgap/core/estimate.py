@@ -1,4 +1,4 @@
-"""An estimate and how sure we are of it."""
+"""An estimate: a value, its interval, and how many samples it rests on."""
 
 from __future__ import annotations
 
@@ -10,8 +10,13 @@ from dataclasses import dataclass
 class Estimate:
     """A mean with its interval.
 
-    value, low, high: None where they cannot be had; `note` then says why.
-    n: samples that entered. missing: samples that should have and could not.
+    Attributes:
+        value: The mean; None where there is none, and `note` says why.
+        low: Lower end of the interval; None where none can be had.
+        high: Upper end of the interval; None where none can be had.
+        n: Samples that entered.
+        missing: Samples that should have entered and could not.
+        note: What a reader must know of the value or the interval; empty as a rule.
     """
 
     value: float | None

@@ -1,4 +1,4 @@
-"""Turn what Hydra and YAML raise over a user's mistake into one short message."""
+"""Turns what Hydra and YAML raise over a user's mistake into one short message."""
 
 from __future__ import annotations
 
@@ -22,7 +22,12 @@ UserMistake = (MindgapError, HydraException, OmegaConfBaseException, MarkedYAMLE
 
 
 def explain(error: Exception, conf: Path) -> str:
-    """What is wrong, where, and what would work: a line or two."""
+    """What is wrong, where, and what would work: a line or two.
+
+    Args:
+        error: One of `UserMistake`.
+        conf: The built-in configuration, whose groups and settings are suggested.
+    """
     cause = error.__cause__
     if isinstance(error, MarkedYAMLError):
         return _yaml(error)

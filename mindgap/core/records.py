@@ -15,18 +15,31 @@ from mindgap.core.edits import Edit
 from mindgap.core.keys import content_key
 from mindgap.core.measurement import Value
 
-Role = Literal["system", "user", "assistant"]
+MessageRole = Literal["system", "user", "assistant"]
 
 
 @dataclass(frozen=True)
 class Message:
-    role: Role
+    """One turn of a conversation.
+
+    Attributes:
+        role: Who says it.
+        content: What is said.
+    """
+
+    role: MessageRole
     content: str
 
 
 @dataclass(frozen=True)
 class Decoding:
-    """How the next token is chosen. `temperature` 0 is greedy; then `top_p` and the seed change nothing."""
+    """How the next token is chosen.
+
+    Attributes:
+        max_tokens: Longest response.
+        temperature: 0 is greedy; then `top_p` and the seed change nothing.
+        top_p: Sample from the likeliest tokens that together have this probability.
+    """
 
     max_tokens: int = 256
     temperature: float = 0.6
@@ -45,8 +58,13 @@ class Decoding:
 class Request:
     """One generation asked of a backend.
 
-    `source` names where the text comes from so exactly that two sources never share a key: backend, model id,
-    revision or weights hash, and numeric type (`Endpoint.identity`). `edits` is what is done inside the model.
+    Attributes:
+        source: Where the text comes from, so exactly that two sources never share a key: backend, model id, revision or
+            weights hash, and numeric type (`Endpoint.identity`).
+        messages: The conversation so far.
+        decoding: How tokens are chosen.
+        seed: Of the sampling.
+        edits: What is done inside the model.
     """
 
     source: str
@@ -57,6 +75,7 @@ class Request:
 
     @cached_property
     def key(self) -> str:
+        """Content key: of all that can change the answer, and of nothing else."""
         greedy = self.decoding.temperature == 0
         return content_key(
             "completion",
@@ -75,26 +94,48 @@ FinishReason = Literal["stop", "length", "error"]
 
 @dataclass(frozen=True)
 class Completion:
-    """What came back. With `error` set there is no text to score: the sample is an error record."""
+    """What came back. With `error` set there is no text to score: the sample is an error record.
+
+    Attributes:
+        text: The reply.
+        finish_reason: Why it ended.
+        prompt_tokens: Tokens read; None where the backend does not say.
+        completion_tokens: Tokens generated, the one that ended the reply included; None where the backend does not say.
+        error: Why there is no reply.
+        tokens: The reply's token ids, where the backend knows them.
+    """
 
     text: str
     finish_reason: FinishReason
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
     error: str | None = None
+    tokens: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
 class OptionsRequest:
-    """Log-likelihoods of `options` as the assistant's reply to `messages`, under the same steering as generation."""
+    """Log-likelihoods of `options` as the assistant's reply to `messages`, under the same steering as generation.
+
+    Attributes:
+        source: See `Request`.
+        messages: The prompt.
+        options: Texts to score.
+        edits: What is done inside the model.
+        tokens: Token ids of each option as they were generated, where they are known. They are scored where the text,
+            encoded anew, is too long for the model: words that a collapsed reply is made of may take more tokens then.
+            Not part of the key, since text and model say when that is.
+    """
 
     source: str
     messages: tuple[Message, ...]
     options: tuple[str, ...]
     edits: tuple[Edit, ...] = ()
+    tokens: tuple[tuple[int, ...], ...] = ()
 
     @cached_property
     def key(self) -> str:
+        """Content key: of all that can change the scores, and of nothing else."""
         return content_key(
             "options",
             source=self.source,
@@ -106,10 +147,17 @@ class OptionsRequest:
 
 @dataclass(frozen=True)
 class OptionScores:
-    """Summed log-likelihood in nats and number of tokens of each option, in the order of the request."""
+    """Log-likelihoods of options, in the order of the request.
+
+    Attributes:
+        logprobs: Summed over the tokens of each option, in nats.
+        tokens: Number of tokens of each option.
+        error: Why there are none; None where there are.
+    """
 
     logprobs: tuple[float, ...]
     tokens: tuple[int, ...]
+    error: str | None = None
 
     def per_token(self) -> tuple[float, ...]:
         """Mean log-likelihood per token, in nats; an empty option scores 0 tokens and -inf."""
@@ -121,7 +169,12 @@ class OptionScores:
 
 @dataclass(frozen=True)
 class Score:
-    """A score in [1, 5], or missing with the reason. There is no default and no third case."""
+    """A score in [1, 5], or missing with the reason. There is no default and no third case.
+
+    Attributes:
+        value: The score; None where it is missing.
+        missing: Why there is none; None where there is one.
+    """
 
     value: float | None
     missing: str | None = None
@@ -135,7 +188,14 @@ class Score:
 
 @dataclass(frozen=True)
 class JudgeRequest:
-    """What a judge gets to see: never the method, the strength or the steering."""
+    """What a judge gets to see: never the method, the strength or the steering.
+
+    Attributes:
+        query: The behaviour asked for.
+        rubric: How it is to be scored.
+        question: What the model was asked.
+        response: What is judged.
+    """
 
     query: str
     rubric: str
@@ -145,11 +205,15 @@ class JudgeRequest:
 
 @dataclass(frozen=True)
 class Judgement:
-    """Behaviour and coherence of one response, 1 to 5, as one judge sees them.
+    """Behaviour and coherence of one response, as one judge sees them.
 
-    `analysis` is the judge's own words or numbers, for a person to read. `cost_usd` is None where unknown.
-    `transient`: the judge was not reached (network, rate limit, key), so asking again may well give scores; such a
-    judgement is not worth storing. A judge that answered, however badly, has given a lasting judgement.
+    Attributes:
+        behaviour: 1 to 5, or missing.
+        coherence: 1 to 5, or missing.
+        analysis: The judge's own words or numbers, for a person to read.
+        cost_usd: In US dollars; None where unknown.
+        transient: The judge was not reached (network, rate limit, key), so asking again may well give scores; such a
+            judgement is not worth storing. A judge that answered, however badly, has given a lasting judgement.
     """
 
     behaviour: Score
@@ -161,7 +225,12 @@ class Judgement:
 
 @dataclass(frozen=True)
 class Answer:
-    """The option a reply settles on, as an index into `Item.options`, or unparsed with the reason."""
+    """What a reply settles on, or why that cannot be told.
+
+    Attributes:
+        choice: Index into `Item.options`; None where unparsed.
+        unparsed: The reason; None where there is a choice.
+    """
 
     choice: int | None
     unparsed: str | None = None
@@ -173,7 +242,15 @@ class Answer:
 
 @dataclass(frozen=True)
 class Item:
-    """One question of a task. Open-ended items have no options and no gold answer."""
+    """One question of a task. Open-ended items have no options and no gold answer.
+
+    Attributes:
+        id: Names the item, whatever its place in a sample.
+        question: As put to the model, without the options.
+        subject: What it is about; empty = not told.
+        options: Answers to choose from.
+        gold: Index of the right one; None where there is none, or it is not known.
+    """
 
     id: str
     question: str
@@ -188,7 +265,12 @@ class Item:
 
 @dataclass(frozen=True)
 class Query:
-    """One steering query: the behaviour asked for, as text ("be funny"), and the rubric it is judged by."""
+    """One steering query.
+
+    Attributes:
+        text: The behaviour asked for ("be funny").
+        rubric: What it is judged by.
+    """
 
     text: str
     rubric: str
@@ -236,4 +318,5 @@ class Record:
     perplexity: float | None
     perplexity_missing: str | None
     edits: tuple[str, ...] = ()
+    loglik_missing: str | None = None
     measures: Mapping[str, Value] = field(default_factory=dict)

@@ -6,7 +6,13 @@ MINUS = "−"
 
 
 def decimal(value: float, digits: int, *, signed: bool = False) -> str:
-    """`value` with a real minus sign and no negative zero."""
+    """`value` with a real minus sign and no negative zero.
+
+    Args:
+        value: The number.
+        digits: After the point.
+        signed: Whether a positive number gets a plus.
+    """
     rounded = round(value, digits) + 0.0
     text = f"{abs(rounded):.{digits}f}"
     if float(text) == 0:
@@ -15,7 +21,7 @@ def decimal(value: float, digits: int, *, signed: bool = False) -> str:
 
 
 def percent(share: float) -> str:
-    """A share as whole percent, without claiming that anything is certain."""
+    """A share in [0, 1] as whole percent, without claiming that anything is certain."""
     if 0 < share < 0.005:
         return "< 1 %"
     return "> 99 %" if 0.995 < share < 1 else f"{share:.0%}".replace("%", " %")

@@ -17,6 +17,7 @@ import numpy as np
 
 from mindgap.backends.local import LocalEndpoint
 from mindgap.backends.local.scoring import loglikelihood
+from mindgap.backends.local.session import run
 from mindgap.core.edits import FeatureEdit
 from mindgap.core.errors import ConfigError, MindgapError
 from mindgap.core.records import Completion, Message, OptionScores, OptionsRequest, Query, Request
@@ -46,7 +47,7 @@ class SharedEndpoint:
         return getattr(self._endpoint, name)
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        return iter(self._worker.run(collected(self._endpoint.engine.run(requests))).result())
+        return iter(self._worker.run(collected(run(self._endpoint.engine, requests))).result())
 
     def loglikelihood(self, requests: Sequence[OptionsRequest]) -> Iterator[tuple[int, OptionScores]]:
         scored = ([one] for one in loglikelihood(self._endpoint.engine, requests))

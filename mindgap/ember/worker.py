@@ -21,7 +21,7 @@ from torch import nn
 
 from mindgap.backends.local import sampling
 from mindgap.backends.local.engine import Engine
-from mindgap.backends.local.session import Row, Session
+from mindgap.backends.local.session import Row, open_session
 from mindgap.core.edits import Edit
 from mindgap.core.records import Decoding
 from mindgap.ember.controllers import Event
@@ -115,7 +115,7 @@ class Worker:
         self._waiting: deque[Generation] = deque()
         self._tasks: deque[tuple[Task, Future[Any]]] = deque()
         self._stopping = self._died = False
-        self._session = Session(engine)
+        self._session = open_session(engine)
         self._memory = 0
         self._watch = _Watch(engine)
         self._thread = threading.Thread(target=self._run, name="ember-model", daemon=True)
@@ -267,6 +267,9 @@ class Worker:
 
     def _deliver(self, row: _Active) -> bool:
         """Give out what the last token brought; whether the reply is over."""
+        if row.failed is not None:
+            self._end(row.generation, row.failed)
+            return True
         one, token, count = row.generation, row.reply[-1], len(row.reply)
         if count == 1:
             self._count_first_token(time.monotonic() - one.asked)
@@ -299,7 +302,7 @@ class Worker:
         self.counts.cancelled += sum(self._rows[slot].generation.cancelled for slot in slots)
         self._session.remove(slots)
         if slots and not self._session.rows:
-            self._session = Session(self.engine)  # gives back the cache's memory
+            self._session = open_session(self.engine)  # gives back the cache's memory
 
     def _fail(self, joining: Iterable[Generation], reason: str, *, everybody: bool = False) -> None:
         """Everybody in the batch, or about to be, is told why there is no reply; a new batch is begun.
@@ -308,7 +311,7 @@ class Worker:
         """
         with self._changed:
             failed = list(dict.fromkeys([*(row.generation for row in self._rows), *joining]))
-            self._session = Session(self.engine)
+            self._session = open_session(self.engine)
             tasks = list(self._tasks) if everybody else []
             if everybody:
                 failed += self._waiting

@@ -100,7 +100,7 @@ def _read(arguments: Sequence[str]) -> tuple[Path, dict[str, str]]:
 
 def _judges(settings: dict[str, str], conf: Path) -> list[Judge]:
     """Every judge asked for, built and found fit to judge, before the first of them spends anything."""
-    from mindgap.cli.judge import judge_from
+    from mindgap.judges.named import judge_from
 
     names = [name.strip() for name in settings.get("judge", "").split(",") if name.strip()]
     changes = [f"{key}={value}" for key, value in settings.items() if key.startswith("judge.")]

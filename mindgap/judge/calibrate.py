@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mindgap.cli.command import command
 from mindgap.core.records import Score
 from mindgap.text.embedding import Embedder
 
@@ -25,34 +26,30 @@ model is installed, both variants are fitted, with embeddings and without; else 
 example
   python -m mindgap.judge.calibrate mine.json responses.csv.gz=goodfire_2025_09_8b"""
 
-FEWEST = 200
-"""Scored responses below which a fit of some hundred features means nothing."""
+FEWEST_RESPONSES = 200
+"""ScoredResponse responses below which a fit of some hundred features means nothing."""
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Exit codes: 0 done, 2 cannot be fitted."""
-    from mindgap.core.errors import MindgapError
-
-    given = sys.argv[1:] if arguments is None else arguments
-    if not given or any(argument in ("-h", "--help") for argument in given):
-        sys.stdout.write(HELP + "\n")
-        return 0 if given else 2
-    try:
-        _run(Path(given[0]), given[1:])
-    except MindgapError as error:
-        sys.stderr.write(f"mindgap: {error}\n")
-        return 2
-    return 0
+    """Exit codes: 0 done, 2 cannot be fitted, 130 interrupted."""
+    return command(arguments, lambda words: _run(Path(words[0]), words[1:]), text=HELP)
 
 
-def read(recordings: list[str]) -> tuple[Any, ...]:
-    """The scored responses (`proxy_fit.Scored`) of recordings given as FILE=MAP. Raises ConfigError."""
+def read_scored(recordings: list[str]) -> tuple[Any, ...]:
+    """The scored responses of recordings.
+
+    Args:
+        recordings: Each given as FILE=MAP.
+
+    Raises:
+        ConfigError: A recording cannot be read, or there are too few responses.
+    """
     from mindgap.core.compose import config_folder
     from mindgap.core.errors import ConfigError
     from mindgap.core.records import JudgeRequest
-    from mindgap.judges.proxy_fit import Scored
+    from mindgap.judges.proxy_fit import ScoredResponse
     from mindgap.results.imports.columns import load_map
-    from mindgap.results.imports.rows import read_samples
+    from mindgap.results.imports.rows import read_recording
     from mindgap.results.imports.table import read_table
     from mindgap.tasks.queries import QuerySet
 
@@ -64,15 +61,19 @@ def read(recordings: list[str]) -> tuple[Any, ...]:
         if not separator:
             raise ConfigError(f"{recording}: say which column is what: {recording}=MAP")
         column_map = load_map(name, config_folder() / "replay")
-        samples = read_samples(read_table(Path(file)), column_map).samples
-        rubrics = {text: QuerySet("recorded", [text]).queries[0].rubric for text in {one.query for one in samples}}
-        for one in samples:
-            request = JudgeRequest(one.query, rubrics[one.query], one.item.question, one.response)
-            if one.response.strip():
-                scores = _or_nan(one.behaviour), _or_nan(one.coherence)
-                scored.append(Scored(Path(file).name, column_map.judge, one.arm.name, request, *scores))
-    if len(scored) < FEWEST:
-        raise ConfigError(f"{len(scored)} scored responses are too few to fit anything: {FEWEST} are the least")
+        samples = read_recording(read_table(Path(file)), column_map).samples
+        rubrics = {
+            text: QuerySet("recorded", [text]).queries[0].rubric for text in {sample.query for sample in samples}
+        }
+        for sample in samples:
+            request = JudgeRequest(sample.query, rubrics[sample.query], sample.item.question, sample.response)
+            if sample.response.strip():
+                scores = _or_nan(sample.behaviour), _or_nan(sample.coherence)
+                scored.append(ScoredResponse(Path(file).name, column_map.judge, sample.arm.name, request, *scores))
+    if len(scored) < FEWEST_RESPONSES:
+        raise ConfigError(
+            f"{len(scored)} scored responses are too few to fit anything: {FEWEST_RESPONSES} are the least"
+        )
     return tuple(scored)
 
 
@@ -83,7 +84,7 @@ def _or_nan(score: Score) -> float:
 def _run(out: Path, recordings: list[str]) -> None:
     from mindgap.text.embedding import embedder, embedder_lacks
 
-    scored = read(recordings)
+    scored = read_scored(recordings)
     lacks = embedder_lacks()
     for lack in lacks:
         sys.stderr.write(f"fitting without embeddings: {lack}\n")
@@ -93,30 +94,37 @@ def _run(out: Path, recordings: list[str]) -> None:
 
 
 def fitted(scored: tuple[Any, ...], model: Embedder | None) -> dict[str, Any]:
-    """What a calibration file holds, as plain JSON: its card, and one variant or two."""
+    """What a calibration file holds, as plain JSON: its card, and one variant or two.
+
+    Args:
+        scored: The responses.
+        model: Makes vectors of texts; None = only the variant without.
+    """
     from mindgap.judges.proxy_fit import PENALTY, Fitting
-    from mindgap.judges.proxy_model import FORMAT, as_node
+    from mindgap.judges.proxy_model import CALIBRATION_FORMAT, as_node
 
     fits = {"text": Fitting(scored, None), **({"embedding": Fitting(scored, model)} if model else {})}
     card = {
         "recordings": {
             source: {
-                "responses": sum(one.source == source for one in scored),
+                "responses": sum(response.source == source for response in scored),
                 **{
-                    f"{target}_scores": sum(one.source == source and getattr(one, target) >= 1 for one in scored)
+                    f"{target}_scores": sum(
+                        response.source == source and getattr(response, target) >= 1 for response in scored
+                    )
                     for target in ("behaviour", "coherence")
                 },
             }
-            for source in dict.fromkeys(one.source for one in scored)
+            for source in dict.fromkeys(response.source for response in scored)
         },
-        "scores_by": sorted({one.judge for one in scored}),
-        "queries": sorted({one.request.query for one in scored}),
+        "scores_by": sorted({response.judge for response in scored}),
+        "queries": sorted({response.request.query for response in scored}),
         "embedding_model": model.identity if model else None,
         "penalty": PENALTY,
         "held_out_rank_correlation": {name: _agreement(fit) for name, fit in fits.items()},
     }
     variants = {name: as_node(fit.calibration()) for name, fit in fits.items()}
-    return {"format": FORMAT, "card": card, "embedding": None, **variants}
+    return {"format": CALIBRATION_FORMAT, "card": card, "embedding": None, **variants}
 
 
 def _agreement(fit: Any) -> dict[str, dict[str, float]]:
@@ -124,7 +132,10 @@ def _agreement(fit: Any) -> dict[str, dict[str, float]]:
     from mindgap.judges.proxy_fit import family, question_folds
     from mindgap.stats.agreement import spearman
 
-    folds = {"queries": [family(one.request.query) for one in fit.scored], "questions": question_folds(fit.scored)}
+    folds = {
+        "queries": [family(response.request.query) for response in fit.scored],
+        "questions": question_folds(fit.scored),
+    }
     return {
         target: {
             what: round(spearman(fit.held_out(target, groups), fit.scores(target)), 3) for what, groups in folds.items()

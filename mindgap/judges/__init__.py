@@ -1,1 +1,1 @@
-"""Turn a response into behaviour and coherence scores."""
+"""Judges: each turns a response into behaviour and coherence scores."""

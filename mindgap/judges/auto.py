@@ -1,4 +1,4 @@
-"""The best judge that can work here: a language model if its key is set, else the proxy."""
+"""`judge=auto`: a language model if its key is set here, else the proxy."""
 
 from __future__ import annotations
 
@@ -12,9 +12,13 @@ from mindgap.judges.proxy import ProxyJudge
 
 @dataclass(frozen=True)
 class AutoJudge:
-    """`judge=auto`: is `llm` where that lacks nothing, else `proxy`, in every respect: name, identity, scores.
+    """Is one of two judges in every respect: name, identity, scores (conf/judge/auto.yaml).
 
     The choice depends on the environment alone, so it is the same for all cells of a sweep.
+
+    Attributes:
+        llm: Taken where it lacks nothing.
+        proxy: Taken otherwise.
     """
 
     llm: LLMJudge
@@ -35,10 +39,12 @@ class AutoJudge:
 
     @property
     def name(self) -> str:
+        """See `Judge.name`."""
         return self.choose().name
 
     @property
     def identity(self) -> str:
+        """See `Judge.identity`."""
         return self.choose().identity
 
     @property
@@ -52,6 +58,7 @@ class AutoJudge:
         return self.llm.api_calls
 
     def lacks(self) -> list[str]:
+        """See `Judge.lacks`."""
         return self.choose().lacks()
 
     def already_paid(self, request: JudgeRequest, usd: float) -> None:
@@ -60,4 +67,5 @@ class AutoJudge:
             self.llm.already_paid(request, usd)
 
     def judge(self, requests: Sequence[JudgeRequest]) -> Iterator[tuple[int, Judgement]]:
+        """See `Judge.judge`."""
         return self.choose().judge(requests)

@@ -1,4 +1,4 @@
-"""What a judge is."""
+"""What a judge is: settings, and a verb that scores responses."""
 
 from __future__ import annotations
 
@@ -23,7 +23,11 @@ class Judge(Protocol):
         """What is missing here to judge, one thing a sentence; empty if it can judge now. Spends nothing."""
 
     def judge(self, requests: Sequence[JudgeRequest]) -> Iterator[tuple[int, Judgement]]:
-        """Yield `(index, judgement)` as each is done, in any order. A failure is a missing score with its reason."""
+        """Score responses. A failure is a missing score with its reason.
+
+        Yields:
+            `(index into requests, judgement)` as each is done, in any order.
+        """
 
 
 @runtime_checkable
@@ -31,4 +35,9 @@ class Budgeted(Protocol):
     """A judge with a spending limit."""
 
     def already_paid(self, request: JudgeRequest, usd: float) -> None:
-        """Count what a judgement cost that was made earlier and is not made again. To be told before `judge`."""
+        """Count what a judgement cost that was made earlier and is not made again. To be told before `judge`.
+
+        Args:
+            request: What was judged.
+            usd: What it cost, in US dollars.
+        """

@@ -1,4 +1,4 @@
-"""What every judge says of a response without text."""
+"""The judgement of a response without text, the same for every judge."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A score finer than whole numbers: the expected one, over the probabilities that the judge gave each score's token.
+"""Refines a whole-number score by the probabilities that the judge gave each score's token.
 
 As in G-Eval (Liu et al. 2023, arXiv 2303.16634, section 2), which weights each score by the probability of its token.
 """
@@ -16,21 +16,24 @@ WHOLE = frozenset("12345")
 
 
 def expected(name: str, score: Score, tokens: Sequence[Mapping[str, Any]], most_outside: float) -> Score:
-    """The expected score, in place of the whole number `score` that was read from the same reply.
+    """The expected score, in place of the whole number that was read from the same reply.
 
     With p(k) = the probability of all tokens that say k where the score stands: sum of k p(k) / sum of p(k), over 1 to
-    5. Where more than `most_outside` of the probability is on anything else, the score is missing. Returned as it came:
-    a score that is missing already, and one whose token is not among `tokens`.
+    5. Returned as it came: a score that is missing already, and one whose token is not among `tokens`.
 
-    name: the score's key in the reply. tokens: as in `chat_api.Reply.logprobs`, with at least the five likeliest.
+    Args:
+        name: The score's key in the reply.
+        score: As read from the reply's text.
+        tokens: Of the reply, as in `mindgap.providers.chat.Reply.logprobs`, with at least the five likeliest of each.
+        most_outside: Where more of the probability than this is on anything but 1 to 5, the score is missing.
     """
     if score.value is None or (place := _place(name, int(score.value), tokens)) is None:
         return score
     chances = [0.0] * 5
     for alternative in tokens[place].get("top_logprobs") or [tokens[place]]:
-        said = str(alternative["token"]).strip(' \t\n":,}')
-        if said in WHOLE:
-            chances[int(said) - 1] += math.exp(alternative["logprob"])
+        digit = str(alternative["token"]).strip(' \t\n":,}')
+        if digit in WHOLE:
+            chances[int(digit) - 1] += math.exp(alternative["logprob"])
     inside = sum(chances)
     if 1 - inside > most_outside:
         return Score(None, f"the judge was unsure of {name}: {1 - inside:.0%} of the probability is outside 1 to 5")
@@ -45,10 +48,10 @@ def _place(name: str, value: int, tokens: Sequence[Mapping[str, Any]]) -> int | 
     """
     pieces = [bytes(token["bytes"]) if token.get("bytes") else str(token["token"]).encode() for token in tokens]
     spelling = name.replace("our", "ou?r").encode()
-    found = list(re.finditer(rb'(?<!\\)"' + spelling + rb'"\s*:\s*"?(%d)(?!\d)' % value, b"".join(pieces)))
-    if not found:
+    matches = list(re.finditer(rb'(?<!\\)"' + spelling + rb'"\s*:\s*"?(%d)(?!\d)' % value, b"".join(pieces)))
+    if not matches:
         return None
-    left = found[-1].start(1)
+    left = matches[-1].start(1)
     for place, piece in enumerate(pieces):
         left -= len(piece)
         if left < 0:

@@ -1,4 +1,4 @@
-"""Judgements by content key: from the store where they are known, else from the judge."""
+"""Gets judgements by content key: from the store where they are known, else from the judge."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from mindgap.storage.store import Store
 
 
 def judgement_key(judge: Judge, request: JudgeRequest) -> str:
+    """Content key of a judgement: the judge's identity and all that it is shown."""
     return content_key(
         "judgement",
         judge=judge.identity,
@@ -25,26 +26,35 @@ def judgement_key(judge: Judge, request: JudgeRequest) -> str:
 def judgements(
     requests: Sequence[JudgeRequest], judge: Judge, store: Store, on_done: OnDone[Judgement] | None = None
 ) -> dict[str, Judgement]:
-    """A judgement for every request, by `judgement_key`. One that failed on the way is asked for again next time."""
-    asked = [_Judged(judgement_key(judge, request), request) for request in requests]
+    """A judgement for every request, by `judgement_key`. One that failed on the way is asked for again next time.
 
-    def known(keys: Iterable[str]) -> dict[str, Judgement]:
-        found = store.judgements(keys)
+    Args:
+        requests: What is judged.
+        judge: Who judges.
+        store: Where judgements are kept.
+        on_done: Told of each judgement.
+    """
+    keyed = [_Judged(judgement_key(judge, request), request) for request in requests]
+
+    def known_judgements(keys: Iterable[str]) -> dict[str, Judgement]:
+        kept = store.judgements(keys)
         if isinstance(judge, Budgeted):
-            for one in asked:
-                if one.key in found and (cost := found[one.key].cost_usd):
-                    judge.already_paid(one.request, cost)
-        return found
+            for judged in keyed:
+                if judged.key in kept and (cost := kept[judged.key].cost_usd):
+                    judge.already_paid(judged.request, cost)
+        return kept
 
     return fetch(
-        asked,
-        known=known,
-        make=lambda missing: judge.judge([one.request for one in missing]),
+        keyed,
+        known=known_judgements,
+        make=lambda missing: judge.judge([judged.request for judged in missing]),
         keep=lambda key, judgement: None if judgement.transient else store.put_judgement(key, judgement),
         on_done=on_done,
     )
 
 
 class _Judged:
+    """A request to a judge, with its content key."""
+
     def __init__(self, key: str, request: JudgeRequest) -> None:
         self.key, self.request = key, request

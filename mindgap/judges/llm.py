@@ -1,4 +1,4 @@
-"""A language model behind an API as judge."""
+"""`judge=llm`: a language model behind an API rates behaviour and coherence."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from mindgap.core.records import Judgement, JudgeRequest, Score
 from mindgap.judges.empty import EMPTY_RESPONSE
 from mindgap.judges.expectation import expected
 from mindgap.judges.parsing import read_scores
-from mindgap.judges.prompts import PROMPT_HASH, Scale, messages, response_format
+from mindgap.judges.prompts import PROMPT_HASH, RatingScale, messages, response_format
 from mindgap.judges.votes import joined, voted
 from mindgap.providers.budget import Budget, budget_of
 from mindgap.providers.chat import ChatApi, Failure, Reply, check_settings, estimated_tokens
@@ -24,9 +24,29 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class LLMJudge:
-    """`judge=llm`: any model litellm knows rates behaviour and coherence, analysis first.
+    """Any model that litellm knows rates behaviour and coherence, analysis first (conf/judge/llm.yaml).
 
-    Fields: see conf/judge/llm.yaml. The key itself is never a field: `key_env` names the environment variable.
+    The key itself is never a field.
+
+    Attributes:
+        model: litellm's name for it.
+        api_base: Address of an OpenAI-compatible server; None = the provider's own.
+        key_env: Name of the environment variable with the key; None = no key needed.
+        temperature: Of the judge's replies; 0 = always the likeliest token.
+        max_tokens: Longest reply.
+        structured: Whether the reply is held to a JSON schema.
+        one_request: Whether both scores are asked for in one request, or each in its own.
+        top_logprobs: Likeliest tokens, 5 to 20, from whose probabilities a score is averaged; 0 = whole numbers.
+        most_outside: Most probability that may lie outside 1 to 5; beyond it the score is missing.
+        votes: Replies whose scores are averaged where there are no probabilities.
+        concurrency: Requests under way at once.
+        requests_per_minute: Most of them; None = no limit.
+        tokens_per_minute: Most of them; None = no limit.
+        timeout: Seconds per request.
+        max_retries: Further tries of a request that failed.
+        stop_after: Failures in a row after which nothing is asked any more.
+        budget_usd: Most that all cells together may cost, in US dollars; None = no limit.
+        usd_per_million: Price of tokens read and of tokens written; None = as in litellm's list.
     """
 
     model: str = "gpt-4o-mini"
@@ -101,7 +121,7 @@ class LLMJudge:
     def already_paid(self, request: JudgeRequest, usd: float) -> None:
         """See `Budgeted.already_paid`."""
         if self._budget:
-            self._budget.paid(request, usd)
+            self._budget.paid_earlier(request, usd)
 
     def judge(self, requests: Sequence[JudgeRequest]) -> Iterator[tuple[int, Judgement]]:
         """See `Judge.judge`. Empty responses are not sent; nor is anything once the budget or the provider fails."""
@@ -135,7 +155,7 @@ class LLMJudge:
         )
 
     @property
-    def _scales(self) -> tuple[Scale, ...]:
+    def _scales(self) -> tuple[RatingScale, ...]:
         return ("both",) if self.one_request else ("behaviour", "coherence")
 
     @property
@@ -147,30 +167,34 @@ class LLMJudge:
             return missing(f"no judgement: {breaker.why}", transient=True)
         budget = self._budget
         if budget is None:
-            return await self._asked(breaker, request)
-        dearest = self._dearest(request)
+            return await self._asked(breaker, request, [])
+        dearest = self.votes * sum(self._dearest_reply(request, scale) for scale in self._scales)
         if not await budget.set_aside(dearest):
             left = f"${budget.spent:.4f} of judge.budget_usd={self.budget_usd:g} is spent"
             return missing(f"budget: {left}, and a judgement may take ${dearest:.4f}", transient=True)
-        cost: float | None = 0.0
+        bill: list[float] = []
+        kept = False
         try:
-            judgement = await self._asked(breaker, request)
-            cost = judgement.cost_usd
-            unknown = 0.0 if judgement.transient else dearest  # a reply that does not say what it cost
-            cost = unknown if cost is None else cost
+            judgement = await self._asked(breaker, request, bill)
+            kept = not judgement.transient
         finally:
-            await budget.settle(dearest, request, cost or 0.0)
+            await budget.settle(dearest, request, sum(bill), kept=kept)
         return judgement
 
-    async def _asked(self, breaker: Breaker, request: JudgeRequest) -> Judgement:
+    async def _asked(self, breaker: Breaker, request: JudgeRequest, bill: list[float]) -> Judgement:
+        """The judgement, of one request or several.
+
+        Args:
+            bill: Gets what each reply cost, in US dollars.
+        """
         parts = []
         for scale in self._scales:
-            parts.append(await self._rated(breaker, request, scale))
+            parts.append(await self._rated(breaker, request, scale, bill))
             if parts[-1].transient:
                 return joined(parts[-1:] * len(self._scales), sum((p.cost_usd or 0.0) for p in parts) or None)
         return joined(parts)
 
-    async def _rated(self, breaker: Breaker, request: JudgeRequest, scale: Scale) -> Judgement:
+    async def _rated(self, breaker: Breaker, request: JudgeRequest, scale: RatingScale, bill: list[float]) -> Judgement:
         """One scale, or both in one: a reply with log-probabilities decides alone, others by vote."""
         votes = []
         for number in range(self.votes):
@@ -185,6 +209,7 @@ class LLMJudge:
             )
             if isinstance(reply, Reply):
                 breaker.worked()
+                bill.append(self._dearest_reply(request, scale) if reply.cost_usd is None else reply.cost_usd)
             elif reply.transient and breaker.failed(reply.reason):
                 log.warning("judge=%s: %s", self.name, breaker.why)
             votes.append(judgement_of(reply, self.most_outside))
@@ -194,15 +219,19 @@ class LLMJudge:
             return replace(votes[-1], cost_usd=spent)
         return votes[-1] if len(votes) == 1 or votes[-1].transient else voted(votes)
 
-    def _dearest(self, request: JudgeRequest) -> float:
-        """Most that a judgement can cost, in US dollars."""
+    def _dearest_reply(self, request: JudgeRequest, scale: RatingScale) -> float:
+        """Most that a reply can cost, in US dollars; so much is booked for one that does not say what it cost."""
         read, written = self._api.price or (0.0, 0.0)
-        each = [estimated_tokens(messages(request, s)) * read + self.max_tokens * written for s in self._scales]
-        return self.votes * sum(each)
+        return estimated_tokens(messages(request, scale)) * read + self.max_tokens * written
 
 
 def judgement_of(reply: Reply | Failure, most_outside: float = 0.1) -> Judgement:
-    """The judgement that a reply, or the lack of one, amounts to."""
+    """The judgement that a reply, or the lack of one, amounts to.
+
+    Args:
+        reply: What came of the request.
+        most_outside: See `LLMJudge`.
+    """
     if isinstance(reply, Failure):
         return missing(f"no judgement: {reply.reason}", transient=reply.transient)
     if reply.refusal is not None:
@@ -216,12 +245,18 @@ def judgement_of(reply: Reply | Failure, most_outside: float = 0.1) -> Judgement
     if reply.logprobs:
         whole = {"behaviour": behaviour, "coherence": coherence}
         behaviour, coherence = (expected(name, score, reply.logprobs, most_outside) for name, score in whole.items())
-        said = ", ".join(f"{name} {score.value:g}" for name, score in whole.items() if score.value is not None)
-        analysis += f" [whole numbers: {said}]" if said else ""
+        whole_numbers = ", ".join(f"{name} {score.value:g}" for name, score in whole.items() if score.value is not None)
+        analysis += f" [whole numbers: {whole_numbers}]" if whole_numbers else ""
     return Judgement(behaviour, coherence, analysis, reply.cost_usd)
 
 
 def missing(reason: str, *, cost_usd: float | None = None, transient: bool = False) -> Judgement:
-    """No score, and why."""
+    """A judgement without scores.
+
+    Args:
+        reason: Why there are none.
+        cost_usd: What it cost all the same; None = unknown.
+        transient: Whether asking again may help.
+    """
     score = Score(None, reason)
     return Judgement(score, score, cost_usd=cost_usd, transient=transient)

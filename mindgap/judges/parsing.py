@@ -1,4 +1,4 @@
-"""Read a judge's reply: two scores from 1 to 5, or why one is missing. Nothing is guessed, clamped or defaulted."""
+"""Reads a judge's reply: two scores from 1 to 5, or why one is missing. Nothing is guessed, clamped or defaulted."""
 
 from __future__ import annotations
 
@@ -11,19 +11,27 @@ from mindgap.core.records import Score
 SPELLINGS = {"behaviour": ("behaviour", "behavior"), "coherence": ("coherence",)}
 """Keys that a score may stand under."""
 
+MOST_DIGITS = 100
+"""Longer numbers are no scores, and some cannot be read: Python refuses integers of more than 4,300 digits."""
+
 _DECODER = json.JSONDecoder(strict=False)  # line breaks inside strings are common and harmless
 
 
 def read_scores(text: str) -> tuple[Score, Score, str]:
-    """(behaviour, coherence, analysis) from a reply that should be one JSON object, and may have words around it.
+    """The scores in a reply that should be one JSON object, and may have words around it.
 
     Several objects that disagree are no answer: one of them may be quoted from the response that is judged.
+
+    Returns:
+        Behaviour, coherence, and the analysis.
     """
-    verdicts = [found for found in _objects(text) if any(key in found for keys in SPELLINGS.values() for key in keys)]
+    verdicts = [
+        verdict for verdict in _objects(text) if any(key in verdict for keys in SPELLINGS.values() for key in keys)
+    ]
     if not verdicts:
         reason = f"no scores in the judge's reply: {_excerpt(text)}"
         return Score(None, reason), Score(None, reason), ""
-    analysis = next((found["analysis"] for found in verdicts if isinstance(found.get("analysis"), str)), "")
+    analysis = next((verdict["analysis"] for verdict in verdicts if isinstance(verdict.get("analysis"), str)), "")
     return _agreed("behaviour", verdicts), _agreed("coherence", verdicts), analysis
 
 
@@ -32,24 +40,24 @@ def _objects(text: str) -> Iterator[dict[str, Any]]:
     start = text.find("{")
     while start >= 0:
         try:
-            found, end = _DECODER.raw_decode(text, start)
-        except (json.JSONDecodeError, RecursionError):
+            json_object, end = _DECODER.raw_decode(text, start)
+        except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, or nested too deep
             end = start + 1
         else:
-            yield found
+            yield json_object
         start = text.find("{", end)
 
 
 def _agreed(name: str, verdicts: list[dict[str, Any]]) -> Score:
-    given = [verdict[key] for verdict in verdicts for key in SPELLINGS[name] if key in verdict]
-    if not given:
+    values = [verdict[key] for verdict in verdicts for key in SPELLINGS[name] if key in verdict]
+    if not values:
         return Score(None, f"the judge gave no {name}")
-    scores = {_score(name, value) for value in given}
-    return scores.pop() if len(scores) == 1 else Score(None, f"the judge gave several values for {name}: {given}")
+    scores = {_score(name, value) for value in values}
+    return scores.pop() if len(scores) == 1 else Score(None, f"the judge gave several values for {name}: {values}")
 
 
 def _score(name: str, value: Any) -> Score:
-    if isinstance(value, str) and value.strip().isdecimal():
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < MOST_DIGITS:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         return Score(None, f"{name} is not an integer: {_excerpt(json.dumps(value, ensure_ascii=False))}")

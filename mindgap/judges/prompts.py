@@ -1,4 +1,4 @@
-"""What the LLM judge is told. Any change here changes `PROMPT_HASH`, and with it the key of every judgement."""
+"""The LLM judge's prompts. Any change here changes `PROMPT_HASH`, and with it the key of every judgement."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from mindgap.core.records import JudgeRequest, Message
 
-Scale = Literal["both", "behaviour", "coherence"]
+RatingScale = Literal["both", "behaviour", "coherence"]
 """What one request asks for."""
 
 _BEHAVIOUR = """\
@@ -44,7 +44,7 @@ def _instructions(head: str, scales: str, keys: tuple[str, ...]) -> str:
     return "\n\n".join([head, scales, _DATA, "\n".join([reply, _ANALYSIS, ",\n".join(keys) + "."])])
 
 
-INSTRUCTIONS: dict[Scale, str] = {
+INSTRUCTIONS: dict[RatingScale, str] = {
     "both": _instructions(
         "You rate one response of a language model on two separate scales, from 1 to 5, whole numbers only.",
         f"Scale one, {_BEHAVIOUR}\n\nScale two, {_COHERENCE}",
@@ -106,7 +106,7 @@ def defuse(text: str) -> str:
     plain = text if text.isascii() else text.translate(_LOOKALIKES)
     if not _DEFUSE.search(plain):
         return text
-    return _DEFUSE.sub(lambda found: "\ufffd" if ord(found[0]) > 0xFFFF else "(", plain)
+    return _DEFUSE.sub(lambda match: "\ufffd" if ord(match[0]) > 0xFFFF else "(", plain)
 
 
 RESPONSE_FORMAT: dict[str, Any] = {
@@ -128,14 +128,18 @@ RESPONSE_FORMAT: dict[str, Any] = {
 }
 
 
-def response_format(scale: Scale) -> dict[str, Any]:
-    """The reply's schema, for servers that hold a model to one."""
+def response_format(scale: RatingScale) -> dict[str, Any]:
+    """The reply's schema, for servers that hold a model to one.
+
+    Args:
+        scale: What is asked for.
+    """
     if scale == "both":
         return RESPONSE_FORMAT
     schema = RESPONSE_FORMAT["json_schema"]["schema"]
     keys = ["analysis", scale]
-    mine = {**schema, "properties": {key: schema["properties"][key] for key in keys}, "required": keys}
-    return {**RESPONSE_FORMAT, "json_schema": {**RESPONSE_FORMAT["json_schema"], "schema": mine}}
+    of_scale = {**schema, "properties": {key: schema["properties"][key] for key in keys}, "required": keys}
+    return {**RESPONSE_FORMAT, "json_schema": {**RESPONSE_FORMAT["json_schema"], "schema": of_scale}}
 
 
 PROMPT_HASH = hashlib.sha256(
@@ -143,11 +147,15 @@ PROMPT_HASH = hashlib.sha256(
 ).hexdigest()[:16]
 
 
-def messages(request: JudgeRequest, scale: Scale = "both") -> tuple[Message, Message]:
+def messages(request: JudgeRequest, scale: RatingScale = "both") -> tuple[Message, Message]:
     """The judge's conversation about one response.
 
     The markers' code is a hash of the texts between them: no text can contain its own closing marker, and the same case
     is asked in the same words on every run.
+
+    Args:
+        request: What is judged.
+        scale: What is asked for.
     """
     code = hashlib.sha256(json.dumps([request.question, request.response]).encode()).hexdigest()[:16]
     asked = "" if scale == "coherence" else ASKED.format(query=request.query, rubric=request.rubric)

@@ -1,4 +1,4 @@
-"""A judge without network or key: what a text shows of itself, in points of a language model that was once asked.
+"""`judge=proxy`: scores a text without a network or key: text statistics mapped to gpt-4o-mini's 1-5 scale.
 
 Features of the text, and of its meaning where the embedding model is installed, were fitted to recorded scores of
 gpt-4o-mini (`proxy_fit`); the numbers lie in a file (`mindgap/data/proxy_judge.json`), with a card that says from what.
@@ -13,23 +13,26 @@ from dataclasses import dataclass
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import Judgement, JudgeRequest, Score
 from mindgap.judges.empty import EMPTY_RESPONSE
-from mindgap.judges.proxy_design import describe
-from mindgap.judges.proxy_model import Calibration, CalibrationFile, load
+from mindgap.judges.proxy_design import describe_responses
+from mindgap.judges.proxy_model import Calibration, CalibrationFile, load_calibration
 from mindgap.text.embedding import Embedder, embedder, embedder_lacks
 
-VERSION = 2
+PROXY_VERSION = 2
 """Part of the identity. Raise it when a change of the code changes scores."""
 
-BATCH = 256
+RESPONSES_AT_ONCE = 256
 """Responses scored together: what is lost when the process is killed. The queries are embedded once a batch."""
 
 
 @dataclass(frozen=True)
 class ProxyJudge:
-    """`judge=proxy`. Fields: see conf/judge/proxy.yaml.
+    """Scores from a weighted sum of standardised features, put on the scale by a line that never falls.
 
-    Either score is a weighted sum of standardised features, put on the scale by a line that never falls. Behaviour
-    depends on the query; coherence does not.
+    Behaviour depends on the query; coherence does not. Settings: conf/judge/proxy.yaml.
+
+    Attributes:
+        calibration: File with the weights; None = the shipped one.
+        embedding: Whether sentence embeddings are used; None = where they are installed.
     """
 
     calibration: str | None = None
@@ -44,10 +47,14 @@ class ProxyJudge:
     def identity(self) -> str:
         """See `Judge.identity`: the calibration's bytes, and the embedding model's weights. Loads both."""
         model = self._embedder
-        return f"proxy{VERSION}/{self._file.digest[:16]}/{model.identity if model else 'text'}"
+        return f"proxy{PROXY_VERSION}/{self._file.digest[:16]}/{model.identity if model else 'text'}"
 
     def lacks(self) -> list[str]:
-        """What is missing here to judge, one thing a sentence. Raises ConfigError for a calibration that is none."""
+        """See `Judge.lacks`.
+
+        Raises:
+            ConfigError: The calibration is none, or has no variant with embeddings though they are asked for.
+        """
         if self._file.embedding is None and self.embedding:
             raise ConfigError("judge.embedding=true: judge.calibration was fitted without embeddings; leave it null")
         return embedder_lacks() if self._embeds else []
@@ -57,13 +64,13 @@ class ProxyJudge:
         full = [index for index, request in enumerate(requests) if request.response.strip()]
         for index in sorted(set(range(len(requests))) - set(full)):
             yield index, EMPTY_RESPONSE
-        for start in range(0, len(full), BATCH):
-            batch = full[start : start + BATCH]
+        for start in range(0, len(full), RESPONSES_AT_ONCE):
+            batch = full[start : start + RESPONSES_AT_ONCE]
             yield from zip(batch, self._judgements([requests[index] for index in batch]), strict=True)
 
     def _judgements(self, requests: list[JudgeRequest]) -> Iterator[Judgement]:
         model = self._embedder
-        described = describe(requests, model)
+        described = describe_responses(requests, model)
         scores = self._calibration.scores(requests, described, model)
         shown = [described.names.index(name) for name in ("repetition", "misplaced")]
         for (behaviour, coherence), values in zip(scores, described.values, strict=True):
@@ -73,7 +80,7 @@ class ProxyJudge:
 
     @property
     def _file(self) -> CalibrationFile:
-        return load(self.calibration)  # read once a process
+        return load_calibration(self.calibration)  # read once a process
 
     @property
     def _embeds(self) -> bool:

@@ -1,4 +1,4 @@
-"""Texts whose coherence needs no judge: ruined on purpose, so that a calibration knows collapse when it meets it.
+"""Makes texts whose coherence needs no judge: ruined on purpose, so that a calibration knows collapse when it meets it.
 
 Recorded responses seldom collapse, and never in all the ways in which a small steered model does.
 """
@@ -9,14 +9,20 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mindgap.judges.proxy_text import plain
+from mindgap.judges.proxy_text import without_markup
 
 RUINED_WORDS = 60
 
 
 @dataclass(frozen=True)
 class Anchor:
-    """A text and the coherence that it is given by definition. source: index of the response that it was made from."""
+    """A text whose coherence is given by definition.
+
+    Attributes:
+        text: The ruined text.
+        coherence: Its score.
+        source: Index of the response that it was made from.
+    """
 
     text: str
     coherence: float
@@ -24,13 +30,18 @@ class Anchor:
 
 
 def anchors(responses: Sequence[str], each: int, seed: int = 0) -> list[Anchor]:
-    """`each` texts of every kind of ruin, from responses drawn at random with a seed: all score 1.
+    """Texts of every kind of ruin, made from responses: all score 1.
 
-    Kinds: the words in random order; the first few words over and over; one word over and over; words of many
-    responses at random.
+    Kinds: the words in random order; the first few words over and over; one word over and over; words of many responses
+    at random.
+
+    Args:
+        responses: What they are made from.
+        each: How many of every kind.
+        seed: Of the draws.
     """
     rng = random.Random(seed)
-    spoken = [plain(response).split()[:RUINED_WORDS] for response in responses]
+    spoken = [without_markup(response).split()[:RUINED_WORDS] for response in responses]
     usable = [index for index, text in enumerate(spoken) if len(text) >= 12]
     vocabulary = [word for index in usable for word in spoken[index]]
     made = []
@@ -44,5 +55,5 @@ def anchors(responses: Sequence[str], each: int, seed: int = 0) -> list[Anchor]:
             [rng.choice(text)] * rng.randint(10, 60),
             salad,
         )
-        made += [Anchor(" ".join(one), 1.0, source) for one in texts]
+        made += [Anchor(" ".join(words), 1.0, source) for words in texts]
     return made

@@ -1,4 +1,4 @@
-"""What the proxy judge knows of a response before anything is fitted: its text, its meaning, and the query's wish.
+"""Describes responses in numbers for the proxy judge: their text, their meaning, and how they answer the query's wish.
 
 Without the embedding model the meaning is left out and queries are told apart by their words.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mindgap.core.records import JudgeRequest
-from mindgap.judges.proxy_text import chunks, manners, plain, text_features
+from mindgap.judges.proxy_text import chunks, manners, text_features, without_markup
 from mindgap.text.embedding import Embedder
 
 MEANING = ("to_question", "to_question_least", "to_question_last", "neighbours", "neighbours_least", "concentration")
@@ -28,10 +28,15 @@ _LEVEL = re.compile(r"\b([15]) = ([^.]*)")
 
 @dataclass(frozen=True)
 class Described:
-    """values `[n, features]`, by name in `names`. meaning: unit vectors `[n, 384]`, or `[n, 0]` without embeddings.
+    """Responses in numbers, before anything is fitted.
 
-    wish `[n, wishes]`: how the response answers what the query asks for. wanted `[n, manners]`: weights that sum to 1,
-    or 0 where nothing is known of the query.
+    Attributes:
+        names: Of the features.
+        values: Of the features, `[n, features]`.
+        meaning: Unit vectors `[n, 384]`, or `[n, 0]` without embeddings.
+        wish: How the response answers what the query asks for, `[n, wishes]`.
+        wanted: How much the query wants each manner, `[n, manners]`: weights that sum to 1, or 0 where nothing is
+            known.
     """
 
     names: tuple[str, ...]
@@ -41,8 +46,13 @@ class Described:
     wanted: np.ndarray
 
 
-def describe(requests: Sequence[JudgeRequest], embedder: Embedder | None) -> Described:
-    """Describe `requests`, none of them empty. `manner_asked_for` is left 0: it needs the standardised manners."""
+def describe_responses(requests: Sequence[JudgeRequest], embedder: Embedder | None) -> Described:
+    """Describe responses. `manner_asked_for` is left 0: it needs the standardised manners.
+
+    Args:
+        requests: None of them with an empty response.
+        embedder: Makes vectors of texts; None = without meaning.
+    """
     rows = [text_features(request.response) for request in requests]
     names = tuple(rows[0])
     values = np.array([list(row.values()) for row in rows])
@@ -50,26 +60,34 @@ def describe(requests: Sequence[JudgeRequest], embedder: Embedder | None) -> Des
     if embedder is None:
         return Described(names, values, np.zeros((len(rows), 0)), np.zeros((len(rows), 1)), wanted)
     vectors = _Vectors(embedder, [text for request in requests for text in _texts(request)])
-    found = [_meaning(request, vectors) for request in requests]
+    meanings = [_meaning(request, vectors) for request in requests]
     return Described(
         (*names, *MEANING),
-        np.hstack([values, np.array([one[0] for one in found])]),
-        np.array([one[2] for one in found]),
-        np.array([[0.0, *one[1]] for one in found]),
+        np.hstack([values, np.array([meaning for meaning, _, _ in meanings])]),
+        np.array([direction for _, _, direction in meanings]),
+        np.array([[0.0, *wish] for _, wish, _ in meanings]),
         wanted,
     )
 
 
 def closeness(queries: Sequence[str], known: Sequence[str], embedder: Embedder | None) -> np.ndarray:
-    """How much of each of `queries` is each of the `known` texts, `[queries, known]`; rows sum to 1, or to 0.
+    """How much of each query is each of some known texts.
 
-    An equal text is all of it. Else by the meaning of the texts, or without embeddings by the words they share.
+    An equal text is all of it. Else it goes by the meaning of the texts, or without embeddings by the words they share.
+
+    Args:
+        queries: The queries.
+        known: The texts.
+        embedder: Makes vectors of texts; None = by words.
+
+    Returns:
+        `[queries, known]`; rows sum to 1, or to 0.
     """
     distinct = list(dict.fromkeys(queries))
     equal = np.array([[float(normal(query) == normal(text)) for text in known] for query in distinct])
     if embedder is None:
         words = [_content(text) for text in known]
-        shares = np.array([[float(len(_content(query) & theirs)) for theirs in words] for query in distinct])
+        shares = np.array([[float(len(_content(query) & known_words)) for known_words in words] for query in distinct])
     else:
         vectors = embedder.embed([*distinct, *known])
         similar = vectors[: len(distinct)] @ vectors[len(distinct) :].T / TEMPERATURE
@@ -105,7 +123,7 @@ class _Vectors:
 
 
 def _pieces(request: JudgeRequest) -> list[str]:
-    return chunks(plain(request.response)) or [request.response]
+    return chunks(without_markup(request.response)) or [request.response]
 
 
 def _levels(request: JudgeRequest) -> list[str]:

@@ -1,4 +1,4 @@
-"""Fitting the proxy judge to recorded scores: ridge regression, then a monotone line from its value to the scale.
+"""Fits the proxy judge to recorded scores: ridge regression, then a monotone line from its value to the scale.
 
 The frame (what a usual value of a feature is, which directions of meaning there are) is learned from all texts, without
 their scores. Everything that sees scores is fitted per fold when agreement is estimated.
@@ -17,9 +17,9 @@ import numpy as np
 
 from mindgap.core.records import JudgeRequest
 from mindgap.judges.proxy_anchors import anchors
-from mindgap.judges.proxy_design import Described, closeness, describe, normal
+from mindgap.judges.proxy_design import Described, closeness, describe_responses, normal
 from mindgap.judges.proxy_model import Calibration, Frame, Map, Standard
-from mindgap.judges.proxy_text import plain
+from mindgap.judges.proxy_text import without_markup
 from mindgap.text.embedding import Embedder
 
 AXES = 32
@@ -34,8 +34,17 @@ KNOTS = (0, 0.5, 1, 2, 3.5, 5, 8, 12, 17, 25, 35, 45, 55, 65, 75, 85, 92, 97, 10
 
 
 @dataclass(frozen=True)
-class Scored:
-    """A recorded response: file, who scored it, method, what a judge is shown, and its scores; NaN = missing."""
+class ScoredResponse:
+    """A recorded response and its scores.
+
+    Attributes:
+        source: Name of the file.
+        judge: Who scored it.
+        method: How it was steered.
+        request: What a judge is shown.
+        behaviour: The score; NaN = missing.
+        coherence: The score; NaN = missing.
+    """
 
     source: str
     judge: str
@@ -47,8 +56,14 @@ class Scored:
 
 @dataclass(frozen=True)
 class Extra:
-    """Texts made from recorded responses: `source` is the index of the one each was made from, and it goes with it
-    wherever that is held out. coherence, weight: `[n]`; weight 0 = not used."""
+    """Texts made from recorded responses.
+
+    Attributes:
+        described: The texts.
+        source: Index of the response each was made from; it goes with it wherever that is held out, `[n]`.
+        coherence: Scores, `[n]`.
+        weight: How much each counts, `[n]`; 0 = not used.
+    """
 
     described: Described
     source: np.ndarray
@@ -58,24 +73,33 @@ class Extra:
 
 @dataclass(frozen=True)
 class Fitting:
-    """Recorded responses, described, and what is added to them. `embedder`: None = by words alone."""
+    """Recorded responses, described, and what is added to them.
 
-    scored: tuple[Scored, ...]
+    Attributes:
+        scored: The responses.
+        embedder: Makes vectors of texts; None = by words alone.
+        seed: Of the texts that are added.
+        penalty: Of the squared weights.
+    """
+
+    scored: tuple[ScoredResponse, ...]
     embedder: Embedder | None
     seed: int = 0
     penalty: float = PENALTY
 
     @cached_property
     def described(self) -> Described:
-        return describe([one.request for one in self.scored], self.embedder)
+        """All responses in numbers."""
+        return describe_responses([response.request for response in self.scored], self.embedder)
 
     @cached_property
     def frame(self) -> Frame:
+        """Standards, directions of meaning and queries, learned without scores."""
         meaning = np.vstack([self.described.meaning, self.extra.described.meaning])
         centre = meaning.mean(0)
         axes = np.linalg.eigh(np.cov(meaning.T))[1][:, ::-1][:, :AXES].T if meaning.shape[1] else np.zeros((0, 0))
         values = _standard(np.vstack([self.described.values, self.extra.described.values]))
-        queries = tuple(dict.fromkeys(normal(one.request.query) for one in self.scored))
+        queries = tuple(dict.fromkeys(normal(response.request.query) for response in self.scored))
         return Frame(self.described.names, values, _standard(self.described.wish), centre, axes, queries)
 
     @cached_property
@@ -83,44 +107,56 @@ class Fitting:
         """Short and ruined texts. Which texts they are made from does not depend on scores."""
         rng = random.Random(self.seed)
         chosen = [(place, rng.randint(15, 100)) for place in range(len(self.scored)) if rng.random() < SHORT_SHARE]
-        requests = [_with(one.request, beginning(one.request.response, n)) for one, n in self._each(chosen)]
-        coherence = np.array([one.coherence for one, _ in self._each(chosen)])
-        ruined = anchors([one.request.response for one in self.scored], ANCHORS, self.seed)
+        cut = [(self.scored[place], words) for place, words in chosen]
+        requests = [_with(whole.request, beginning(whole.request.response, words)) for whole, words in cut]
+        coherence = np.array([whole.coherence for whole, _ in cut])
+        ruined = anchors([response.request.response for response in self.scored], ANCHORS, self.seed)
         requests += [_with(self.scored[anchor.source].request, anchor.text) for anchor in ruined]
         return Extra(
-            describe(requests, self.embedder),
+            describe_responses(requests, self.embedder),
             np.array([place for place, _ in chosen] + [anchor.source for anchor in ruined]),
             np.array([*np.nan_to_num(coherence), *(anchor.coherence for anchor in ruined)]),
             np.array([*(SHORT_WEIGHT * (coherence >= SHORT_FROM)), *([ANCHOR_WEIGHT] * len(ruined))]),
         )
 
-    def _each(self, chosen: Sequence[tuple[int, int]]) -> list[tuple[Scored, int]]:
-        return [(self.scored[place], n) for place, n in chosen]
-
     def columns(self, target: str, known: Sequence[str]) -> np.ndarray:
-        """Columns of all responses for a map of `target` that knows the queries `known`."""
+        """Columns of all responses for a map.
+
+        Args:
+            target: `behaviour` or `coherence`.
+            known: The queries that the map knows.
+        """
         if target == "coherence":
             return self.frame.columns(self.described)
-        queries = [one.request.query for one in self.scored]
+        queries = [response.request.query for response in self.scored]
         place = [self.frame.queries.index(query) for query in known]
         shares = np.zeros((len(queries), len(self.frame.queries)))
         shares[:, place] = closeness(queries, known, self.embedder)
         return self.frame.asked_columns(self.described, shares)
 
     def scores(self, target: str) -> np.ndarray:
-        return np.array([getattr(one, target) for one in self.scored])
+        """Recorded scores of `behaviour` or `coherence`, `[n]`."""
+        return np.array([getattr(response, target) for response in self.scored])
 
     def held_out(self, target: str, groups: Sequence[Hashable], only: np.ndarray | None = None) -> np.ndarray:
-        """Score of each response by a calibration that saw none of its group, `[n]`; only: of these, None = all.
+        """Score of each response by a calibration that saw none of its group.
 
         The queries that a calibration knows are those of the responses that it saw.
+
+        Args:
+            target: `behaviour` or `coherence`.
+            groups: Of the responses.
+            only: Score these, bool `[n]`; None = all.
+
+        Returns:
+            `[n]`, NaN for others than `only`.
         """
         return self._folds(target, groups, only)[1]
 
     def calibration(self) -> Calibration:
         """Fitted to everything; its monotone lines come from held-out values: unseen queries, unseen questions."""
         folds: list[Sequence[Hashable]] = [
-            [family(one.request.query) for one in self.scored],
+            [family(response.request.query) for response in self.scored],
             question_folds(self.scored),
         ]
         return Calibration(self.frame, self._map("behaviour", folds), self._map("coherence", folds))
@@ -129,8 +165,8 @@ class Fitting:
         every = np.ones(len(self.scored), dtype=bool)
         intercept, weights = _solve(self._sums(target, every), self.penalty)
         raw = np.concatenate([self._folds(target, groups, None)[0] for groups in folds])
-        given, score = monotone(raw, np.tile(self.scores(target), len(folds)))
-        return Map(intercept, weights, given, score)
+        raw_corners, score_corners = monotone(raw, np.tile(self.scores(target), len(folds)))
+        return Map(intercept, weights, raw_corners, score_corners)
 
     def _folds(self, target: str, groups: Sequence[Hashable], only: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
         """Held-out values before and after the monotone line, which each fold fits to the responses it saw."""
@@ -145,13 +181,13 @@ class Fitting:
             intercept, weights = _solve(whole - self._sums(target, away), self.penalty)
             columns = self.columns(target, known)
             values = intercept + columns @ weights
-            given, score = monotone(values[~away], scores[~away])
-            raw[away], mapped[away] = values[away], np.clip(np.interp(values[away], given, score), 1, 5)
+            raw_corners, score_corners = monotone(values[~away], scores[~away])
+            raw[away], mapped[away] = values[away], np.clip(np.interp(values[away], raw_corners, score_corners), 1, 5)
         return np.where(wanted, raw, np.nan), np.where(wanted, mapped, np.nan)
 
     @cached_property
     def _normal(self) -> np.ndarray:
-        return np.array([normal(one.request.query) for one in self.scored])
+        return np.array([normal(response.request.query) for response in self.scored])
 
     @cached_property
     def _own(self) -> dict[str, np.ndarray]:
@@ -175,23 +211,36 @@ def family(query: str) -> str:
     return content[0] if content else normal(query)
 
 
-def question_folds(scored: Sequence[Scored], count: int = 5) -> list[int]:
-    """A fold for each response, the same for all responses to one question."""
-    questions = list(dict.fromkeys(one.request.question for one in scored))
+def question_folds(scored: Sequence[ScoredResponse], count: int = 5) -> list[int]:
+    """A fold for each response, the same for all responses to one question.
+
+    Args:
+        scored: The responses.
+        count: How many folds.
+    """
+    questions = list(dict.fromkeys(response.request.question for response in scored))
     random.Random(0).shuffle(questions)
     place = {question: index % count for index, question in enumerate(questions)}
-    return [place[one.request.question] for one in scored]
+    return [place[response.request.question] for response in scored]
 
 
 def beginning(response: str, count: int) -> str:
     """The first `count` words of `response`, without markup, as they stand."""
-    text = plain(response)
+    text = without_markup(response)
     ends = [word.end() for word in re.finditer(r"\S+", text)]
     return text if len(ends) <= count else text[: ends[count - 1]]
 
 
 def monotone(values: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """A line that never falls through the means of `scores` by percentile of `values` (pool adjacent violators)."""
+    """A line that never falls through the means of scores by percentile of values (pool adjacent violators).
+
+    Args:
+        values: `[n]`, NaN = left out.
+        scores: `[n]`, NaN = left out.
+
+    Returns:
+        Values and scores of the line's corners.
+    """
     kept = ~(np.isnan(values) | np.isnan(scores))
     order = np.argsort(values[kept], kind="stable")
     values, scores = values[kept][order], scores[kept][order]

@@ -1,4 +1,4 @@
-"""A calibration of the proxy judge: the numbers that turn what is described into scores, and the file they lie in."""
+"""A calibration of the proxy judge: the numbers that turn described responses into scores, and the file they lie in."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from mindgap.judges.proxy_design import Described, closeness
 from mindgap.judges.proxy_text import manners
 from mindgap.text.embedding import Embedder
 
-FORMAT = 1
-SHIPPED = "proxy_judge.json"
+CALIBRATION_FORMAT = 1
+SHIPPED_CALIBRATION = "proxy_judge.json"
 TOGETHER = 0.5
 """Scale of the columns that let a feature count differently for different queries: a smaller one binds them tighter."""
 MEANING_SCALE = 6.0
@@ -29,7 +29,15 @@ MEANING_SCALE = 6.0
 
 @dataclass(frozen=True)
 class Standard:
-    """Column-wise: clipped to `low` and `high`, the range that was met in fitting, then less `mean`, over `sd`."""
+    """Puts columns on a common scale: clipped to the range that was met in fitting, then less the mean, over the
+    spread.
+
+    Attributes:
+        low: Smallest values, `[columns]`.
+        high: Largest values.
+        mean: Of the clipped values.
+        sd: Their standard deviations.
+    """
 
     low: np.ndarray
     high: np.ndarray
@@ -43,7 +51,14 @@ class Standard:
 
 @dataclass(frozen=True)
 class Map:
-    """A score: `intercept + columns @ weights`, then through the monotone line of (`given`, `score`), flat outside."""
+    """From columns to a score: `intercept + columns @ weights`, then through a monotone line, flat outside.
+
+    Attributes:
+        intercept: Of the sum.
+        weights: Of the columns, `[columns]`.
+        given: Sums at the line's corners; never fall.
+        score: Scores at the line's corners; never fall.
+    """
 
     intercept: float
     weights: np.ndarray
@@ -51,6 +66,7 @@ class Map:
     score: np.ndarray
 
     def raw(self, columns: np.ndarray) -> np.ndarray:
+        """The weighted sum, before the line."""
         raw: np.ndarray = self.intercept + columns @ self.weights
         return raw
 
@@ -62,8 +78,13 @@ class Map:
 class Frame:
     """Everything about the columns that is learned without scores.
 
-    names: features that are read. values, wish: their standards. centre, axes: principal directions of meaning,
-    `[384]` and `[k, 384]`, empty without embeddings. queries: the known ones.
+    Attributes:
+        names: Features that are read.
+        values: Standards of the features.
+        wish: Standards of the wishes.
+        centre: Mean meaning, `[384]`; empty without embeddings.
+        axes: Principal directions of meaning, `[k, 384]`; empty without embeddings.
+        queries: The known ones.
     """
 
     names: tuple[str, ...]
@@ -74,21 +95,26 @@ class Frame:
     queries: tuple[str, ...]
 
     def columns(self, described: Described) -> np.ndarray:
-        """Of coherence: `[n, 2 (features + k)]`; they do not know the query.
+        """Columns of coherence, which do not know the query: `[n, 2 (features + k)]`.
 
-        The second half is 0 but for responses that answer with a letter: what is coherent in an essay need not be so
-        in the reasoning for an option.
+        The second half is 0 but for responses that answer with a letter: what is coherent in an essay need not be so in
+        the reasoning for an option.
         """
         plain = self._plain(described)
         answers = described.values[:, [self.names.index("answers")]]
         return np.hstack([plain, TOGETHER * answers * plain])
 
     def asked_columns(self, described: Described, shares: np.ndarray) -> np.ndarray:
-        """Of behaviour: those of coherence, the wish, the queries' `shares` `[n, queries]`, and features by query."""
+        """Columns of behaviour: those of coherence, the wish, the shares, and features by query.
+
+        Args:
+            described: The responses.
+            shares: How much of each known query is in theirs, `[n, queries]`.
+        """
         plain = self._plain(described)
-        manner = [self.names.index(f"manner:{one.name}") for one in manners()]
+        manner_places = [self.names.index(f"manner:{manner_words.name}") for manner_words in manners()]
         wish = self.wish(described.wish)
-        wish[:, 0] = (described.wanted * plain[:, manner]).sum(1)
+        wish[:, 0] = (described.wanted * plain[:, manner_places]).sum(1)
         by_query = (shares[:, :, None] * plain[:, None, :]).reshape(len(plain), -1)
         return np.hstack([self.columns(described), wish, shares, TOGETHER * by_query])
 
@@ -99,14 +125,29 @@ class Frame:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A frame, and the two maps that were fitted on it."""
+    """A frame, and the two maps that were fitted on it.
+
+    Attributes:
+        frame: What the columns are.
+        behaviour: Their map to behaviour.
+        coherence: Their map to coherence.
+    """
 
     frame: Frame
     behaviour: Map
     coherence: Map
 
     def scores(self, requests: list[JudgeRequest], described: Described, embedder: Embedder | None) -> np.ndarray:
-        """Behaviour and coherence, `[n, 2]`, in [1, 5]."""
+        """Behaviour and coherence, `[n, 2]`, in [1, 5].
+
+        Args:
+            requests: What is judged.
+            described: The same, in numbers.
+            embedder: As in describing them.
+
+        Raises:
+            ConfigError: The calibration was fitted on other features.
+        """
         if described.names != self.frame.names:
             raise ConfigError("judge.calibration was fitted on other features: fit it anew, as its card says")
         shares = closeness([request.query for request in requests], self.frame.queries, embedder)
@@ -116,7 +157,14 @@ class Calibration:
 
 @dataclass(frozen=True)
 class CalibrationFile:
-    """digest: of the file's bytes. card: what it was fitted on, for people."""
+    """What a calibration file holds.
+
+    Attributes:
+        digest: Hash of the file's bytes.
+        card: What it was fitted on, for people.
+        text: The calibration without embeddings.
+        embedding: The one with embeddings; None = there is none.
+    """
 
     digest: str
     card: Mapping[str, Any]
@@ -125,14 +173,23 @@ class CalibrationFile:
 
 
 @cache
-def load(path: str | None) -> CalibrationFile:
-    """The calibration in the file `path`, or the shipped one. Raises ConfigError where it is not one."""
+def load_calibration(path: str | None) -> CalibrationFile:
+    """The calibration in a file.
+
+    Args:
+        path: The file; None = the shipped one.
+
+    Raises:
+        ConfigError: It is no calibration, or of another version.
+    """
     try:
-        file = resources.files("mindgap") / "data" / SHIPPED if path is None else Path(path)
+        file = resources.files("mindgap") / "data" / SHIPPED_CALIBRATION if path is None else Path(path)
         data = file.read_bytes()
         node = json.loads(data)
-        if node["format"] != FORMAT:
-            raise ConfigError(f"judge.calibration={path}: of format {node['format']}, this version reads {FORMAT}")
+        if node["format"] != CALIBRATION_FORMAT:
+            raise ConfigError(
+                f"judge.calibration={path}: of format {node['format']}, this version reads {CALIBRATION_FORMAT}"
+            )
         with_meaning = node["embedding"]
         return CalibrationFile(
             hashlib.sha256(data).hexdigest(),
@@ -177,17 +234,17 @@ def _map(node: Mapping[str, Any]) -> Map:
     return Map(float(node["intercept"]), **arrays)
 
 
-def _map_node(one: Map) -> dict[str, Any]:
+def _map_node(score_map: Map) -> dict[str, Any]:
     return {
-        "intercept": round(one.intercept, 4),
-        "weights": _numbers(one.weights, 4),
-        "given": _numbers(one.given, 4),
-        "score": _numbers(one.score, 3),
+        "intercept": round(score_map.intercept, 4),
+        "weights": _numbers(score_map.weights, 4),
+        "given": _numbers(score_map.given, 4),
+        "score": _numbers(score_map.score, 3),
     }
 
 
-def _standard_node(one: Standard) -> dict[str, Any]:
-    return {name: _numbers(getattr(one, name), 5) for name in ("low", "high", "mean", "sd")}
+def _standard_node(standard: Standard) -> dict[str, Any]:
+    return {name: _numbers(getattr(standard, name), 5) for name in ("low", "high", "mean", "sd")}
 
 
 def _numbers(values: np.ndarray, digits: int) -> list[float]:

@@ -1,4 +1,4 @@
-"""What a text shows of itself to someone who only counts: repetition, grammar's debris, register, layout.
+"""Counts what a text shows without being understood: repetition, grammar's debris, register, layout.
 
 Everything is a rate or a logarithm, so that a short reply and a long one can be compared, and markup tags count as
 layout, not as words.
@@ -50,8 +50,14 @@ CHUNK, MOST_CHUNKS = 240, 8
 
 
 @dataclass(frozen=True)
-class Manner:
-    """A list of `words` whose share is a feature, and `asks`, what a query says that wants it."""
+class MannerWords:
+    """A list of words whose share in a text is a feature.
+
+    Attributes:
+        name: Of the manner.
+        asks: What a query says that wants it.
+        words: The list.
+    """
 
     name: str
     asks: str
@@ -59,18 +65,18 @@ class Manner:
 
 
 @cache
-def manners() -> tuple[Manner, ...]:
+def manners() -> tuple[MannerWords, ...]:
     """The packaged lists, in the file's order."""
     from omegaconf import OmegaConf
 
     text = (resources.files("mindgap") / "data" / "proxy_lexicon.yaml").read_text(encoding="utf-8")
     return tuple(
-        Manner(str(name), str(entry["asks"]), frozenset(str(entry["words"]).split()))
+        MannerWords(str(name), str(entry["asks"]), frozenset(str(entry["words"]).split()))
         for name, entry in OmegaConf.create(text).items()
     )
 
 
-def plain(response: str) -> str:
+def without_markup(response: str) -> str:
     """The response without markup tags; what stands inside them stays."""
     return TAG.sub("\n", response).strip()
 
@@ -82,22 +88,22 @@ def sentences(text: str) -> list[str]:
 
 def chunks(text: str) -> list[str]:
     """The beginning of `text` in runs of whole sentences of at most `CHUNK` characters; longer sentences are cut."""
-    made = [""]
+    filled = [""]
     for sentence in sentences(text):
         while sentence:
             cut = len(sentence) if len(sentence) <= CHUNK else max(sentence.rfind(" ", 1, CHUNK), 0) or CHUNK
             piece, sentence = sentence[:cut], sentence[cut:].lstrip()
-            if made[-1] and len(made[-1]) + 1 + len(piece) > CHUNK:
-                made.append("")
-            made[-1] = f"{made[-1]} {piece}".lstrip()
-        if len(made) > MOST_CHUNKS:
+            if filled[-1] and len(filled[-1]) + 1 + len(piece) > CHUNK:
+                filled.append("")
+            filled[-1] = f"{filled[-1]} {piece}".lstrip()
+        if len(filled) > MOST_CHUNKS:
             break
-    return [chunk for chunk in made[:MOST_CHUNKS] if chunk]
+    return [chunk for chunk in filled[:MOST_CHUNKS] if chunk]
 
 
 def text_features(response: str) -> dict[str, float]:
     """Name and value of every feature, the same names for every text, finite for every text."""
-    text = plain(response)
+    text = without_markup(response)
     tokens = [piece for word in words(text) for piece in ([word] if len(word) <= LONGEST_WORD else word)]
     spoken = [token for token in tokens if token[0].isalnum()]
     parts = sentences(text)
@@ -114,7 +120,7 @@ def text_features(response: str) -> dict[str, float]:
 def _repetition(text: str, tokens: list[str], spoken: list[str], parts: list[str]) -> dict[str, float]:
     starts = [" ".join(part.lower().split()[:3]) for part in parts]
     said, tail = spoken[:-40], spoken[-40:]
-    known = set(zip(said, said[1:], said[2:], strict=False))
+    said_before = set(zip(said, said[1:], said[2:], strict=False))
     trigrams = list(zip(tail, tail[1:], tail[2:], strict=False))
     content = Counter(word for word in spoken if word not in _FUNCTION)
     windows = [spoken[start : start + 50] for start in range(0, max(1, len(spoken) - 25), 50)]
@@ -127,7 +133,7 @@ def _repetition(text: str, tokens: list[str], spoken: list[str], parts: list[str
         "repeated_words_most": max(again),
         "repeated_starts": _share_again(starts),
         "repeated_sentences": _share_again([part.lower() for part in parts]),
-        "repeated_at_end": sum(trigram in known for trigram in trigrams) / max(1, len(trigrams)),
+        "repeated_at_end": sum(trigram in said_before for trigram in trigrams) / max(1, len(trigrams)),
         "commonest_word": max(content.values(), default=0) / (len(spoken) + 2 * SMOOTHING),
         "compressed": len(zlib.compress(beginning, 9)) / len(beginning) if beginning else 1.0,
     }

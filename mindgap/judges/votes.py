@@ -1,4 +1,4 @@
-"""Several replies about one response, made one judgement."""
+"""Makes one judgement of several replies about one response."""
 
 from __future__ import annotations
 
@@ -17,7 +17,12 @@ def voted(votes: Sequence[Judgement]) -> Judgement:
 
 
 def joined(parts: Sequence[Judgement], cost_usd: float | None = None) -> Judgement:
-    """One request for both scores, or one for each: behaviour from the first part, coherence from the last."""
+    """The judgement of one request for both scores, or of one for each.
+
+    Args:
+        parts: Behaviour is taken from the first, coherence from the last.
+        cost_usd: What all cost together; None = the sum of the parts.
+    """
     first, last = parts[0], parts[-1]
     if len(parts) == 1:
         return first

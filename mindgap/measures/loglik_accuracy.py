@@ -23,6 +23,8 @@ class LoglikAccuracy:
 
     def value(self, sample: Record) -> Value | None:
         """See `Measure.value`."""
+        if sample.loglik_missing is not None and sample.gold is not None:
+            return Value(None, sample.loglik_missing)
         if not sample.option_logprobs or sample.loglik_correct is None:
             return None
         return Value(float(sample.loglik_correct))

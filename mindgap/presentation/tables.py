@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from dataclasses import dataclass
 from typing import Literal
@@ -81,6 +82,22 @@ def markdown(table: Table) -> str:
     for row in table.rows:
         lines.append("| " + " | ".join(_markdown_entry(entry) for entry in row) + " |")
     return "\n".join([*lines, "", *(f"{markdown_text(note)}\n" for note in table.notes)])
+
+
+def html_table(table: Table) -> str:
+    """An HTML table for a notebook, notes below. Nothing in it is taken for markup."""
+
+    def shown(entry: Entry) -> str:
+        if isinstance(entry, str):
+            return html.escape(entry)
+        interval = f" <small>[{html.escape(entry.interval)}]</small>" if entry.interval else ""
+        return f"{html.escape(entry.starred)}{interval}"
+
+    head = "".join(f"<th>{html.escape(column)}</th>" for column in table.columns)
+    rows = "".join("<tr>" + "".join(f"<td>{shown(entry)}</td>" for entry in row) + "</tr>" for row in table.rows)
+    notes = "".join(f"<p><small>{html.escape(note)}</small></p>" for note in table.notes)
+    caption = f"<caption>{html.escape(table.caption)}</caption>"
+    return f"<table>{caption}<thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>{notes}"
 
 
 def markdown_text(text: str) -> str:

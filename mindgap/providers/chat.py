@@ -33,10 +33,17 @@ BYTES_PER_TOKEN = 3
 
 @dataclass(frozen=True)
 class Reply:
-    """What the model said. `refusal`: its own words where it declined. Tokens and cost are None where unknown.
+    """What the model said.
 
-    logprobs: a mapping per token of `text` with `token`, `bytes`, `logprob` and `top_logprobs`, as OpenAI's protocol
-    has them; empty where the provider gives none.
+    Attributes:
+        text: Empty where it declined.
+        finish_reason: Why it ends, in the provider's words ("stop", "length", "content_filter").
+        refusal: Its own words where it declined.
+        prompt_tokens: Tokens read; None where unknown.
+        completion_tokens: Tokens written; None where unknown.
+        cost_usd: In US dollars; None where unknown.
+        logprobs: A mapping per token of `text` with `token`, `bytes`, `logprob` and `top_logprobs`, as OpenAI's
+            protocol has them; empty where the provider gives none.
     """
 
     text: str
@@ -50,7 +57,12 @@ class Reply:
 
 @dataclass(frozen=True)
 class Failure:
-    """Why there is no reply. `transient`: asking again later may help; False where the request itself is at fault."""
+    """Why there is no reply.
+
+    Attributes:
+        reason: One line, without the key.
+        transient: Asking again later may help; False where the request itself is at fault.
+    """
 
     reason: str
     transient: bool = True
@@ -60,11 +72,16 @@ class Failure:
 class ChatApi:
     """A model behind an API.
 
-    model: litellm's name for it. api_base: address of an OpenAI-compatible server; None = the provider's own.
-    key_env: *name* of the environment variable with the key, read at each call and never kept; None = no key needed.
-    timeout: seconds per call. max_retries: calls after the first one that failed. requests_per_minute,
-    tokens_per_minute: most of each; None = no limit. usd_per_million: price of tokens read and written; None = as in
-    litellm's list.
+    Attributes:
+        model: litellm's name for it.
+        api_base: Address of an OpenAI-compatible server; None = the provider's own.
+        key_env: *name* of the environment variable with the key, read at each call and never kept; None = no key
+            needed.
+        timeout: Seconds per call.
+        max_retries: Calls after the first one that failed.
+        requests_per_minute: Most of them; None = no limit.
+        tokens_per_minute: Most of them, read and written together; None = no limit.
+        usd_per_million: Price of tokens read and of tokens written; None = as in litellm's list.
     """
 
     model: str
@@ -85,7 +102,7 @@ class ChatApi:
 
     @property
     def direct(self) -> bool:
-        """Whether the server is asked without litellm between: see `chat_http`."""
+        """Whether the server is asked without litellm between: see `mindgap.providers.http`."""
         return bool(self.base) and self.model.startswith(DIRECT)
 
     @property
@@ -105,7 +122,11 @@ class ChatApi:
         return prices(self.model) or (prices(self.model.partition("/")[2]) if self.direct else None)
 
     def lacks(self, group: str) -> list[str]:
-        """What is missing here, as `Backend.lacks` says it. group: the configuration group, for the message."""
+        """What is missing here, as `Backend.lacks` says it.
+
+        Args:
+            group: The configuration group, for the message.
+        """
         if self.key_env is None or os.environ.get(self.key_env):
             return []
         return [f"a key (set {self.key_env}, or {group}.key_env to the variable that holds it, null if none is needed)"]
@@ -122,7 +143,10 @@ class ChatApi:
     async def ask(self, messages: Sequence[Message], **settings: Any) -> Reply | Failure:
         """The model's reply to `messages`. Failures of the API are returned, after `max_retries` further calls.
 
-        settings: passed to the API as they are; None leaves one out, and what the provider does not know is dropped.
+        Args:
+            messages: The conversation so far.
+            settings: Passed to the API as they are; None leaves one out, and what the provider does not know is
+                dropped.
         """
         key = os.environ.get(self.key_env, "") if self.key_env else ""
         body = {
@@ -149,10 +173,10 @@ class ChatApi:
 
     async def _directly(self, body: dict[str, Any], key: str) -> Reply | Failure:
         model = self.model.partition("/")[2]
-        found = await complete(self.base or "", key or "none", {"model": model, **body}, self.timeout)
-        if not found.get("choices"):
+        answer = await complete(self.base or "", key or "none", {"model": model, **body}, self.timeout)
+        if not answer.get("choices"):
             return Failure("the server's reply holds no choice")
-        choice, usage = found["choices"][0], found.get("usage") or {}
+        choice, usage = answer["choices"][0], answer.get("usage") or {}
         message = choice.get("message") or {}
         read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
         cost = None
@@ -218,7 +242,18 @@ def estimated_tokens(messages: Sequence[Message]) -> int:
 
 
 def check_settings(group: str, api_base: str | None, concurrency: int, timeout: float, max_retries: int) -> None:
-    """Raise ConfigError for a setting out of range. group: the configuration group, for the message."""
+    """Refuse settings out of range.
+
+    Args:
+        group: The configuration group that they stand in, for the message.
+        api_base: Address of a server; None = the provider's own.
+        concurrency: Calls under way at once.
+        timeout: Seconds per call.
+        max_retries: Calls after the first one that failed.
+
+    Raises:
+        ConfigError: With the setting's name, and what would do.
+    """
     for name, value, least in (("concurrency", concurrency, 1), ("max_retries", max_retries, 0)):
         if value < least:
             raise ConfigError(f"{group}.{name} must be at least {least}, not {value}")
@@ -250,10 +285,10 @@ def import_litellm() -> Any:
 
 def prices(model: str) -> tuple[float, float] | None:
     """US dollars per token read and per token written, as litellm's own list has them; None for an unknown model."""
-    known = _price_list().get(model)
-    if not known or "input_cost_per_token" not in known:
+    entry = _price_list().get(model)
+    if not entry or "input_cost_per_token" not in entry:
         return None
-    return float(known["input_cost_per_token"]), float(known.get("output_cost_per_token", 0.0))
+    return float(entry["input_cost_per_token"]), float(entry.get("output_cost_per_token", 0.0))
 
 
 @cache
@@ -262,5 +297,5 @@ def _price_list() -> dict[str, Any]:
     spec = importlib.util.find_spec("litellm")
     assert spec is not None and spec.origin is not None
     text = (Path(spec.origin).parent / "model_prices_and_context_window_backup.json").read_text(encoding="utf-8")
-    found: dict[str, Any] = json.loads(text)
-    return found
+    listed: dict[str, Any] = json.loads(text)
+    return listed

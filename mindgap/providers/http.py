@@ -33,8 +33,10 @@ AT_FAULT = ("context_length_exceeded", "maximum context length", "content_policy
 class Trouble(Exception):
     """Why a call gave no reply. The message is for people and may hold the key: mask it.
 
-    status: of HTTP, None where there was none. wait: seconds the server asks for. at_fault: the request itself cannot
-    be answered, today or tomorrow.
+    Attributes:
+        status: Of HTTP, None where there was none.
+        wait: Seconds the server asks for; None where it asks for none.
+        at_fault: The request itself cannot be answered, today or tomorrow.
     """
 
     def __init__(
@@ -45,17 +47,27 @@ class Trouble(Exception):
 
 
 async def complete(base: str, key: str, body: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-    """The server's JSON object in reply to `body`. Raises Trouble. To be awaited in `loop.event_loop`."""
+    """The server's JSON object in reply to a request. To be awaited in `loop.event_loop`.
+
+    Args:
+        base: The server's address, up to `/v1`.
+        key: The API key.
+        body: The request.
+        timeout: Seconds.
+
+    Raises:
+        Trouble: There is no such reply.
+    """
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
     url = f"{base.rstrip('/')}/chat/completions"
     data = await exchange("POST", url, headers, json.dumps(body).encode(), timeout)
     try:
-        found = json.loads(data)
+        answer = json.loads(data)
     except ValueError as error:
         raise Trouble(f"the server's reply is not JSON: {data[:80].decode(errors='replace')}") from error
-    if not isinstance(found, dict):
+    if not isinstance(answer, dict):
         raise Trouble(f"the server's reply is not a JSON object: {data[:80].decode(errors='replace')}")
-    return found
+    return answer
 
 
 async def exchange(
@@ -67,7 +79,19 @@ async def exchange(
     *,
     params: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """The body of a reply of status 200. Raises Trouble for any other, after `timeout` seconds, and without a reply."""
+    """The body of a reply of status 200. To be awaited in `loop.event_loop`.
+
+    Args:
+        method: Of HTTP.
+        url: The address.
+        headers: Of the request.
+        data: The request's body; None = none.
+        timeout: Seconds until the reply is complete.
+        params: What is put behind the address, as `?name=value`.
+
+    Raises:
+        Trouble: The reply has another status, is late, or does not come.
+    """
     import aiohttp
 
     try:
@@ -91,7 +115,16 @@ async def exchange(
 
 
 def pause(trouble: Trouble, attempt: int, max_retries: int) -> float | None:
-    """Seconds until a call that failed is tried again; None if there is no point in that. attempt: from 0."""
+    """How long to wait before a call that failed is tried again.
+
+    Args:
+        trouble: How it failed.
+        attempt: Number of the call that failed, from 0.
+        max_retries: Calls after the first one.
+
+    Returns:
+        Seconds; None where there is no point in trying again.
+    """
     status = trouble.status
     passes = status is None or status >= 500 or status in RETRIED
     if attempt >= max_retries or not passes or "insufficient_quota" in str(trouble):
@@ -102,7 +135,13 @@ def pause(trouble: Trouble, attempt: int, max_retries: int) -> float | None:
 
 
 def reason(error: Exception, key: str, calls: int) -> str:
-    """One line: kind, status, what the server said, without the key (some servers repeat it)."""
+    """One line: kind, status, what the server said, without the key (some servers repeat it).
+
+    Args:
+        error: How the last call failed.
+        key: The API key, masked wherever it occurs.
+        calls: How many calls failed.
+    """
     text = " ".join(str(error).split()).removeprefix("litellm.")
     if key:
         text = text.replace(key, "***")

@@ -16,8 +16,8 @@ from collections.abc import Callable, Coroutine, Iterator, Sequence
 from functools import cache, partial
 from typing import Any, TypeVar
 
-Asked = TypeVar("Asked")
-Made = TypeVar("Made")
+Argument = TypeVar("Argument")
+Outcome = TypeVar("Outcome")
 
 CLOSING_SECONDS = 5.0
 """How long `run_each` waits, once it is closed, for cancelled coroutines to end."""
@@ -40,21 +40,28 @@ def _loop_of(pid: int) -> asyncio.AbstractEventLoop:
 
 
 def run_each(
-    make: Callable[[Asked], Coroutine[Any, Any, Made]], arguments: Sequence[Asked], concurrency: int
-) -> Iterator[tuple[int, Made]]:
-    """Await `make(argument)` for every argument, and yield `(index of the argument, result)` as each one ends.
+    make: Callable[[Argument], Coroutine[Any, Any, Outcome]], arguments: Sequence[Argument], concurrency: int
+) -> Iterator[tuple[int, Outcome]]:
+    """Await `make(argument)` for every argument.
 
-    At most `concurrency` are under way at any moment. An eighth as many may have ended and wait to be taken; while
-    that many wait no more are begun, so a slow consumer is never flooded. The first coroutine that raises ends the
-    iteration with its exception. However it ends (exhausted, closed early, an exception, Ctrl-C), coroutines under way
-    are cancelled and have stopped before control returns.
+    A few results may wait to be taken (an eighth of `concurrency`); while they do no more are begun, so a slow consumer
+    is never flooded. The first coroutine that raises ends the iteration with its exception. However it ends (exhausted,
+    closed early, an exception, Ctrl-C), coroutines under way are cancelled and have stopped before control returns.
+
+    Args:
+        make: Makes the coroutine.
+        arguments: Of `make`, one a coroutine.
+        concurrency: Most coroutines under way at any moment.
+
+    Yields:
+        `(index of the argument, result)` as each one ends.
     """
     if concurrency < 1:
         raise ValueError(f"concurrency must be at least 1, not {concurrency}")
     loop = event_loop()
-    ended: queue.SimpleQueue[tuple[int, asyncio.Task[Made]]] = queue.SimpleQueue()
+    ended: queue.SimpleQueue[tuple[int, asyncio.Task[Outcome]]] = queue.SimpleQueue()
     waiting = enumerate(arguments)
-    tasks: dict[int, asyncio.Task[Made]] = {}  # touched in the loop's thread only
+    tasks: dict[int, asyncio.Task[Outcome]] = {}  # touched in the loop's thread only
     begun = taken = 0
     held_up = False  # whether something is not begun because too many results wait to be taken
     room = concurrency  # for calls under way; none once the iteration is over
@@ -70,7 +77,7 @@ def run_each(
             tasks[index].add_done_callback(partial(end, index))
         held_up = len(tasks) < room and begun < len(arguments)
 
-    def end(index: int, task: asyncio.Task[Made]) -> None:
+    def end(index: int, task: asyncio.Task[Outcome]) -> None:
         del tasks[index]
         ended.put((index, task))
         if not task.cancelled() and task.exception() is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +26,15 @@ class Meter:
         self._free_at = 0.0
 
     def take(self, amount: float, now: float) -> float:
-        """Book `amount` uses; returns the seconds to wait before they may begin."""
+        """Book uses.
+
+        Args:
+            amount: How many.
+            now: Seconds on the clock.
+
+        Returns:
+            Seconds to wait before they may begin.
+        """
         start = max(now, self._free_at)
         self._free_at = start + amount * self._seconds_each
         return start - now
@@ -37,9 +46,14 @@ class Meter:
 
 @dataclass(frozen=True)
 class Pace:
-    """Limits of one model at one provider, whoever in this process asks it. None = no limit.
+    """Limits of one model at one provider, whoever in this process asks it.
 
     Tokens are booked before a call by an estimate of all that it can use, and set right by what it did use.
+
+    Attributes:
+        provider: Names model and provider.
+        requests_per_minute: Most of them; None = no limit.
+        tokens_per_minute: Most of them; None = no limit.
     """
 
     provider: str
@@ -53,7 +67,12 @@ class Pace:
         return max(waits, default=0.0)
 
     def used(self, estimated: int, tokens: int | None) -> None:
-        """Set right what was booked for a call that is done. tokens: None where the provider did not say."""
+        """Set right what was booked for a call that is done.
+
+        Args:
+            estimated: Tokens that were booked.
+            tokens: Tokens that were used; None where the provider did not say.
+        """
         if self._tokens and tokens is not None:
             self._tokens.correct(tokens - estimated)
 
@@ -76,13 +95,16 @@ def _meter(pid: int, provider: str, unit: str, per_minute: float) -> Meter:
 
 
 class Breaker:
-    """Open once `limit` calls in a row have failed for good: from then on nothing is asked any more."""
+    """Stops the asking once `limit` calls in a row have failed for good.
+
+    Attributes:
+        why: Why nothing is asked any more; None while things work.
+    """
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._failed = 0
         self.why: str | None = None
-        """Why nothing is asked any more; None while things work."""
 
     def failed(self, reason: str) -> bool:
         """Count a failure; True if it is the one that opens the breaker."""
@@ -93,6 +115,7 @@ class Breaker:
         return True
 
     def worked(self) -> None:
+        """Count a success: what failed before is forgotten."""
         self._failed = 0
 
 
@@ -105,11 +128,15 @@ def backoff(attempt: int) -> float:
 
 
 def asked_to_wait(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a reply's Retry-After asks for, given as a number or as a date (RFC 9110, 10.2.3); None without."""
+    """Seconds that a reply asks to wait for, as a number or as a date (RFC 9110, 10.2.3); None where it does not.
+
+    Args:
+        headers: Of the reply, names in lower case.
+    """
     asked = headers.get("retry-after", "").strip()
-    if asked.replace(".", "", 1).isdigit():
+    if re.fullmatch(r"[0-9]{1,9}(?:\.[0-9]*)?", asked):
         return float(asked)
     try:
         return max(0.0, parsedate_to_datetime(asked).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, OverflowError):  # neither a number nor a date, or a date that no clock can show
         return None

@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
     conf = config_folder()
     return command(
         arguments,
-        lambda given: _run(given, conf),
+        lambda words: _run(words, conf),
         text=HELP.replace("{maps}", ", ".join(sorted(path.stem for path in (conf / "replay").glob("*.yaml")))),
         stopped="stopped. What is judged is kept: the same command goes on from here.",
     )
@@ -68,7 +68,7 @@ def _run(arguments: list[str], conf: Path) -> None:
     column_map = load_map(plain["map"], conf / "replay", [f"{k[4:]}={v}" for k, v in settings if k.startswith("map.")])
     seed, resamples = _number(plain, "seed", 0, 0), _number(plain, "resamples", 10_000, 100)
 
-    from mindgap.cli.judge import judge_from
+    from mindgap.judges.named import judge_from
     from mindgap.replay.importing import import_recording
     from mindgap.study.terminal import print_summary
 
@@ -85,11 +85,11 @@ def _run(arguments: list[str], conf: Path) -> None:
     console.print(f"{'findings':9}{folder / 'import.json'}", markup=False, soft_wrap=True)
 
 
-def _number(given: dict[str, str], key: str, default: int, least: int) -> int:
+def _number(settings: dict[str, str], key: str, default: int, least: int) -> int:
     from mindgap.core.errors import ConfigError
 
-    text = given.get(key, str(default))
-    if not text.isdecimal() or int(text) < least:
+    text = settings.get(key, str(default))
+    if not text.isdecimal() or len(text) > 18 or int(text) < least:  # more digits than any counter has
         raise ConfigError(f"{key}={text}: must be a whole number of at least {least}")
     return int(text)
 

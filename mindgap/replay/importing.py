@@ -1,4 +1,4 @@
-"""Import one recording: read, look, say what is wrong, score if asked to, write."""
+"""Imports one recording: reads it, says what is wrong with it, has it scored if asked to, writes its cells."""
 
 from __future__ import annotations
 
@@ -19,15 +19,21 @@ from mindgap.results.imports.cells import make_cells, write_import
 from mindgap.results.imports.columns import ColumnMap
 from mindgap.results.imports.findings import Finding, look
 from mindgap.results.imports.items import ItemIndex
-from mindgap.results.imports.rows import Recording, read_samples
-from mindgap.results.imports.table import Table, read_table
+from mindgap.results.imports.rows import Recording, read_recording
+from mindgap.results.imports.table import RecordedTable, read_table
 from mindgap.storage.store import Store
 from mindgap.study.progress import Progress
 
 
 @dataclass(frozen=True)
 class Imported:
-    """What an import gave: the recording, everything found wrong with it, and the cells that were written."""
+    """What an import gave.
+
+    Attributes:
+        recording: Its samples.
+        findings: Everything wrong with it.
+        cells: Those that were written.
+    """
 
     recording: Recording
     findings: tuple[Finding, ...]
@@ -45,22 +51,32 @@ def import_recording(
     resamples: int = 10_000,
     console: Console | None = None,
 ) -> Imported:
-    """Import the recording in `file` into the sweep folder `folder`.
+    """Import a recording into a sweep folder.
 
-    judge: scores all responses anew; None = the recorded scores are taken as they are. store: keeps its judgements;
-    None = `store.sqlite` beside the folder, as for any sweep. seed, resamples: of the bootstrap. console: is told what
-    was found, before anything is scored. Raises ConfigError, UnavailableError.
+    Args:
+        file: The recording.
+        column_map: How to read it.
+        folder: Of the sweep.
+        judge: Scores all responses anew; None = the recorded scores are taken as they are.
+        store: Keeps its judgements; None = `store.sqlite` beside the folder, as for any sweep.
+        seed: Of the bootstrap.
+        resamples: How many.
+        console: Is told what is wrong, before anything is scored.
+
+    Raises:
+        ConfigError: The file cannot be read by this map.
+        UnavailableError: Something that the map or the judge needs is not here.
     """
     folder = folder.resolve()
     console = console or Console(quiet=True)
     table = read_table(file)
-    recording = read_samples(table, column_map, known_items(column_map))
+    recording = read_recording(table, column_map, known_items(column_map))
     if not recording.samples:
         raise ConfigError(f"{file}: none of its {recording.rows} rows names a query, a method and a prompt")
     findings = look(recording, scored=judge is None)
     print_findings(console, table, recording, findings)
     scored = None
-    made: dict[str, int] = {}
+    counts: dict[str, int] = {}
     if judge is not None:
         kept = Store(store or folder.parent / "store.sqlite")
         progress = Progress(console, file.name)
@@ -68,8 +84,10 @@ def import_recording(
             scored = rejudge(recording.samples, judge, kept, progress)
         finally:
             kept.close()
-        made = progress.counts
-        console.print(f"judge: {judge.name}; {made.get('made', 0)} judged, {made.get('cached', 0)} known from before")
+        counts = progress.counts
+        console.print(
+            f"judge: {judge.name}; {counts.get('made', 0)} judged, {counts.get('cached', 0)} known from before"
+        )
     cells = make_cells(recording, findings, column_map, table, folder, scored=scored, seed=seed, resamples=resamples)
     write_import(folder, cells, findings, recording, column_map, table)
     return Imported(recording, findings, tuple(cells))
@@ -84,7 +102,7 @@ def known_items(column_map: ColumnMap) -> ItemIndex | None:
     return ItemIndex(item for split in ("dev", "test") for item in read_split(column_map.mmlu, split))
 
 
-def print_findings(console: Console, table: Table, recording: Recording, findings: Sequence[Finding]) -> None:
+def print_findings(console: Console, table: RecordedTable, recording: Recording, findings: Sequence[Finding]) -> None:
     """Everything found, problems first, with an example of each."""
     samples = recording.samples
     parts = [

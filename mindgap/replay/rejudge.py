@@ -1,4 +1,4 @@
-"""Recorded responses before a judge of ours: through the store, so that a stop costs nothing twice."""
+"""Has recorded responses scored by a judge of ours, through the store, so that a stop costs nothing twice."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from mindgap.core.records import JudgeRequest
 from mindgap.judges.base import Judge
 from mindgap.judges.fetch import judgement_key, judgements
-from mindgap.results.imports.cells import Scored
-from mindgap.results.imports.rows import Sample
+from mindgap.results.imports.cells import NewScores
+from mindgap.results.imports.rows import RecordedSample
 from mindgap.storage.store import Store
 from mindgap.study.progress import Progress
 from mindgap.tasks.queries import QuerySet
 
 
-def rejudge(samples: Sequence[Sample], judge: Judge, store: Store, progress: Progress) -> Scored:
+def rejudge(samples: Sequence[RecordedSample], judge: Judge, store: Store, progress: Progress) -> NewScores:
     """The judge's scores of every sample. It sees query, rubric, question and response, as in any experiment."""
     texts = dict.fromkeys(sample.query for sample in samples)
     queries = {text: QuerySet("recorded", [text]).queries[0] for text in texts}
@@ -24,5 +24,6 @@ def rejudge(samples: Sequence[Sample], judge: Judge, store: Store, progress: Pro
     }
     unique = {judgement_key(judge, request): request for request in requests.values()}
     with progress.counting(f"judging ({judge.name})", len(unique)) as done:
-        made = judgements(list(unique.values()), judge, store, lambda key, _, known: done(key, known))
-    return Scored(judge.name, {number: made[judgement_key(judge, request)] for number, request in requests.items()})
+        by_key = judgements(list(unique.values()), judge, store, lambda key, _, known: done(key, known))
+    by_number = {number: by_key[judgement_key(judge, request)] for number, request in requests.items()}
+    return NewScores(judge.name, by_number)

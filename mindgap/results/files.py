@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from mindgap.core.estimate import Estimate, finite
+from mindgap.core.moved import with_current_names
 from mindgap.results.cell import CellResult
 from mindgap.results.masking import without_secrets
 from mindgap.results.samples import read_samples, samples_table
@@ -78,8 +79,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The configuration of the cell that was written to `folder`."""
     import yaml
 
-    config: dict[str, Any] = yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8"))
-    return config
+    return with_current_names(yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")))
 
 
 def finished_cells(outputs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

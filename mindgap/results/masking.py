@@ -18,6 +18,8 @@ from mindgap.core.records import Record
 from mindgap.results.cell import CellResult
 
 MASK = "***"
+REASONS = ("error", "unparsed", "behaviour_missing", "coherence_missing", "perplexity_missing", "loglik_missing")
+"""Fields of a record that hold what programs said."""
 
 _SHORTEST = 6
 """Values of environment variables shorter than this are left alone inside text: they would match by accident."""
@@ -108,11 +110,7 @@ def _masked_text(text: str, secrets: Iterable[str]) -> str:
 
 
 def _clean_record(record: Record, secrets: tuple[str, ...]) -> Record:
-    reasons = {
-        name: text
-        for name in ("error", "unparsed", "behaviour_missing", "coherence_missing", "perplexity_missing")
-        if (text := getattr(record, name)) is not None
-    }
+    reasons = {name: text for name in REASONS if (text := getattr(record, name)) is not None}
     cleaned: dict[str, Any] = {name: _masked_text(text, secrets) for name, text in reasons.items()}
     measures = {name: _clean_value(value, secrets) for name, value in record.measures.items()}
     return replace(record, **cleaned, measures=measures)

@@ -51,6 +51,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "perplexity": ("double", "perplexity of the response under the unsteered model"),
     "perplexity_missing": ("string", "why there is no perplexity"),
     "edits": ("list<string>", "what was done inside the model, one entry an edit"),
+    "loglik_missing": ("string", "why the options have no log-likelihoods; null if they have, or if there are none"),
 }
 """Columns of `samples.parquet` beside the measures: type and meaning. The same for every cell, also where all null."""
 

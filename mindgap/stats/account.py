@@ -15,10 +15,17 @@ from mindgap.stats.samples import CellId, Samples
 
 @dataclass(frozen=True)
 class Interaction:
-    """Is the combination more than the sum of its parts?
+    """Whether a combination does more than the sum of its parts.
 
-    estimate: (combined - reference) - (first - reference) - (second - reference), over samples that all four have.
-    together, first, second: these three changes. unpaired: samples that some but not all of the four have.
+    Attributes:
+        metric: Its name.
+        estimate: (combined - reference) - (first - reference) - (second - reference), over samples that all four have.
+        together: Combined - reference, over the same samples.
+        first: First part - reference, over the same samples.
+        second: Second part - reference, over the same samples.
+        unpaired: Samples that some but not all of the four have.
+        p: Two-sided, of no interaction; None where it cannot be tested.
+        test: Which test that is, or why there is none.
     """
 
     metric: str
@@ -35,10 +42,17 @@ class Interaction:
 class AccuracyAccount:
     """The accuracy lost against the reference, in parts that add up to it. Positive is a loss.
 
-    format: samples of which only one of the two replies could be read. knowledge: both could be read, and the answer
-    preferred by log-likelihood changed in the same way. expression: both could be read, and the reply changed though
-    the preferred answer did not. knowledge and expression are None without log-likelihoods, and `wrong` holds both.
-    loglik: accuracy by log-likelihood lost, over all samples; not a part of the sum.
+    Attributes:
+        cell: Whose accuracy.
+        reference: What it is compared with.
+        total: All of the loss.
+        format: Lost on samples of which only one of the two replies could be read.
+        wrong: Lost on samples of which both could be read.
+        knowledge: Part of `wrong`: the answer preferred by log-likelihood changed in the same way. None without
+            log-likelihoods.
+        expression: Part of `wrong`: the reply changed though the preferred answer did not. None without
+            log-likelihoods.
+        loglik: Accuracy by log-likelihood lost, over all samples; not a part of the sum.
     """
 
     cell: CellId
@@ -62,7 +76,18 @@ def interaction(
     resamples: int = 10_000,
     level: float = 0.95,
 ) -> Interaction:
-    """What the combination does beyond its two parts, on the metric's own scale, paired on (query, item, epoch)."""
+    """What the combination does beyond its two parts, on the metric's own scale, paired on (query, item, epoch).
+
+    Args:
+        samples: Of a sweep.
+        combined: The cell with both parts.
+        parts: The cells with one of them each.
+        reference: The cell with neither.
+        metric: Its name.
+        seed: Of the bootstrap.
+        resamples: How many.
+        level: Of the intervals.
+    """
     cells = (combined, *parts, reference)
     samples.require_one_judge(cells, [metric])
     values, due = samples.paired(metric, cells)
@@ -100,7 +125,20 @@ def accuracy_account(
     resamples: int = 10_000,
     level: float = 0.95,
 ) -> AccuracyAccount:
-    """Splits the accuracy lost into format, knowledge and expression, sample by sample, so that the parts add up."""
+    """Split the accuracy lost into format, knowledge and expression, sample by sample, so that the parts add up.
+
+    Args:
+        samples: Of a sweep, with the metrics `accuracy` and `answered`, and `loglik_accuracy` for knowledge and
+            expression.
+        cell: Whose accuracy.
+        reference: What it is compared with.
+        seed: Of the bootstrap.
+        resamples: How many.
+        level: Of the intervals.
+
+    Raises:
+        MindgapError: A metric lacks.
+    """
 
     def lost(metric: str) -> tuple[np.ndarray, np.ndarray]:
         values, due = samples.paired(metric, [cell, reference])

@@ -1,7 +1,7 @@
 """How far judges of the same samples agree: rank correlation, weighted kappa, Krippendorff's alpha, with intervals.
 
-Every measure is computed from weighted samples, so a bootstrap resample (`crossed.Resampling`: queries and items drawn
-with replacement) is the same computation under other weights. Intervals are percentiles of those resamples.
+Every coefficient is computed from weighted samples, so a bootstrap resample (`crossed.Resampling`: queries and items
+drawn with replacement) is the same computation under other weights. Intervals are percentiles of those resamples.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Label = TypeVar("Label", bound=Hashable)
 Level = Literal["interval", "ordinal"]
 """Whether distances between scores count as they are, or by the ranks between them."""
 
-Measure = Callable[[np.ndarray, np.ndarray], np.ndarray]
+Coefficient = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """From ratings `[raters, samples]` and weights `[resamples, samples]` to a value for each resample, NaN = undefined."""
 
 RESAMPLES = 2_000
@@ -31,7 +31,14 @@ UNDEFINED = "undefined: the scores do not vary"
 
 @dataclass(frozen=True)
 class Agreement:
-    """Agreement of two judges over the samples that both scored. Missing counts samples that only one or none did."""
+    """Agreement of two judges over the samples that both scored. `missing` counts those that only one or none did.
+
+    Attributes:
+        spearman: Rank correlation.
+        kappa: Cohen's, with quadratic weights.
+        alpha: Krippendorff's, distances between scores counted as they are.
+        alpha_ordinal: Krippendorff's, distances counted by the ranks between scores.
+    """
 
     spearman: Estimate
     kappa: Estimate
@@ -40,28 +47,43 @@ class Agreement:
 
 
 def spearman(a: np.ndarray, b: np.ndarray) -> float:
-    """Spearman's rank correlation of `a` and `b` `[samples]`, ties at their middle rank.
+    """Spearman's rank correlation, ties at their middle rank.
 
-    Pairs of which one is NaN are left out. NaN where nothing is left, or one of the two does not vary.
+    Args:
+        a: Scores of one judge, `[samples]`, NaN = none.
+        b: Scores of the other.
+
+    Returns:
+        NaN where no pair is complete, or one of the two does not vary.
     """
     return _plain(_spearman, np.stack(_equal(a, b)))
 
 
 def quadratic_kappa(a: np.ndarray, b: np.ndarray) -> float:
-    """Cohen's kappa of `a` and `b` `[samples]` with quadratic weights (Cohen 1968, Psychological Bulletin 70:213).
+    """Cohen's kappa with quadratic weights (Cohen 1968, Psychological Bulletin 70:213).
 
     Scores are first rounded to the whole numbers 1 to 5, halves upwards, so that a judge that gives expected scores can
-    be compared with one that gives whole ones. Pairs of which one is NaN are left out. NaN where nothing is left, or
-    both gave one and the same score throughout.
+    be compared with one that gives whole ones.
+
+    Args:
+        a: Scores of one judge, `[samples]`, NaN = none.
+        b: Scores of the other.
+
+    Returns:
+        NaN where no pair is complete, or both gave one and the same score throughout.
     """
     return _plain(_kappa, np.stack(_equal(a, b)))
 
 
 def krippendorff_alpha(ratings: np.ndarray, level: Level = "interval") -> float:
-    """Krippendorff's alpha of `ratings` `[raters, samples]`, NaN = not rated.
+    """Krippendorff's alpha of any number of raters (Krippendorff 2011, Computing Krippendorff's Alpha-Reliability).
 
-    Samples with fewer than two ratings say nothing of agreement and are left out. NaN where no sample is left, or all
-    ratings are equal. Krippendorff (2011), Computing Krippendorff's Alpha-Reliability.
+    Args:
+        ratings: `[raters, samples]`, NaN = not rated. Samples with fewer than two ratings say nothing and are left out.
+        level: How distances between ratings count.
+
+    Returns:
+        NaN where no sample is left, or all ratings are equal.
     """
     return _plain(_ALPHA[level], np.asarray(ratings, dtype=float))
 
@@ -76,13 +98,22 @@ def agreement(
     resamples: int = RESAMPLES,
     level: float = 0.95,
 ) -> Agreement:
-    """All measures of two judges' scores `[samples]` with intervals; `queries` and `items` name each sample's clusters.
+    """All coefficients of two judges' scores with intervals.
 
     Cells of a sweep share queries and items: give the samples of all cells, and a query that is drawn is drawn in all.
+
+    Args:
+        a: Scores of one judge, `[samples]`, NaN = none.
+        b: Scores of the other.
+        queries: Each sample's query, `[samples]`.
+        items: Each sample's item, `[samples]`.
+        seed: Of the bootstrap.
+        resamples: How many.
+        level: Of the intervals.
     """
     ratings = np.stack(_equal(a, b))
-    measures = (_spearman, _kappa, _ALPHA["interval"], _ALPHA["ordinal"])
-    return Agreement(*_estimates(measures, ratings, queries, items, seed, resamples, level))
+    coefficients = (_spearman, _kappa, _ALPHA["interval"], _ALPHA["ordinal"])
+    return Agreement(*_estimates(coefficients, ratings, queries, items, seed, resamples, level))
 
 
 def agreement_by_query(
@@ -95,17 +126,33 @@ def agreement_by_query(
     resamples: int = RESAMPLES,
     level: float = 0.95,
 ) -> dict[Label, Agreement]:
-    """`agreement` within each query, in the order they first occur; then only items are draws from many."""
+    """`agreement` within each query, in the order they first occur; then only items are draws from many.
+
+    Args:
+        a: Scores of one judge, `[samples]`, NaN = none.
+        b: Scores of the other.
+        queries: Each sample's query, `[samples]`.
+        items: Each sample's item, `[samples]`.
+        seed: Of the bootstrap.
+        resamples: How many.
+        level: Of the intervals.
+    """
     first, second = _equal(a, b)
     labels = list(queries)
-    found = {}
+    agreements = {}
     for query in dict.fromkeys(labels):
-        mine = [place for place, label in enumerate(labels) if label == query]
-        of_items = [items[place] for place in mine]
-        found[query] = agreement(
-            first[mine], second[mine], [query] * len(mine), of_items, seed=seed, resamples=resamples, level=level
+        of_query = [place for place, label in enumerate(labels) if label == query]
+        of_items = [items[place] for place in of_query]
+        agreements[query] = agreement(
+            first[of_query],
+            second[of_query],
+            [query] * len(of_query),
+            of_items,
+            seed=seed,
+            resamples=resamples,
+            level=level,
         )
-    return found
+    return agreements
 
 
 def alpha_estimate(
@@ -118,10 +165,20 @@ def alpha_estimate(
     resamples: int = RESAMPLES,
     level: float = 0.95,
 ) -> Estimate:
-    """`krippendorff_alpha` of any number of raters, with its interval. n: samples with two ratings or more."""
-    measures = (_ALPHA[scale],)
-    (found,) = _estimates(measures, np.asarray(ratings, dtype=float), queries, items, seed, resamples, level)
-    return found
+    """`krippendorff_alpha` of any number of raters, with its interval. Its `n` counts samples with two ratings or more.
+
+    Args:
+        ratings: `[raters, samples]`, NaN = not rated.
+        queries: Each sample's query, `[samples]`.
+        items: Each sample's item, `[samples]`.
+        scale: How distances between ratings count.
+        seed: Of the bootstrap.
+        resamples: How many.
+        level: Of the intervals.
+    """
+    coefficients = (_ALPHA[scale],)
+    (estimate,) = _estimates(coefficients, np.asarray(ratings, dtype=float), queries, items, seed, resamples, level)
+    return estimate
 
 
 def _equal(a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -137,13 +194,13 @@ def _pairable(ratings: np.ndarray) -> np.ndarray:
     return counts
 
 
-def _plain(measure: Measure, ratings: np.ndarray) -> float:
+def _plain(coefficient: Coefficient, ratings: np.ndarray) -> float:
     kept = ratings[:, _pairable(ratings)]
-    return float(measure(kept, np.ones((1, kept.shape[1])))[0]) if kept.size else float("nan")
+    return float(coefficient(kept, np.ones((1, kept.shape[1])))[0]) if kept.size else float("nan")
 
 
 def _estimates(
-    measures: Sequence[Measure],
+    coefficients: Sequence[Coefficient],
     ratings: np.ndarray,
     queries: Sequence[Hashable] | np.ndarray,
     items: Sequence[Hashable] | np.ndarray,
@@ -156,18 +213,20 @@ def _estimates(
     kept = _pairable(ratings)
     n, missing = int(kept.sum()), int((~kept).sum())
     if n == 0:
-        return [Estimate(None, None, None, 0, missing, "no sample was scored by two")] * len(measures)
+        return [Estimate(None, None, None, 0, missing, "no sample was scored by two")] * len(coefficients)
     places = np.flatnonzero(kept).tolist()
     query, query_labels = codes([queries[place] for place in places])
     item, item_labels = codes([items[place] for place in places])
     pairs = ratings[:, kept]
-    values = [float(measure(pairs, np.ones((1, n)))[0]) for measure in measures]
+    values = [float(coefficient(pairs, np.ones((1, n)))[0]) for coefficient in coefficients]
     levels = len(query_labels), len(item_labels)
     if max(levels) == 1:
         note = "one query and one item give no interval"
         return [_bounded(value, None, n, missing, note, level) for value in values]
     blocks = Resampling(*levels, resamples, seed).weights(query, item)
-    drawn = np.concatenate([np.stack([measure(pairs, weights) for measure in measures]) for weights in blocks], axis=1)
+    drawn = np.concatenate(
+        [np.stack([coefficient(pairs, weights) for coefficient in coefficients]) for weights in blocks], axis=1
+    )
     few = [f"{k} {what}" for k, what in zip(levels, ("queries", "items"), strict=True) if 1 < k < FEW]
     note = f"few clusters ({' and '.join(few)}): the interval may be too narrow" if few else ""
     return [_bounded(value, row, n, missing, note, level) for value, row in zip(values, drawn, strict=True)]
@@ -235,11 +294,11 @@ def _alpha_ordinal(ratings: np.ndarray, weights: np.ndarray) -> np.ndarray:
         ranks = ranks / total[:, None]  # a share: squares of ranks themselves lose digits
     sums, squares = np.zeros_like(weights), np.zeros_like(weights)
     start = 0
-    for mine in present:
-        theirs = ranks[:, start : start + mine.sum()]
-        sums[:, mine] += theirs
-        squares[:, mine] += theirs**2
-        start += theirs.shape[1]
+    for rated in present:
+        rater_ranks = ranks[:, start : start + rated.sum()]
+        sums[:, rated] += rater_ranks
+        squares[:, rated] += rater_ranks**2
+        start += rater_ranks.shape[1]
     within = squares - sums**2 / counts
     return _alpha(
         (weights * (counts / (counts - 1)) * within).sum(1),
@@ -255,7 +314,7 @@ def _alpha(within: np.ndarray, n: np.ndarray, total: np.ndarray, squares: np.nda
         return 1 - _ratio(within / n, (squares - total**2 / n) / (n - 1))
 
 
-_ALPHA: dict[Level, Measure] = {"interval": _alpha_interval, "ordinal": _alpha_ordinal}
+_ALPHA: dict[Level, Coefficient] = {"interval": _alpha_interval, "ordinal": _alpha_ordinal}
 
 
 def _weighted_ranks(values: np.ndarray, weights: np.ndarray) -> np.ndarray:

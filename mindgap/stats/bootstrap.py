@@ -7,7 +7,7 @@ from collections.abc import Hashable, Sequence
 import numpy as np
 
 from mindgap.core.estimate import Estimate
-from mindgap.stats.crossed import Resampling, Table, Variance, codes, variance_of_mean
+from mindgap.stats.crossed import CrossedTable, Resampling, Variance, codes, variance_of_mean
 
 Bounds = tuple[float | None, float | None]
 """Lowest and highest value a metric can have; None where there is no end."""
@@ -26,19 +26,29 @@ def crossed_mean(
     binary: bool = False,
     bounds: Bounds = UNBOUNDED,
 ) -> Estimate:
-    """Mean of `values` with an interval for other queries and other items of the same kind.
+    """Mean of values with an interval for other queries and other items of the same kind.
 
     The *shape* of the interval is that of the pigeonhole bootstrap (`crossed.Resampling`), its *width* that of a t
     interval on the two-way variance of the mean: raw percentiles are up to 1.7 times too wide where noise dominates and
-    miss the truth in a fifth of studies of three queries. `binary` values (0 or 1) get Wilson's interval at the
-    effective sample size that this variance amounts to, which stays right near 0 and 1. docs/statistics.md gives the
-    measured coverage of all of these.
+    miss the truth in a fifth of studies of three queries. Binary values get Wilson's interval at the effective sample
+    size that this variance amounts to, which stays right near 0 and 1. docs/statistics.md gives the measured coverage
+    of all of these.
 
-    values: float `[samples]`, NaN = missing, which is counted and left out. `queries` and `items` name each sample's
-    clusters; a factor with one level is taken as fixed. Several samples (epochs) may share a query and an item.
     The result does not depend on the order of rows, and the same seed gives the same draws.
 
-    Raises ValueError if the three lengths differ, or a `binary` value is neither 0 nor 1.
+    Args:
+        values: float `[samples]`, NaN = missing, which is counted and left out. Several samples (epochs) may share a
+            query and an item.
+        queries: Each sample's query; if all are the same, it is taken as fixed.
+        items: Each sample's item; likewise.
+        seed: Of the bootstrap.
+        resamples: How many.
+        level: Of the intervals.
+        binary: Whether values are 0 or 1.
+        bounds: Lowest and highest value there can be.
+
+    Raises:
+        ValueError: The three lengths differ, or a `binary` value is neither 0 nor 1.
     """
     values = np.asarray(values, dtype=float)
     if not len(values) == len(queries) == len(items):
@@ -51,7 +61,7 @@ def crossed_mean(
         raise ValueError("a binary value is 0 or 1")
     query_codes, query_labels = codes(queries)
     item_codes, item_labels = codes(items)
-    table = Table.of(values, query_codes, item_codes, (len(query_labels), len(item_labels)))
+    table = CrossedTable.of(values, query_codes, item_codes, (len(query_labels), len(item_labels)))
     return table_mean(
         table,
         missing=missing,
@@ -65,7 +75,7 @@ def crossed_mean(
 
 
 def table_mean(
-    table: Table,
+    table: CrossedTable,
     *,
     missing: int = 0,
     constant: bool = False,
@@ -75,7 +85,18 @@ def table_mean(
     binary: bool = False,
     bounds: Bounds = UNBOUNDED,
 ) -> Estimate:
-    """`crossed_mean` of values already in a table that holds at least one. constant: all values are equal."""
+    """`crossed_mean` of values already in a table that holds at least one.
+
+    Args:
+        table: The values by query and item.
+        missing: How many values lack, for the estimate.
+        constant: Whether all values are equal.
+        seed: Of the bootstrap.
+        resamples: How many.
+        level: Of the intervals.
+        binary: Whether values are 0 or 1.
+        bounds: Lowest and highest value there can be.
+    """
     n, mean = int(table.counts.sum()), table.mean
     if n == 1:
         return Estimate(mean, None, None, 1, missing, "one sample gives no interval")
@@ -104,16 +125,22 @@ def t_quantile(level: float, freedom: float) -> float:
 
 
 def normal_quantile(level: float) -> float:
+    """`t_quantile` with infinite degrees of freedom."""
     from scipy import special
 
     return float(special.ndtri((1 + level) / 2))
 
 
 def wilson(share: float, n: float, quantile: float) -> tuple[float, float]:
-    """Wilson's score interval of a share seen in `n` independent observations; `n` need not be whole.
+    """Wilson's score interval of a share seen in independent observations.
 
     With an effective `n` and a t quantile it serves clustered samples, as Korn and Graubard (1998, Survey Methodology
     24:193) do with the exact interval.
+
+    Args:
+        share: What was seen, 0 to 1.
+        n: Number of observations; need not be whole.
+        quantile: How many standard errors the interval reaches to either side.
     """
     shrink = 1 + quantile**2 / n
     centre = (share + quantile**2 / (2 * n)) / shrink
@@ -122,12 +149,13 @@ def wilson(share: float, n: float, quantile: float) -> tuple[float, float]:
 
 
 def clip(interval: tuple[float, float], bounds: Bounds) -> tuple[float, float]:
+    """`interval` within `bounds`."""
     low, high = interval
     floor, ceiling = bounds
     return low if floor is None else max(low, floor), high if ceiling is None else min(high, ceiling)
 
 
-def _shape(table: Table, seed: int, resamples: int, level: float) -> tuple[float, float]:
+def _shape(table: CrossedTable, seed: int, resamples: int, level: float) -> tuple[float, float]:
     """How the bootstrap shares the width of an interval between below and above the mean: two numbers with mean 1."""
     queries, items = table.counts.shape
     means = Resampling(queries, items, resamples, seed).means([table])[:, 0]

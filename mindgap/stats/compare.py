@@ -21,11 +21,22 @@ Family = Literal["sweep", "metric"]
 class Difference:
     """How one metric of a cell differs from the reference, over the samples both have.
 
-    estimate: mean of the paired differences, cell minus reference; `missing` counts the pairs in which a value lacks.
-    cell_mean, reference_mean: over the same pairs. unpaired: samples that only one of the two cells has, left out.
-    lowest, highest: the mean if missing values were as bad, or as good, for the cell as the metric allows; None where
-    it has no bounds. effect: the mean in standard deviations of single samples (pooled over the two cells, so that the
-    pairing does not inflate it); None where these are 0. p_adjusted: corrected over the family of the comparison.
+    Attributes:
+        metric: Its name.
+        cell: Whose metric.
+        reference: What it is compared with.
+        estimate: Mean of the paired differences, cell minus reference; `missing` counts the pairs in which a value
+            lacks.
+        cell_mean: Of the cell over these pairs.
+        reference_mean: Of the reference over these pairs.
+        unpaired: Samples that only one of the two cells has, left out.
+        lowest: The mean if missing values were as bad for the cell as the metric allows; None where it has no bounds.
+        highest: The mean if missing values were as good for the cell as the metric allows; None where it has no bounds.
+        effect: The mean in standard deviations of single samples (pooled over the two cells, so that the pairing does
+            not inflate it); None where these are 0.
+        p: Two-sided, of no difference; None where it cannot be tested.
+        p_adjusted: `p` corrected over the family of the comparison.
+        test: Which test that is, or why there is none.
     """
 
     metric: str
@@ -44,10 +55,15 @@ class Difference:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class PairedComparison:
     """All cells of a sweep against their reference.
 
-    judge: whose scores these are. family: which tests the correction counts together.
+    Attributes:
+        differences: Of every cell and metric.
+        judge: Whose scores these are.
+        correction: For many comparisons.
+        family: Which tests the correction counts together.
+        level: Of the intervals.
     """
 
     differences: tuple[Difference, ...]
@@ -57,13 +73,18 @@ class Comparison:
     level: float
 
     def of(self, cell: CellId, metric: str) -> Difference:
+        """The difference of a cell in a metric.
+
+        Raises:
+            MindgapError: There is none.
+        """
         for difference in self.differences:
             if difference.cell == cell and difference.metric == metric:
                 return difference
         raise MindgapError(f"{metric} of {cell} is not in this comparison")
 
 
-def compare(
+def compare_cells(
     data: Samples | Mapping[str, Any],
     reference: CellId | str = "control",
     *,
@@ -73,13 +94,22 @@ def compare(
     seed: int = 0,
     resamples: int = 10_000,
     level: float = 0.95,
-) -> Comparison:
+) -> PairedComparison:
     """Differences of every cell from the reference, for every metric, paired on (query, item, epoch).
 
-    reference: a cell, or a method that has one cell for each model; then each cell is compared with its own model's.
-    metrics: all by default. family: which tests the correction counts together: all of the sweep, or those of a metric.
+    Args:
+        data: Samples, or columns of them (see `from_columns`).
+        reference: A cell, or a method that has one cell for each model; then each cell is compared with its own
+            model's.
+        metrics: Their names; None = all.
+        correction: For many comparisons.
+        family: Which tests the correction counts together: all of the sweep, or those of a metric.
+        seed: Of the bootstrap.
+        resamples: How many.
+        level: Of the intervals.
 
-    Raises MindgapError where the reference is not there or not one, or two judges' scores would be compared.
+    Raises:
+        MindgapError: The reference is not there or not one, or two judges' scores would be compared.
     """
     samples = data if isinstance(data, Samples) else from_columns(data)
     names = list(samples.metrics) if metrics is None else list(metrics)
@@ -90,7 +120,7 @@ def compare(
         for cell, base in pairs
         for name in names
     ]
-    return Comparison(_corrected(differences, correction, family), judge, correction, family, level)
+    return PairedComparison(_corrected(differences, correction, family), judge, correction, family, level)
 
 
 def difference(
@@ -103,7 +133,17 @@ def difference(
     resamples: int = 10_000,
     level: float = 0.95,
 ) -> Difference:
-    """One metric of one cell against the reference; `p_adjusted` is `p`."""
+    """One metric of one cell against the reference; `p_adjusted` is `p`.
+
+    Args:
+        samples: Of a sweep.
+        cell: Whose metric.
+        reference: What it is compared with.
+        metric: Its name.
+        seed: Of the bootstrap.
+        resamples: How many.
+        level: Of the intervals.
+    """
     samples.require_one_judge([cell, reference], [metric])
     values, due = samples.paired(metric, [cell, reference])
     present = samples.present[[samples.row(cell), samples.row(reference)]]
@@ -138,29 +178,38 @@ def spread_of(bounds: Bounds) -> Bounds:
 
 
 def reference_of(samples: Samples, cell: CellId, reference: CellId | str) -> CellId:
-    """The cell that `cell` is compared with. Raises MindgapError where a method does not single one out."""
+    """The cell that `cell` is compared with.
+
+    Args:
+        samples: Of a sweep.
+        cell: One of theirs.
+        reference: A cell, or a method; then it is the cell of that method and of the same model.
+
+    Raises:
+        MindgapError: The reference is not there, or a method does not single one out.
+    """
     if isinstance(reference, CellId):
         samples.row(reference)
         return reference
-    found = [other for other in samples.cells if other.method == reference and other.model == cell.model]
-    if len(found) != 1:
+    matches = [other for other in samples.cells if other.method == reference and other.model == cell.model]
+    if len(matches) != 1:
         cells = ", ".join(map(str, samples.cells))
         raise MindgapError(
-            f"{len(found)} cells have the method {reference!r} and the model {cell.model!r}: name one of {cells}"
+            f"{len(matches)} cells have the method {reference!r} and the model {cell.model!r}: name one of {cells}"
         )
-    return found[0]
+    return matches[0]
 
 
 def _pairs(samples: Samples, reference: CellId | str) -> list[tuple[CellId, CellId]]:
-    found = [(cell, reference_of(samples, cell, reference)) for cell in samples.cells]
-    return [(cell, base) for cell, base in found if cell != base]
+    pairs = [(cell, reference_of(samples, cell, reference)) for cell in samples.cells]
+    return [(cell, base) for cell, base in pairs if cell != base]
 
 
 def _corrected(differences: list[Difference], correction: Correction, family: Family) -> tuple[Difference, ...]:
-    groups = {None} if family == "sweep" else {one.metric for one in differences}
+    groups = {None} if family == "sweep" else {difference.metric for difference in differences}
     result = list(differences)
     for group in groups:
-        places = [place for place, one in enumerate(differences) if group is None or one.metric == group]
+        places = [place for place, difference in enumerate(differences) if group is None or difference.metric == group]
         adjusted = adjust([differences[place].p for place in places], correction)
         for place, p in zip(places, adjusted, strict=True):
             result[place] = replace(differences[place], p_adjusted=p)
@@ -168,7 +217,11 @@ def _corrected(differences: list[Difference], correction: Correction, family: Fa
 
 
 def _if_missing(values: np.ndarray, bounds: Bounds) -> tuple[float | None, float | None]:
-    """Mean difference with missing values at the worst and at the best for the cell. values: `[2, samples]`."""
+    """Mean difference with missing values at the worst and at the best for the cell.
+
+    Args:
+        values: `[2, samples]`.
+    """
     low, high = bounds
     if low is None or high is None or not values.shape[1]:
         return None, None
@@ -177,7 +230,11 @@ def _if_missing(values: np.ndarray, bounds: Bounds) -> tuple[float | None, float
 
 
 def _effect(values: np.ndarray) -> float | None:
-    """Mean difference over the pooled standard deviation of single samples. values: `[2, pairs]`."""
+    """Mean difference over the pooled standard deviation of single samples.
+
+    Args:
+        values: `[2, pairs]`.
+    """
     if values.shape[1] < 2:
         return None
     pooled = float(np.sqrt(values.var(1, ddof=1).mean()))

@@ -25,15 +25,27 @@ def codes(labels: Sequence[Hashable] | np.ndarray) -> tuple[np.ndarray, list[Has
 
 
 @dataclass(frozen=True)
-class Table:
-    """Sums and counts of values by query and item: two float arrays `[queries, items]`; empty cells count 0."""
+class CrossedTable:
+    """Sums and counts of values by query and item.
+
+    Attributes:
+        sums: float `[queries, items]`.
+        counts: float `[queries, items]`; 0 where a query and item hold no value.
+    """
 
     sums: np.ndarray
     counts: np.ndarray
 
     @classmethod
-    def of(cls, values: np.ndarray, queries: np.ndarray, items: np.ndarray, shape: tuple[int, int]) -> Table:
-        """Table of `values` `[samples]` whose NaNs are left out. `queries`, `items`: codes within `shape`."""
+    def of(cls, values: np.ndarray, queries: np.ndarray, items: np.ndarray, shape: tuple[int, int]) -> CrossedTable:
+        """The table of values, NaNs left out.
+
+        Args:
+            values: `[samples]`.
+            queries: Each sample's row, `[samples]`.
+            items: Each sample's column, `[samples]`.
+            shape: Rows and columns of the table.
+        """
         present = ~np.isnan(values)
         cells = queries[present] * shape[1] + items[present]
         size = shape[0] * shape[1]
@@ -42,6 +54,7 @@ class Table:
 
     @property
     def mean(self) -> float:
+        """Mean of all values."""
         return float(self.sums.sum() / self.counts.sum())
 
     @property
@@ -54,7 +67,11 @@ class Table:
 class Variance:
     """Variance of a mean, split by where it comes from, and the degrees of freedom it is known with.
 
-    queries, items: what these add of their own, never below 0. rest: interaction and noise.
+    Attributes:
+        queries: What queries add of their own, never below 0.
+        items: What items add of their own, never below 0.
+        rest: Interaction and noise.
+        freedom: Satterthwaite's degrees of freedom.
     """
 
     queries: float
@@ -64,19 +81,22 @@ class Variance:
 
     @property
     def total(self) -> float:
+        """The variance of the mean."""
         return self.queries + self.items + self.rest
 
 
 @dataclass(frozen=True)
 class Design:
-    """How many samples each query × item cell holds, `[queries, items]`: all that the variance of a mean needs to know
-    besides the squares.
+    """How many samples each query and item hold: all that the variance of a mean needs to know besides the squares.
 
     A sample is modelled as mean + query effect + item effect + rest. Three sums of squares about the mean (over query
     totals, item totals and cell totals) have expectations linear in the three variances, with coefficients that depend
     on the counts alone; solving for the variances gives unbiased estimates for any pattern of missing cells. In a
     complete design this is the usual analysis of variance. It is the moment method of Gao and Owen (2017, Electronic
     Journal of Statistics 11:1235) with sums of squares about the mean.
+
+    Attributes:
+        counts: `[queries, items]`.
     """
 
     counts: np.ndarray
@@ -125,7 +145,14 @@ class Design:
         return self.shares[:, None] * np.linalg.pinv(expected, rcond=1e-10)
 
     def split(self, squares: np.ndarray) -> np.ndarray:
-        """What queries, items and rest add to the variance of the mean, each at least 0: `[..., 3]` from `[..., 3]`."""
+        """What queries, items and rest add to the variance of the mean, each at least 0.
+
+        Args:
+            squares: The three sums of squares, `[..., 3]`.
+
+        Returns:
+            `[..., 3]`.
+        """
         return np.maximum(squares @ self._solve.T, 0.0)
 
     def variance(self, squares: np.ndarray) -> Variance:
@@ -147,13 +174,13 @@ class Design:
         return Variance(queries, items, rest, max(1.0, freedom))
 
 
-def squares(table: Table) -> np.ndarray:
+def squares(table: CrossedTable) -> np.ndarray:
     """Sums of squares about the mean over query totals, item totals and cell totals: `[3]`."""
     residual = table.sums - table.counts * table.mean
     return np.array([(residual.sum(1) ** 2).sum(), (residual.sum(0) ** 2).sum(), (residual**2).sum()])
 
 
-def variance_of_mean(table: Table) -> Variance:
+def variance_of_mean(table: CrossedTable) -> Variance:
     """Variance of the mean of all samples of `table`, queries and items both being draws from many."""
     return Design(table.counts).variance(squares(table))
 
@@ -164,6 +191,12 @@ class Resampling:
 
     A resample draws queries and items with replacement, and a sample counts as often as its query times its item were
     drawn. Queries and items have their own streams, so the same seed draws the same queries whatever the items are.
+
+    Attributes:
+        queries: How many there are.
+        items: How many there are.
+        resamples: How many are drawn.
+        seed: Of the draws.
     """
 
     queries: int
@@ -171,15 +204,27 @@ class Resampling:
     resamples: int = 10_000
     seed: int = 0
 
-    def means(self, tables: Sequence[Table]) -> np.ndarray:
-        """Mean of each table in each resample, with the same draws for all: `[resamples, tables]`.
+    def means(self, tables: Sequence[CrossedTable]) -> np.ndarray:
+        """Mean of each table in each resample, with the same draws for all.
 
-        NaN where a resample holds no sample of a table.
+        Returns:
+            `[resamples, tables]`; NaN where a resample holds no sample of a table.
         """
         return self.means_within(tables, np.ones((1, self.items), dtype=bool), "items")[:, 0]
 
-    def means_within(self, tables: Sequence[Table], parts: np.ndarray, of: Literal["queries", "items"]) -> np.ndarray:
-        """The same for parts of the queries or items: `[resamples, parts, tables]`. parts: bool `[parts, levels]`."""
+    def means_within(
+        self, tables: Sequence[CrossedTable], parts: np.ndarray, of: Literal["queries", "items"]
+    ) -> np.ndarray:
+        """Mean of each table in each resample within parts of the queries or items.
+
+        Args:
+            tables: Of equal shape.
+            parts: bool `[parts, queries or items]`.
+            of: What these are parts of.
+
+        Returns:
+            `[resamples, parts, tables]`; NaN where a resample holds no sample.
+        """
         means = np.full((self.resamples, len(parts), len(tables)), np.nan)
         masks = parts.T.astype(float)
         start = 0
@@ -200,9 +245,14 @@ class Resampling:
         return means
 
     def weights(self, query: np.ndarray, item: np.ndarray) -> Iterator[np.ndarray]:
-        """How often each sample is drawn, `[block, samples]`, until `resamples` are through; for what is not a mean.
+        """How often each sample is drawn; for what is not a mean.
 
-        query, item: each sample's codes, `[samples]`.
+        Args:
+            query: Each sample's code, `[samples]`.
+            item: Each sample's code, `[samples]`.
+
+        Yields:
+            `[block, samples]`, until `resamples` are through.
         """
         size = max(1, _BLOCK // max(1, len(query)))
         for of_queries, of_items in _all_blocks(self.queries, self.items, self.resamples, self.seed, size):

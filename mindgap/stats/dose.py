@@ -18,9 +18,16 @@ from mindgap.stats.samples import CellId, Samples
 class DoseResponse:
     """One method's metric over its doses, the reference standing at dose 0.
 
-    doses: relative doses, rising from 0. means: at each. slope: least-squares change per unit of relative dose, over
-    the samples that all doses have. breaks: the dose at which the mean first lies `drop` below that of the reference,
-    interpolated between doses; None where no dose tried gets there. unbroken: share of draws in which none does.
+    Attributes:
+        metric: Its name.
+        cells: The reference, and the others by rising dose.
+        doses: Relative doses, rising from 0.
+        means: Of the metric at each.
+        slope: Least-squares change per unit of relative dose, over the samples that all doses have.
+        drop: How far below the reference counts as broken, in the metric's own unit.
+        breaks: The dose at which the mean first lies `drop` below that of the reference, interpolated between doses;
+            None where no dose tried gets there.
+        unbroken: Share of draws in which none does.
     """
 
     metric: str
@@ -44,10 +51,20 @@ def dose_response(
     resamples: int = 10_000,
     level: float = 0.95,
 ) -> DoseResponse:
-    """Slope and breaking dose of `metric` over `cells` of one method at different doses.
+    """Slope and breaking dose of a metric over cells of one method at different doses.
 
-    drop: how far below the reference counts as broken, in the metric's own unit. Raises MindgapError where a cell has
-    no dose, or fewer than two doses differ.
+    Args:
+        samples: Of a sweep.
+        cells: Of one method; the reference may be among them.
+        reference: What stands at dose 0.
+        metric: Its name.
+        drop: How far below the reference counts as broken, in the metric's own unit.
+        seed: Of the bootstrap.
+        resamples: How many.
+        level: Of the intervals.
+
+    Raises:
+        MindgapError: A cell has no dose, or fewer than two doses differ.
     """
     steered = sorted((cell for cell in dict.fromkeys(cells) if cell != reference), key=lambda c: _dose(samples, c))
     if not steered or _dose(samples, steered[0]) <= 0:
@@ -65,9 +82,15 @@ def dose_response(
 
 
 def breaking_dose(means: np.ndarray, doses: np.ndarray, drop: float) -> np.ndarray:
-    """Dose at which means `[draws, doses]` first lie `drop` below the first of them, `[draws]`; inf where never.
+    """The dose at which a mean first lies `drop` below that of the first dose. Between two doses it runs straight.
 
-    Between two doses the mean is taken to run straight.
+    Args:
+        means: `[draws, doses]`.
+        doses: Rising, `[doses]`.
+        drop: In the metric's own unit.
+
+    Returns:
+        `[draws]`; inf where it never does.
     """
     fall = means[:, [0]] - means
     beyond = fall >= drop

@@ -16,7 +16,14 @@ from mindgap.stats.samples import CellId, Samples
 
 @dataclass(frozen=True)
 class Joint:
-    """point: means `[cells, metrics]`. draws: the same in every resample, `[resamples, cells, metrics]`."""
+    """Means of several cells and metrics, and draws of them that belong together.
+
+    Attributes:
+        cells: Whose means.
+        metrics: Their names.
+        point: Means `[cells, metrics]`.
+        draws: The same in every resample, `[resamples, cells, metrics]`.
+    """
 
     cells: tuple[CellId, ...]
     metrics: tuple[str, ...]
@@ -24,23 +31,33 @@ class Joint:
     draws: np.ndarray
 
     def cell(self, cell: CellId) -> int:
+        """Place of a cell among `cells`."""
         return self.cells.index(cell)
 
     def metric(self, metric: str) -> int:
+        """Place of a metric among `metrics`."""
         return self.metrics.index(metric)
 
 
 def joint_draws(
     samples: Samples, cells: Sequence[CellId], metrics: Sequence[str], *, seed: int = 0, resamples: int = 10_000
 ) -> Joint:
-    """Means of `metrics` in `cells`, and draws of them in which all cells share the resampled queries and items.
+    """Means of metrics in cells, and draws of them in which all cells share the resampled queries and items.
 
     Sharing keeps what two cells have in common, hard items say, out of their difference. The pigeonhole draws are then
     widened for few clusters: with k levels in the smaller factor by sqrt(k / (k - 1)), and draw by draw by the factor
     sqrt((k - 1) / chi-squared) that turns a normal into Student's t with k - 1 degrees of freedom, and clipped to the
     metric's bounds. So probabilities from three queries are as unsure as they should be.
 
-    Raises MindgapError if a cell has no value of a metric, or two judges' scores would meet.
+    Args:
+        samples: Of a sweep.
+        cells: Whose means.
+        metrics: Their names.
+        seed: Of the bootstrap.
+        resamples: How many.
+
+    Raises:
+        MindgapError: A cell has no value of a metric, or two judges' scores would meet.
     """
     samples.require_one_judge(cells, metrics)
     tables = []
@@ -60,7 +77,11 @@ def joint_draws(
 
 
 def fewest_clusters(samples: Samples) -> int:
-    """Levels of the smaller of the two factors, one that is fixed (a single level) aside."""
+    """Levels of the smaller of the two factors, one that is fixed (a single level) aside.
+
+    Raises:
+        MindgapError: Both are fixed.
+    """
     levels = [count for count in (len(np.unique(samples.query)), len(np.unique(samples.item))) if count > 1]
     if not levels:
         raise MindgapError("one query and one item: there is nothing to resample")
@@ -68,9 +89,13 @@ def fewest_clusters(samples: Samples) -> int:
 
 
 def widened(point: np.ndarray, draws: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """Draws `[resamples, ...]` about `point` `[...]`, spread as far as `clusters` clusters warrant; see `joint_draws`.
+    """Draws spread as far as few clusters warrant; see `joint_draws`.
 
-    A resample without any sample of some cell is taken as the point itself.
+    Args:
+        point: What they are drawn about, `[...]`.
+        draws: `[resamples, ...]`; one without any sample of some cell (NaN) is taken as the point itself.
+        clusters: Levels of the smaller factor.
+        seed: Of the random widths.
     """
     freedom = clusters - 1
     generator = np.random.default_rng([seed, clusters])
@@ -91,12 +116,20 @@ def mean_of_chosen(
     resamples: int = 10_000,
     level: float = 0.95,
 ) -> Estimate:
-    """Mean of `values` `[samples]` of cells that were chosen, with an interval that lets the choice vary.
-
-    due: whether a sample should have a value, bool `[samples]`.
+    """Mean of values of cells that were chosen, with an interval that lets the choice vary.
 
     By the law of total variance: that of the mean as if nothing had been chosen, plus that of what the choices of the
-    draws would have been worth, `if_chosen` `[resamples]`.
+    draws would have been worth.
+
+    Args:
+        samples: Of a sweep.
+        values: Each sample's value in the cell chosen for it, `[samples]`.
+        due: Whether a sample should have a value, bool `[samples]`.
+        if_chosen: What the choice of each draw would have been worth, `[resamples]`.
+        bounds: Lowest and highest mean there can be.
+        seed: Of the bootstrap.
+        resamples: How many.
+        level: Of the intervals.
     """
     missing = int((due & np.isnan(values)).sum())
     estimate = samples.mean(values, missing, bounds=bounds, seed=seed, resamples=resamples, level=level)

@@ -8,9 +8,9 @@ from typing import Literal
 
 import numpy as np
 
-from mindgap.stats.crossed import Design, Table, variance_of_mean
+from mindgap.stats.crossed import CrossedTable, Design, variance_of_mean
 
-FEWEST = 6
+FEWEST_CLUSTERS = 6
 """Sign patterns of fewer clusters are so few that no two-sided p-value below 0.05 exists."""
 
 _BLOCK = 2_000_000
@@ -21,13 +21,18 @@ Correction = Literal["holm", "bh"]
 
 @dataclass(frozen=True)
 class Test:
-    """p: two-sided. None where nothing can be tested; `method` then says why."""
+    """A test's result.
+
+    Attributes:
+        p: Two-sided; None where nothing can be tested.
+        method: Which test it is, or why there is none.
+    """
 
     p: float | None
     method: str
 
 
-def sign_flip(table: Table, *, seed: int = 0, resamples: int = 10_000) -> Test:
+def sign_flip(table: CrossedTable, *, seed: int = 0, resamples: int = 10_000) -> Test:
     """Test that paired differences are as often of one sign as of the other, whole clusters at a time.
 
     If a method changes nothing, the differences of a query might as well have had the opposite sign, all together. The
@@ -35,9 +40,12 @@ def sign_flip(table: Table, *, seed: int = 0, resamples: int = 10_000) -> Test:
     differences) from zero as the observed one: a wild cluster bootstrap with the null imposed and the factor of fewer
     levels flipped, as MacKinnon, Nielsen and Webb (2021, Journal of Business & Economic Statistics 39:505) recommend
     for two-way clusters. All patterns are used where they are at most `resamples`, up to their mirror image. With fewer
-    than `FEWEST` clusters of either kind it is a t test with the degrees of freedom of the interval instead.
+    than `FEWEST_CLUSTERS` clusters of either kind it is a t test with the degrees of freedom of the interval instead.
 
-    table: sums and counts of paired differences.
+    Args:
+        table: The paired differences by query and item.
+        seed: Of the random patterns.
+        resamples: Most patterns.
     """
     if not table.counts.any():
         return Test(None, "no pairs")
@@ -47,7 +55,7 @@ def sign_flip(table: Table, *, seed: int = 0, resamples: int = 10_000) -> Test:
     if not levels:
         return Test(None, "one query and one item give no test")
     fewest, axis = min(levels)
-    if fewest < FEWEST:
+    if fewest < FEWEST_CLUSTERS:
         return _t_test(table, fewest)
     sums, counts = (table.sums, table.counts) if axis == 0 else (table.sums.T, table.counts.T)
     held = counts.any(1)
@@ -60,9 +68,11 @@ def sign_flip(table: Table, *, seed: int = 0, resamples: int = 10_000) -> Test:
 
 
 def adjust(p_values: Sequence[float | None], correction: Correction = "holm") -> tuple[float | None, ...]:
-    """p-values corrected for their number: Holm's (family-wise error) or Benjamini and Hochberg's (false discoveries).
+    """p-values corrected for their number.
 
-    None stays None and does not count as a test.
+    Args:
+        p_values: None stays None and does not count as a test.
+        correction: Holm's (family-wise error) or Benjamini and Hochberg's (`bh`, false discoveries).
     """
     known = np.array([p for p in p_values if p is not None])
     count = len(known)
@@ -77,7 +87,7 @@ def adjust(p_values: Sequence[float | None], correction: Correction = "holm") ->
     return tuple(None if p is None else next(result) for p in p_values)
 
 
-def _t_test(table: Table, fewest: int) -> Test:
+def _t_test(table: CrossedTable, fewest: int) -> Test:
     from scipy import special
 
     variance = variance_of_mean(table)
@@ -112,7 +122,10 @@ def _patterns(clusters: int, seed: int, resamples: int, block: int) -> Iterator[
 def _distances(sums: np.ndarray, counts: np.ndarray, signs: np.ndarray) -> np.ndarray:
     """Distance of the mean from zero in standard errors under each sign pattern of the rows: `[patterns]`.
 
-    sums, counts: `[rows, columns]`. signs: `[patterns, rows]`.
+    Args:
+        sums: `[rows, columns]`.
+        counts: `[rows, columns]`.
+        signs: `[patterns, rows]`.
     """
     total = counts.sum()
     of_rows, in_rows, in_columns = sums.sum(1), counts.sum(1), counts.sum(0)

@@ -15,9 +15,12 @@ from mindgap.stats.samples import CellId, Samples
 
 @dataclass(frozen=True)
 class Components:
-    """Standard deviations of paired differences: between queries, between items, and what is left of a single pair.
+    """Standard deviations of paired differences, in the metric's own unit, by where they come from.
 
-    In the metric's own unit. `rest` holds the interaction of query and item and the noise of sampling a reply.
+    Attributes:
+        queries: Between queries.
+        items: Between items.
+        rest: What is left of a single pair: the interaction of query and item and the noise of sampling a reply.
     """
 
     queries: float
@@ -32,15 +35,22 @@ ASSUMED: Mapping[str, Components] = MappingProxyType(
         "accuracy": Components(queries=0.05, items=0.2, rest=0.4),
     }
 )
-"""Before there are data. docs/statistics.md says where they come from; a pilot run gives better ones (`measured`)."""
+"""What is taken before there are data. docs/statistics.md says where it comes from; a pilot run gives better ones
+(`components_of`)."""
 
 
 @dataclass(frozen=True)
 class Detectable:
-    """difference: smallest true difference found with probability `power` by a two-sided test at `alpha`.
+    """The smallest true difference that a two-sided test finds with a given probability.
 
-    standard_error: of the mean difference. freedom: its degrees of freedom. alpha: after division by the number of
-    tests. shares: of its variance, by queries, items and rest: what more of would help.
+    Attributes:
+        metric: Its name.
+        difference: In the metric's own unit.
+        standard_error: Of the mean difference.
+        freedom: Its degrees of freedom.
+        alpha: Of the test, after division by the number of tests.
+        power: Probability of finding it.
+        shares: Of the variance, by queries, items and rest: what more of would help.
     """
 
     metric: str
@@ -65,10 +75,18 @@ def detectable(
 ) -> Detectable:
     """Smallest paired difference in `metric` that queries × items × epochs can detect.
 
-    components: by default `ASSUMED`. Epochs shrink `rest` as if all of it were noise, which is the best they can do.
-    tests: how many the correction counts together; alpha is divided by it (Bonferroni: Holm's worst case).
+    Args:
+        metric: Its name.
+        queries: How many.
+        items: How many.
+        epochs: How many; they shrink `rest` as if all of it were noise, which is the best they can do.
+        components: Where the variance comes from; None = `ASSUMED`.
+        tests: How many the correction counts together; alpha is divided by it (Bonferroni: Holm's worst case).
+        alpha: Of all tests together.
+        power: Probability of finding the difference.
 
-    Raises MindgapError for a design without two levels of anything, or an unknown metric without components.
+    Raises:
+        MindgapError: The design has not two levels of anything, or nothing is assumed of the metric.
     """
     if min(queries, items, epochs, tests) < 1 or queries * items < 2:
         raise MindgapError(f"{queries} queries × {items} items × {epochs} epochs and {tests} tests are no design")
@@ -94,7 +112,7 @@ def detectable(
     return _detectable(metric, parts, squares, alpha / tests, power)
 
 
-def measured(
+def detectable_after(
     samples: Samples,
     cell: CellId,
     reference: CellId,
@@ -104,7 +122,20 @@ def measured(
     alpha: float = 0.05,
     power: float = 0.8,
 ) -> Detectable:
-    """Smallest difference that the samples at hand could have detected, from their own variance."""
+    """Smallest difference that the samples at hand could have detected, from their own variance.
+
+    Args:
+        samples: Of a sweep.
+        cell: Whose metric.
+        reference: What it is compared with.
+        metric: Its name.
+        tests: How many the correction counts together.
+        alpha: Of all tests together.
+        power: Probability of finding the difference.
+
+    Raises:
+        MindgapError: There are too few pairs.
+    """
     table = samples.table(_changes(samples, cell, reference, metric))
     if table.counts.sum() < 2 or max(table.levels) < 2:
         raise MindgapError(f"too few pairs of {cell} and {reference} to measure the variance of {metric}")
@@ -114,7 +145,11 @@ def measured(
 
 
 def components_of(samples: Samples, cell: CellId, reference: CellId, metric: str) -> Components:
-    """Standard deviations by source of the paired differences, for planning the next study."""
+    """Standard deviations by source of the paired differences, for planning the next study.
+
+    Raises:
+        MindgapError: There are too few pairs.
+    """
     table = samples.table(_changes(samples, cell, reference, metric))
     if table.counts.sum() < 2:
         raise MindgapError(f"too few pairs of {cell} and {reference} to measure the variance of {metric}")

@@ -17,9 +17,9 @@ import numpy as np
 
 from mindgap.core.estimate import Estimate
 from mindgap.stats.bootstrap import UNBOUNDED, Bounds, clip, crossed_mean, t_quantile
-from mindgap.stats.crossed import Table, codes, variance_of_mean
+from mindgap.stats.crossed import CrossedTable, codes, variance_of_mean
 
-FEWEST = 4
+FEWEST_RATINGS = 4
 """Ratings below which no interval is given: a spread seen in two or three numbers says next to nothing."""
 
 
@@ -27,8 +27,12 @@ FEWEST = 4
 class Anchored:
     """One mean, told three ways.
 
-    anchored: from ratings and scores together. people: from ratings alone. judge: from scores alone. power: how far
-    the judge is leant on, 0 to 1. ratings: samples that people rated and the judge scored.
+    Attributes:
+        anchored: From ratings and scores together.
+        people: From ratings alone.
+        judge: From scores alone.
+        power: How far the judge is leant on, 0 to 1.
+        ratings: Samples that people rated and the judge scored.
     """
 
     anchored: Estimate
@@ -51,17 +55,24 @@ def anchored_mean(
 ) -> Anchored:
     """Mean over all samples of what people would say, with an interval for other queries and items of the same kind.
 
-    people, judge: float `[samples]`, NaN = not rated, not scored. Rated samples must be a random part of all, every
-    sample being as likely as any other. A sample without a score cannot enter and counts as missing. queries, items:
-    each sample's clusters. power: 0 to 1, if it was tuned on more than these samples (`tuned_power`); None tunes it
-    here. settings: of `crossed_mean`, for the means of one kind alone.
+    With n of N samples rated, each sample gets the pseudo-value `power * judge + mean rest`, and a rated one besides N
+    / n times its own rest's distance from the mean rest, where rest = people - power * judge. Their mean is the
+    estimate, so its variance is that of a crossed mean (`mindgap.stats.crossed`), which sees how scores and rests vary
+    by query and by item. Degrees of freedom are at most those of the ratings.
 
-    With n of N samples rated, each sample gets the pseudo-value `power * judge + mean rest`, and a rated one besides
-    N / n times its own rest's distance from the mean rest, where rest = people - power * judge. Their mean is the
-    estimate, so its variance is that of a crossed mean (`mindgap.stats.crossed`), which sees how scores and rests
-    vary by query and by item. Degrees of freedom are at most those of the ratings.
+    Args:
+        people: Ratings, float `[samples]`, NaN = not rated. Rated samples must be a random part of all, every sample
+            being as likely as any other.
+        judge: Scores, float `[samples]`, NaN = not scored; such a sample cannot enter and counts as missing.
+        queries: Each sample's query, `[samples]`.
+        items: Each sample's item, `[samples]`.
+        power: 0 to 1, if it was tuned on more than these samples (`tuned_power`); None tunes it here.
+        bounds: Lowest and highest value there can be.
+        level: Of the intervals.
+        settings: Of `crossed_mean`, for the means of one kind alone.
 
-    Raises ValueError if the lengths differ or `power` is not in [0, 1].
+    Raises:
+        ValueError: The lengths differ, or `power` is not in [0, 1].
     """
     people, judge = np.asarray(people, dtype=float), np.asarray(judge, dtype=float)
     if not len(people) == len(judge) == len(queries) == len(items):
@@ -89,7 +100,7 @@ def anchored_mean(
         return told(Estimate(None, None, None, 0, missing, "no sample has both a rating and a score"))
     rest = (people - chosen * judge)[both]
     value = float(chosen * judge[scored].mean() + rest.mean())
-    if n < FEWEST:
+    if n < FEWEST_RATINGS:
         note = f"{n} ratings are too few for an interval"
         return told(Estimate(_within(value, bounds), None, None, n, missing, note))
     agreed = bool(np.ptp(rest) < 1e-9)
@@ -99,7 +110,7 @@ def anchored_mean(
     pseudo = np.full(len(people), np.nan)
     pseudo[scored] = chosen * judge[scored] + rest.mean()
     pseudo[both] += total / n * (n / (n - spent)) ** 0.5 * (rest - rest.mean())
-    table = Table.of(pseudo, query, item, (len(query_labels), len(item_labels)))
+    table = CrossedTable.of(pseudo, query, item, (len(query_labels), len(item_labels)))
     if max(table.levels) == 1:
         note = "one query and one item give no interval"
         return told(Estimate(_within(value, bounds), None, None, n, missing, note))
@@ -118,11 +129,15 @@ def anchored_mean(
 
 
 def tuned_power(pairs: Sequence[tuple[np.ndarray, np.ndarray]]) -> float:
-    """How far to lean on the judge, 0 to 1: the slope of ratings over scores, which gives the shortest interval.
+    """How far to lean on the judge: the slope of ratings over scores, which gives the shortest interval.
 
-    pairs: ratings and scores `[samples]` each, NaN = not there, one pair a cell. The slope is within cells, so that
-    what a judge thinks of a cell as a whole is left to the correction. 0 where the judge gives every rated sample one
-    score.
+    The slope is within cells, so that what a judge thinks of a cell as a whole is left to the correction.
+
+    Args:
+        pairs: Ratings and scores `[samples]` each, NaN = not there; a pair for each cell.
+
+    Returns:
+        0 to 1; 0 where the judge gives every rated sample one score.
     """
     product = square = 0.0
     for people, judge in pairs:

@@ -12,7 +12,7 @@ import numpy as np
 from mindgap.core.errors import MindgapError
 from mindgap.core.estimate import Estimate
 from mindgap.stats.bootstrap import UNBOUNDED, Bounds, table_mean
-from mindgap.stats.crossed import Table, codes
+from mindgap.stats.crossed import CrossedTable, codes
 
 JUDGED = ("behaviour", "coherence")
 """Metrics that two judges may see differently."""
@@ -22,7 +22,13 @@ KEYS = ("model", "method", "strength", "query", "item", "epoch", "judge", "dose"
 
 @dataclass(frozen=True, order=True)
 class CellId:
-    """What the samples of one cell have in common."""
+    """What the samples of one cell have in common.
+
+    Attributes:
+        model: Short name.
+        method: Short name.
+        strength: Its label.
+    """
 
     model: str = ""
     method: str = ""
@@ -34,7 +40,12 @@ class CellId:
 
 @dataclass(frozen=True)
 class Scale:
-    """bounds: lowest and highest value there can be. binary: values are 0 or 1."""
+    """What values a metric can have.
+
+    Attributes:
+        bounds: Lowest and highest value there can be.
+        binary: Whether they are 0 or 1.
+    """
 
     bounds: Bounds = UNBOUNDED
     binary: bool = False
@@ -44,7 +55,10 @@ class Scale:
 class Measured:
     """One metric of all cells.
 
-    values: `[cells, samples]`, NaN = missing. applies: whether a sample should have a value, same shape.
+    Attributes:
+        values: `[cells, samples]`, NaN = missing.
+        applies: Whether a sample should have a value, same shape.
+        scale: What values there can be.
     """
 
     values: np.ndarray
@@ -56,8 +70,16 @@ class Measured:
 class Samples:
     """All samples of a sweep. Column s of every array is the same query, item and epoch in every cell.
 
-    query, item: codes into `queries` and `items`, `[samples]`. present: whether the cell has the sample,
-    `[cells, samples]`. judges: who scored each cell. doses: median relative dose of each cell, NaN where it has none.
+    Attributes:
+        cells: In the order they first occur.
+        queries: All there are.
+        items: All there are.
+        query: Codes into `queries`, `[samples]`.
+        item: Codes into `items`, `[samples]`.
+        present: Whether the cell has the sample, `[cells, samples]`.
+        metrics: By name.
+        judges: Who scored each cell.
+        doses: Median relative dose of each cell, NaN where it has none.
     """
 
     cells: tuple[CellId, ...]
@@ -71,18 +93,32 @@ class Samples:
     doses: np.ndarray
 
     def row(self, cell: CellId) -> int:
+        """Place of a cell among `cells`.
+
+        Raises:
+            MindgapError: It is not there.
+        """
         if cell not in self.cells:
             known = ", ".join(map(str, self.cells))
             raise MindgapError(f"there is no cell {cell} among these samples; there are {known}")
         return self.cells.index(cell)
 
     def metric(self, name: str) -> Measured:
+        """The metric of that name.
+
+        Raises:
+            MindgapError: It is not there.
+        """
         if name not in self.metrics:
             raise MindgapError(f"there is no metric {name!r} among these samples; there are {', '.join(self.metrics)}")
         return self.metrics[name]
 
     def only(self, chosen: np.ndarray) -> Samples:
-        """Those samples of all cells that `chosen`, a bool `[samples]`, picks; codes stay as they are."""
+        """A part of the samples, of all cells; codes stay as they are.
+
+        Args:
+            chosen: Which, bool `[samples]`.
+        """
         metrics = {
             name: Measured(metric.values[:, chosen], metric.applies[:, chosen], metric.scale)
             for name, metric in self.metrics.items()
@@ -99,39 +135,65 @@ class Samples:
             self.doses,
         )
 
-    def table(self, values: np.ndarray) -> Table:
-        """`values` `[samples]` by query and item; NaNs are left out."""
-        return Table.of(values, self.query, self.item, (len(self.queries), len(self.items)))
+    def table(self, values: np.ndarray) -> CrossedTable:
+        """Values by query and item.
 
-    def cell_table(self, cell: CellId, metric: str) -> Table:
+        Args:
+            values: `[samples]`; NaNs are left out.
+        """
+        return CrossedTable.of(values, self.query, self.item, (len(self.queries), len(self.items)))
+
+    def cell_table(self, cell: CellId, metric: str) -> CrossedTable:
         """The metric's values in a cell by query and item."""
         return self.table(self.paired(metric, [cell])[0][0])
 
     def paired(self, metric: str, cells: Sequence[CellId]) -> tuple[np.ndarray, np.ndarray]:
-        """The metric in several cells, `[cells, samples]`, and whether all of them should have it, bool `[samples]`.
+        """A metric in several cells.
 
-        NaN where a value is missing, and in all cells where one of them should not have it.
+        Returns:
+            Values `[cells, samples]`, and whether all of these cells should have one, bool `[samples]`. NaN where a
+            value is missing, and in all cells where one of them should not have it.
         """
         measured, rows = self.metric(metric), [self.row(cell) for cell in cells]
         due = np.asarray(np.all(measured.applies[rows], axis=0))
         return np.where(due, measured.values[rows], np.nan), due
 
     def mean(self, values: np.ndarray, missing: int = 0, **settings: Any) -> Estimate:
-        """Mean of `values` `[samples]` with its interval; NaNs are left out. `settings` as of `crossed_mean`."""
+        """Mean of values with its interval.
+
+        Args:
+            values: `[samples]`; NaNs are left out.
+            missing: How many values lack, for the estimate.
+            settings: Of `crossed_mean`.
+        """
         present = values[~np.isnan(values)]
         if not len(present):
             return Estimate(None, None, None, 0, missing, "no value: all are missing" if missing else "no samples")
         return table_mean(self.table(values), missing=missing, constant=bool(np.ptp(present) == 0), **settings)
 
     def estimate(self, cell: CellId, metric: str, **settings: Any) -> Estimate:
-        """The metric's mean in a cell with its interval."""
+        """A metric's mean in a cell with its interval.
+
+        Args:
+            cell: Which cell.
+            metric: Its name.
+            settings: Of `crossed_mean`.
+        """
         row, measured = self.row(cell), self.metric(metric)
         values, applies = measured.values[row], measured.applies[row]
         missing = int((applies & np.isnan(values)).sum())
         return self.mean(values, missing, binary=measured.scale.binary, bounds=measured.scale.bounds, **settings)
 
     def require_one_judge(self, cells: Sequence[CellId], metrics: Sequence[str]) -> str:
-        """The judge of all `cells`. Raises MindgapError if there are several and one of `metrics` is their opinion."""
+        """The judge of all `cells`.
+
+        Args:
+            cells: Those that are compared.
+            metrics: Names of what is compared.
+
+        Raises:
+            MindgapError: There are several judges, and one of `metrics` is their opinion.
+        """
         judges = frozenset[str]().union(*(self.judges[self.row(cell)] for cell in cells))
         opinions = [name for name in metrics if name in JUDGED]
         if len(judges) > 1 and opinions:
@@ -148,10 +210,17 @@ def from_columns(
     scales: Mapping[str, Scale] | None = None,
     applies: Mapping[str, np.ndarray] | None = None,
 ) -> Samples:
-    """Samples from columns of equal length (see `samples_of`).
+    """Samples from columns of equal length.
 
-    scales: of metrics by name; others are unbounded. applies: by metric,
-    whether each sample should have a value, bool `[samples]`; without it all should, and NaN counts as missing.
+    Args:
+        columns: `query` and `item` must be there; `model`, `method`, `strength`, `epoch`, `judge` and `dose` may be;
+            every other numeric column is a metric, NaN = missing.
+        scales: Of metrics by name; others are unbounded.
+        applies: By metric, whether each sample should have a value, bool `[samples]`; without it all should, and NaN
+            counts as missing.
+
+    Raises:
+        MindgapError: A sample occurs twice, or columns lack or differ in length.
     """
     size = _checked_length(columns)
     cells, cell = _cells(columns, size)
@@ -216,8 +285,8 @@ def _cells(columns: Mapping[str, Any], size: int) -> tuple[list[CellId], np.ndar
 
 
 def _refuse_duplicates(cell: np.ndarray, sample: np.ndarray, cells: Sequence[CellId], shape: tuple[int, int]) -> None:
-    found = np.bincount(cell * shape[1] + sample, minlength=shape[0] * shape[1]).reshape(shape)
-    twice = Counter({cells[row]: int((found[row] > 1).sum()) for row in range(shape[0]) if (found[row] > 1).any()})
+    counts = np.bincount(cell * shape[1] + sample, minlength=shape[0] * shape[1]).reshape(shape)
+    twice = Counter({cells[row]: int((counts[row] > 1).sum()) for row in range(shape[0]) if (counts[row] > 1).any()})
     if twice:
         where = ", ".join(f"{count} of {name}" for name, count in twice.items())
         raise MindgapError(f"samples occur more than once, by query, item and epoch: {where}")
@@ -226,8 +295,8 @@ def _refuse_duplicates(cell: np.ndarray, sample: np.ndarray, cells: Sequence[Cel
 def _numbers(values: Any) -> np.ndarray | None:
     """A metric's values as floats, or None where the column does not hold numbers. None among them is missing."""
     if not isinstance(values, np.ndarray) or values.dtype == object:
-        known = [value for value in values if value is not None]
-        if not known or not all(isinstance(value, (bool, int, float, np.number, np.bool_)) for value in known):
+        present = [value for value in values if value is not None]
+        if not present or not all(isinstance(value, (bool, int, float, np.number, np.bool_)) for value in present):
             return None
         return np.array([np.nan if value is None else value for value in values], dtype=float)
     return values.astype(float) if values.dtype.kind in "biuf" else None

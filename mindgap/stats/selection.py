@@ -11,7 +11,7 @@ import numpy as np
 from mindgap.core.errors import MindgapError
 from mindgap.core.estimate import Estimate
 from mindgap.stats.compare import spread_of
-from mindgap.stats.crossed import Resampling, Table
+from mindgap.stats.crossed import CrossedTable, Resampling
 from mindgap.stats.joint import fewest_clusters, mean_of_chosen, widened
 from mindgap.stats.samples import CellId, Samples
 from mindgap.stats.tradeoff import Rule, with_reference
@@ -23,9 +23,14 @@ Split = Literal["items", "queries"]
 class CrossFit:
     """What a rule's choice is worth where it was not chosen.
 
-    values: of `rule.maximise` and `rule.budget`, held out, by name. changes: the same minus the reference's, held out.
-    optimism: how much better `rule.maximise` looks on the halves the choice was made on. choices: how often each cell
-    was taken, over both halves of all splits. chances: the same over the draws.
+    Attributes:
+        rule: What chooses.
+        split: What is halved.
+        values: Of `rule.maximise` and `rule.budget`, held out, by name.
+        changes: The same minus the reference's, held out.
+        optimism: How much better `rule.maximise` looks on the halves the choice was made on.
+        choices: How often each cell was taken, over both halves of all splits.
+        chances: The same over the draws.
     """
 
     rule: Rule
@@ -49,11 +54,25 @@ def cross_fit(
     resamples: int = 10_000,
     level: float = 0.95,
 ) -> CrossFit:
-    """Choose by `rule` on one half of the items (or queries), report the choice on the other, and the other way round.
+    """Choose by a rule on one half of the items (or queries), report the choice on the other, and the other way round.
 
-    Averaged over `splits` random halvings. In every bootstrap draw the choice is made anew, and what the choices are
-    worth varies; that is part of the interval (`joint.mean_of_chosen`). A sample is missing where the cell chosen for
-    it has no value. Raises MindgapError if a half has no value of some cell.
+    Averaged over random halvings. In every bootstrap draw the choice is made anew, and what the choices are worth
+    varies; that is part of the interval (`joint.mean_of_chosen`). A sample is missing where the cell chosen for it has
+    no value.
+
+    Args:
+        samples: Of a sweep.
+        reference: What losses are measured against; it can always be chosen.
+        rule: What chooses.
+        cells: To choose from; None = all of the reference's model.
+        split: What is halved.
+        splits: How often.
+        seed: Of the bootstrap.
+        resamples: How many.
+        level: Of the intervals.
+
+    Raises:
+        MindgapError: A half has no value of some cell.
     """
     rivals = with_reference(samples, reference, cells)
     metrics = (rule.maximise, rule.budget)
@@ -102,7 +121,7 @@ def _halvings(samples: Samples, split: Split, splits: int, seed: int) -> np.ndar
     return np.stack(halves)
 
 
-def _within(tables: Sequence[Table], halves: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray]:
+def _within(tables: Sequence[CrossedTable], halves: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray]:
     """Sums and counts of each table in each half: two `[halves, tables]`."""
     axis = 0 if split == "items" else 1
     sums = halves @ np.stack([table.sums.sum(axis) for table in tables], axis=1)
@@ -112,7 +131,10 @@ def _within(tables: Sequence[Table], halves: np.ndarray, split: Split) -> tuple[
 def _held_out(values: np.ndarray, within: np.ndarray, picks: np.ndarray) -> np.ndarray:
     """Each sample's value in the cell chosen on the half it is not in, averaged over the splits: `[samples]`.
 
-    values: `[cells, samples]`. within: whether each half holds each sample, `[halves, samples]`. picks: `[halves]`.
+    Args:
+        values: `[cells, samples]`.
+        within: Whether each half holds each sample, `[halves, samples]`.
+        picks: The cell chosen on each half, `[halves]`.
     """
     chosen = np.where(within, 0.0, values[picks])
     result: np.ndarray = 2 * chosen.mean(0)  # half of the terms are of the half a sample is in, and 0

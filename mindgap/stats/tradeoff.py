@@ -20,7 +20,14 @@ TRADED = ("behaviour", "coherence", "accuracy")
 
 @dataclass(frozen=True)
 class FrontMember:
-    """on_front: no other cell is as good in every metric and better in one. probability: of that, over draws."""
+    """A cell's place on the Pareto front.
+
+    Attributes:
+        cell: Which cell.
+        means: Of the traded metrics, by name.
+        on_front: Whether no other cell is as good in every metric and better in one.
+        probability: Of that, over draws.
+    """
 
     cell: CellId
     means: dict[str, float]
@@ -30,7 +37,13 @@ class FrontMember:
 
 @dataclass(frozen=True)
 class Rule:
-    """Take the most `maximise` among the cells whose `budget` metric is at most `loss` below the reference's."""
+    """Take the most of one metric among the cells that lose no more than so much of another.
+
+    Attributes:
+        loss: Most that may be lost against the reference, in the unit of `budget`.
+        maximise: Name of the metric to have most of.
+        budget: Name of the metric that pays.
+    """
 
     loss: float
     maximise: str = "behaviour"
@@ -41,7 +54,16 @@ class Rule:
             raise ValueError(f"a loss that is allowed is 0 or more, not {self.loss}")
 
     def choose(self, gain: np.ndarray, budget: np.ndarray, reference: int) -> np.ndarray:
-        """Index of the cell to take, `[...]`, from means `[..., cells]`; the reference can always be taken."""
+        """The cell to take; the reference can always be taken.
+
+        Args:
+            gain: Means of `maximise`, `[..., cells]`.
+            budget: Means of `budget`, `[..., cells]`.
+            reference: Index of the reference.
+
+        Returns:
+            Its index, `[...]`.
+        """
         allowed = budget >= budget[..., [reference]] - self.loss - 1e-12
         chosen: np.ndarray = np.where(allowed, gain, -np.inf).argmax(-1)
         return chosen
@@ -49,9 +71,15 @@ class Rule:
 
 @dataclass(frozen=True)
 class Best:
-    """value: `rule.maximise` in the cell taken; the interval lets the choice vary. chances: of each cell, over draws.
+    """The cell that a rule takes.
 
     The value itself is that of a winner and so flattered by luck; `selection.cross_fit` gives one that is not.
+
+    Attributes:
+        rule: What chose.
+        cell: The cell taken.
+        value: Of `rule.maximise` in it; the interval lets the choice vary.
+        chances: Of each cell, over draws.
     """
 
     rule: Rule
@@ -65,11 +93,17 @@ Verdict = Literal["unharmed", "harmed", "undecided"]
 
 @dataclass(frozen=True)
 class NonInferiority:
-    """Is the loss against the reference smaller than `margin`?
+    """Is the loss against the reference smaller than a margin?
 
-    estimate: the difference, cell minus reference. p: one-sided, of a loss of `margin` or more, from the t with the
-    interval's degrees of freedom; None without variation. verdict: by the interval, `unharmed` if it lies above
-    -margin, `harmed` if below.
+    Attributes:
+        metric: Its name.
+        cell: Whose loss.
+        reference: What it is compared with.
+        margin: In the metric's own unit.
+        estimate: The difference, cell minus reference.
+        p: One-sided, of a loss of `margin` or more, from the t with the interval's degrees of freedom; None without
+            variation.
+        verdict: By the interval: `unharmed` if it lies above -margin, `harmed` if below.
     """
 
     metric: str
@@ -89,9 +123,16 @@ def pareto(
     seed: int = 0,
     resamples: int = 10_000,
 ) -> tuple[FrontMember, ...]:
-    """Each cell's place on the Pareto front of `metrics` (more is better in all), and how sure that is.
+    """Each cell's place on the Pareto front, more being better in all metrics, and how sure that is.
 
     Cells compete with those of their own model only.
+
+    Args:
+        samples: Of a sweep.
+        metrics: Their names.
+        cells: None = all.
+        seed: Of the bootstrap.
+        resamples: How many.
     """
     members = {}
     chosen = samples.cells if cells is None else tuple(cells)
@@ -107,7 +148,14 @@ def pareto(
 
 
 def undominated(means: np.ndarray) -> np.ndarray:
-    """Whether each cell is beaten by none: bool `[..., cells]` from `[..., cells, metrics]`."""
+    """Whether each cell is beaten by none.
+
+    Args:
+        means: `[..., cells, metrics]`, more being better in all.
+
+    Returns:
+        bool `[..., cells]`.
+    """
     cells = means.shape[-2]
     result = np.ones(means.shape[:-1], dtype=bool)
     for rival in range(cells):
@@ -126,7 +174,17 @@ def best_within(
     resamples: int = 10_000,
     level: float = 0.95,
 ) -> Best:
-    """The cell with the most behaviour at no more than so much accuracy lost; of the reference's model by default."""
+    """The cell with the most behaviour at no more than so much accuracy lost.
+
+    Args:
+        samples: Of a sweep.
+        reference: What losses are measured against; it can always be taken.
+        rule: What chooses.
+        cells: To choose from; None = all of the reference's model.
+        seed: Of the bootstrap.
+        resamples: How many.
+        level: Of the intervals.
+    """
     rivals = with_reference(samples, reference, cells)
     joint = joint_draws(samples, rivals, (rule.maximise, rule.budget), seed=seed, resamples=resamples)
     base = joint.cell(reference)
@@ -158,7 +216,21 @@ def non_inferiority(
     resamples: int = 10_000,
     level: float = 0.95,
 ) -> NonInferiority:
-    """Whether `cell` keeps the reference's accuracy to within `margin` (0.02 = two points), paired."""
+    """Whether a cell keeps the reference's accuracy to within a margin, paired.
+
+    Args:
+        samples: Of a sweep.
+        cell: Whose accuracy.
+        reference: What it is compared with.
+        margin: In the metric's own unit: 0.02 = two points of accuracy.
+        metric: Its name.
+        seed: Of the bootstrap.
+        resamples: How many.
+        level: Of the intervals.
+
+    Raises:
+        MindgapError: The margin is not above 0.
+    """
     from scipy import special
 
     if margin <= 0:
@@ -181,11 +253,21 @@ def non_inferiority(
 def harmonic_mean(
     samples: Samples, cell: CellId, *, parts: Sequence[str] = TRADED, seed: int = 0, resamples: int = 10_000
 ) -> Estimate:
-    """The harmonic mean of `parts` per sample, averaged, from 0 to 2 as AxBench reports it (Wu et al. 2025, section 4).
+    """The harmonic mean of several metrics per sample, averaged, from 0 to 2 as AxBench reports it.
 
-    AxBench rates concept, instruction and fluency 0, 1 or 2. Here every part is mapped linearly from its bounds to
-    [0, 2]: a score of 1-5 as (score - 1) / 2, a share of 0-1 as twice the share. A sample with a part at its lowest
-    counts 0. A sample with a missing part is missing, never 0.
+    AxBench (Wu et al. 2025, section 4) rates concept, instruction and fluency 0, 1 or 2. Here every part is mapped
+    linearly from its bounds to [0, 2]: a score of 1-5 as (score - 1) / 2, a share of 0-1 as twice the share. A sample
+    with a part at its lowest counts 0. A sample with a missing part is missing, never 0.
+
+    Args:
+        samples: Of a sweep.
+        cell: Whose metrics.
+        parts: Names of metrics with bounds.
+        seed: Of the bootstrap.
+        resamples: How many.
+
+    Raises:
+        MindgapError: A part has no bounds.
     """
     samples.require_one_judge([cell], parts)
     row = samples.row(cell)

@@ -1,4 +1,4 @@
-"""Write a file whole or not at all."""
+"""Writes a file whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ from pathlib import Path
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A path to write to, renamed to `path` when the block ends and removed if it fails."""
+    """A file that is replaced once its new content is complete.
+
+    Args:
+        path: The file.
+
+    Yields:
+        A path beside it to write to. It is renamed to `path` when the block ends, and removed if the block fails.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary

@@ -28,7 +28,12 @@ class Store:
     """An open store. One connection, used from one thread at a time; usable from several processes."""
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UnavailableError(
+                f"the store {path} cannot be made ({error.strerror}). Choose another file: store=FILE"
+            ) from error
         self.path = path
         self._lock = threading.Lock()
         try:
@@ -48,7 +53,7 @@ class Store:
     # -- completions, option scores, judgements ----------------------------------------------------------------------
 
     def completions(self, keys: Iterable[str]) -> dict[str, Completion]:
-        return {key: Completion(**json.loads(value)) for key, value in self._get("completion", keys)}
+        return {key: _completion(json.loads(value)) for key, value in self._get("completion", keys)}
 
     def put_completion(self, key: str, completion: Completion) -> None:
         self._put(key, "completion", _json(completion))
@@ -97,6 +102,10 @@ class Store:
 
 def _json(record: Any) -> bytes:
     return json.dumps(dataclasses.asdict(record), ensure_ascii=False).encode()
+
+
+def _completion(fields: dict[str, Any]) -> Completion:
+    return Completion(**{**fields, "tokens": tuple(fields.get("tokens", ()))})
 
 
 def _option_scores(fields: dict[str, Any]) -> OptionScores:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from mindgap.backends.base import Endpoint
 from mindgap.backends.fetch import completions, option_scores
+from mindgap.core.measurement import Value
 from mindgap.core.records import Completion, Judgement, JudgeRequest, OptionScores
 from mindgap.judges.fetch import judgement_key, judgements
 from mindgap.storage.store import Store
@@ -40,13 +41,13 @@ class Answers:
     Attributes:
         replies: By key of the request.
         options: Log-likelihoods, by key of the question about options.
-        perplexities: By key of the sample; absent where it has none.
+        perplexities: By key of the sample, or why there is none; absent where nothing was asked.
         judgements: By `judgement_key`.
     """
 
     replies: Mapping[str, Completion]
     options: Mapping[str, OptionScores]
-    perplexities: Mapping[str, float]
+    perplexities: Mapping[str, Value]
     judgements: Mapping[str, Judgement]
 
 
@@ -83,8 +84,8 @@ def answer(cells: Sequence[PlannedCell], store: Store, progress: Progress) -> An
     return Answers(replies, options, perplexities, judged)
 
 
-def _perplexities(cells: Sequence[PlannedCell], replies: Mapping[str, Completion], store: Store) -> dict[str, float]:
-    """Perplexity of each reply under the unsteered, uninstructed model, by sample key; absent where it has none."""
+def _perplexities(cells: Sequence[PlannedCell], replies: Mapping[str, Completion], store: Store) -> dict[str, Value]:
+    """Perplexity of each reply under the unsteered, uninstructed model, by sample key, or why there is none."""
     endpoint = cells[0].endpoint
     if "loglikelihood" not in endpoint.can:
         return {}
@@ -95,8 +96,7 @@ def _perplexities(cells: Sequence[PlannedCell], replies: Mapping[str, Completion
         if (request := perplexity_request(cell.experiment, sample, replies[sample.request.key], endpoint)) is not None
     }
     scores = option_scores(list(asked.values()), endpoint, store)
-    per_token = {key: scores[request.key].per_token()[0] for key, request in asked.items()}
-    return {key: perplexity(mean) for key, mean in per_token.items() if mean > float("-inf")}
+    return {key: perplexity(scores[request.key]) for key, request in asked.items()}
 
 
 def _judgements(

@@ -8,6 +8,7 @@ from typing import TypeVar
 from mindgap.backends.base import Backend, Capability
 from mindgap.core.errors import ConfigError, UnavailableError
 from mindgap.core.model import ModelSpec
+from mindgap.storage.store import Store
 from mindgap.study.experiment import Experiment
 
 Setting = TypeVar("Setting")
@@ -30,6 +31,18 @@ def check(experiments: Sequence[Experiment]) -> None:
             raise UnavailableError(
                 f"judge={judge.name} cannot run here: it lacks {'; '.join(missing)}. judge=proxy needs no key"
             )
+
+
+def check_writable(experiment: Experiment) -> None:
+    """Make the folder of the sweep and open the store. Raises UnavailableError where one of them cannot be."""
+    try:
+        (experiment.outputs / experiment.sweep).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UnavailableError(
+            f"outputs={experiment.outputs}: nothing can be written there ({error.strerror}). "
+            "Choose another folder: outputs=DIR"
+        ) from error
+    Store(experiment.store).close()
 
 
 def _check_backends(experiments: Sequence[Experiment]) -> None:

@@ -6,6 +6,7 @@ import logging
 import multiprocessing
 import time
 import traceback
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,18 +30,21 @@ log = logging.getLogger(__name__)
 
 
 def run_job(config: DictConfig) -> None:
-    """One Hydra job: run its cell unless another job of this sweep has it, and leave the result in files.
+    """One Hydra job; see `run_settings`."""
+    run_settings(plain(config), console_for(quiet=multiprocessing.parent_process() is not None))
+
+
+def run_settings(settings: Mapping[str, Any], console: Console) -> None:
+    """Run the cell of a resolved configuration unless another job of this sweep has it, and leave it in files.
 
     A cell that fails is written down as failed, with its reason; only an interrupt goes further.
     """
-    settings = plain(config)
     experiment = build_experiment(settings)
     name = cell_name(experiment, settings)
     folder = (experiment.outputs / experiment.sweep / name).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     if not claim(folder):
         return
-    console = console_for(quiet=multiprocessing.parent_process() is not None)
     with logging_to(folder / "run.log", console):
         result = without_secrets(_run(experiment, name, folder, settings, console))
         write_cell(result)
@@ -50,7 +54,7 @@ def run_job(config: DictConfig) -> None:
             console.print(f"        {first}", markup=False, soft_wrap=True)
 
 
-def _run(experiment: Experiment, name: str, folder: Path, settings: dict[str, Any], console: Console) -> CellResult:
+def _run(experiment: Experiment, name: str, folder: Path, settings: Mapping[str, Any], console: Console) -> CellResult:
     from mindgap.storage.store import Store
     from mindgap.study.progress import Progress
     from mindgap.study.run import run_cell
@@ -66,7 +70,7 @@ def _run(experiment: Experiment, name: str, folder: Path, settings: dict[str, An
         judge=experiment.judge.name,
         status="failed",
         folder=folder,
-        config=settings,
+        config=dict(settings),
         measures=experiment.declarations,
     )
     log.info("cell %s of sweep %s", name, experiment.sweep)

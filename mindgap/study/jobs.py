@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mindgap.core.compose import config_folder
 from mindgap.core.errors import ConfigError
+from mindgap.core.explain import UserMistake, explain
 from mindgap.core.keys import content_key
 from mindgap.results.cell import BESIDE_CELLS
 from mindgap.study.experiment import Experiment
@@ -39,6 +42,35 @@ def compose_jobs(config: DictConfig) -> list[DictConfig]:
     overrides = OverridesParser.create().parse_overrides([*declared, *given])
     (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
     return [compose(config.hydra.job.config_name, overrides=list(job)) for job in batch]
+
+
+def jobs_of(overrides: Sequence[str], config_dir: Path | None = None) -> list[dict[str, Any]]:
+    """The resolved configurations that overrides stand for, as `python -m mindgap OVERRIDES -m` would run them.
+
+    Args:
+        overrides: As on the command line; several values of one make a sweep.
+        config_dir: A folder of the user's own YAML files.
+
+    Raises:
+        ConfigError: For what does not exist or cannot be read, with a did-you-mean.
+    """
+    from hydra import compose, initialize_config_dir
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    search = [f"hydra.searchpath=['file://{config_dir.resolve()}']"] if config_dir else []
+    folder = config_folder()
+    try:
+        with initialize_config_dir(str(folder), version_base="1.3", job_name="mindgap"):
+            parser = OverridesParser.create()
+            given = parser.parse_overrides([*overrides, *search])
+            single = [str(override.input_line) for override in given if not override.is_sweep_override()]
+            whole = compose("config", overrides=single, return_hydra_config=True)
+            declared = [f"{key}={value}" for key, value in (whole.hydra.sweeper.params or {}).items()]
+            (batch,) = BasicSweeper.split_arguments([*parser.parse_overrides(declared), *given], max_batch_size=None)
+            return [plain(compose("config", overrides=list(job))) for job in batch]
+    except UserMistake as mistake:
+        raise ConfigError(explain(mistake, folder)) from mistake
 
 
 def cell_name(experiment: Experiment, config: Mapping[str, Any]) -> str:

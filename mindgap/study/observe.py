@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from mindgap.backends.base import Endpoint
+from mindgap.core.measurement import Value
 from mindgap.core.records import (
     Answer,
     Completion,
@@ -19,6 +20,9 @@ from mindgap.core.records import (
 from mindgap.study.experiment import Experiment
 from mindgap.study.plan import Sample
 
+MOST_NATS = 700.0
+"""Per token; the exponential of more is no number any more."""
+
 
 def perplexity_request(
     experiment: Experiment, sample: Sample, reply: Completion, endpoint: Endpoint
@@ -27,12 +31,17 @@ def perplexity_request(
     if not reply.text.strip():
         return None
     neutral: tuple[Message, ...] = experiment.task.messages(sample.item)
-    return OptionsRequest(endpoint.identity, neutral, (reply.text,))
+    return OptionsRequest(endpoint.identity, neutral, (reply.text,), tokens=(reply.tokens,) if reply.tokens else ())
 
 
-def perplexity(mean_logprob: float) -> float:
-    """Perplexity from the mean log-likelihood per token, in nats."""
-    return math.exp(-mean_logprob)
+def perplexity(scores: OptionScores) -> Value:
+    """Perplexity from the log-likelihoods of one text: the exponential of minus its mean per token, in nats."""
+    if scores.error is not None:
+        return Value(None, scores.error)
+    mean = scores.per_token()[0]
+    if not math.isfinite(mean) or mean < -MOST_NATS:
+        return Value(None, f"a log-likelihood of {mean} nats per token gives no perplexity")
+    return Value(math.exp(-mean))
 
 
 def judge_request(sample: Sample, reply: Completion) -> JudgeRequest | None:
@@ -48,14 +57,14 @@ def record(
     reply: Completion,
     options: OptionScores | None,
     judgement: Judgement | None,
-    perplexity: float | None,
+    perplexity: Value | None,
 ) -> Record:
     """One sample with all that is known of it. What is not known says why."""
     item, request = sample.item, sample.request
     failed = reply.error is not None
     answer = experiment.task.read(item, reply.text) if item.options and not failed else None
     likeliest = None
-    if options is not None:
+    if options is not None and options.error is None:
         per_token = options.per_token()
         likeliest = per_token.index(max(per_token))
     no_judgement = f"not judged: {reply.error}" if judgement is None else None
@@ -84,14 +93,15 @@ def record(
         loglik_answer=None if likeliest is None else item.options[likeliest],
         loglik_correct=None if likeliest is None or item.gold is None else likeliest == item.gold,
         option_logprobs=options.logprobs if options else (),
+        loglik_missing=options.error if options else None,
         judge=experiment.judge.name,
         behaviour=judgement.behaviour.value if judgement else None,
         behaviour_missing=judgement.behaviour.missing if judgement else no_judgement,
         coherence=judgement.coherence.value if judgement else None,
         coherence_missing=judgement.coherence.missing if judgement else no_judgement,
         analysis=judgement.analysis if judgement else "",
-        perplexity=perplexity,
-        perplexity_missing=None if perplexity is not None else _why_no_perplexity(reply),
+        perplexity=perplexity.value if perplexity else None,
+        perplexity_missing=perplexity.missing if perplexity else _why_no_perplexity(reply),
         edits=tuple(str(edit) for edit in request.edits),
     )
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
+from rich.console import Console
 
 from mindgap.analysis.whole import compare_sweep
 from mindgap.core.build import build
@@ -19,15 +20,17 @@ from mindgap.core.errors import MindgapError
 from mindgap.core.explain import UserMistake, explain
 from mindgap.report.write import write_report
 from mindgap.results.files import METRICS_FILE, write_summary
-from mindgap.results.sweep import read_sweep
+from mindgap.results.sweep import Sweep, read_sweep
 from mindgap.study import terminal
-from mindgap.study.check import check
+from mindgap.study.check import check, check_writable
 from mindgap.study.claims import refuse_running, release
 from mindgap.study.experiment import build_experiment
 from mindgap.study.forecast import forecast
+from mindgap.study.job import run_settings
 from mindgap.study.jobs import cell_name, compose_jobs, plain
 from mindgap.study.terminal import console_for
 from mindgap.study.together import answer_together, forget_shares
+from mindgap.tracking.base import Tracker
 
 
 class SweepCallback(Callback):
@@ -44,49 +47,85 @@ class SweepCallback(Callback):
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         with never_swallowed():
-            self._end(config)
+            sweep = end_sweep(plain(config), console_for())
+        if any(cell.status == "failed" for cell in sweep.cells):
+            sys.exit(1)
 
     on_multirun_end = on_run_end
 
     def _begin(self, jobs: Sequence[Mapping[str, Any]], *, launches_here: bool) -> None:
-        """Check every job and say what will run. Raises ConfigError or UnavailableError if one of them cannot."""
-        console = console_for()
-        experiments = [build_experiment(job) for job in jobs]
-        check(experiments)
-        folder = experiments[0].outputs / experiments[0].sweep
-        refuse_running(folder)
-        cells = {cell_name(one, job): one for one, job in zip(experiments, jobs, strict=True)}
-        terminal.print_plan(console, jobs[0], experiments, len(cells), folder)
-        forget_shares(folder)
-        if experiments[0].plan:
-            terminal.print_forecast(console, list(cells.values()), [forecast(one) for one in cells.values()])
+        if not begin_sweep(jobs, console_for(), launches_here=launches_here):
             sys.exit(0)
-        if len(cells) > 1 and experiments[0].together and launches_here:
-            answer_together(cells, folder, console)
 
-    def _end(self, config: DictConfig) -> None:
-        """Sum up from the files, which is where cells of any launcher leave their results: read once, compared once."""
-        folder = Path(config.outputs) / config.sweep
-        release(folder)
-        forget_shares(folder)
-        console = console_for()
-        sweep = read_sweep(folder)
-        results = sorted(sweep.cells, key=lambda cell: (cell.folder / METRICS_FILE).stat().st_mtime_ns)
-        write_summary(folder, results)
-        where = None
-        if any(result.status == "finished" for result in results):
-            try:
-                comparison = compare_sweep(sweep)
-            except MindgapError as error:  # samples that allow no comparison are no reason to fail the sweep
-                console.print(f"no report: {error}", markup=False, soft_wrap=True)
-            else:
-                write_report(comparison)
-                where = build(plain(config)["tracker"], "tracker").log_sweep(comparison)
-        terminal.print_summary(console, folder, results)
-        if where and not where.startswith("W&B offline"):  # the summary says how to upload those
-            console.print(where, markup=False, soft_wrap=True)
-        if any(result.status == "failed" for result in results):
-            sys.exit(1)
+
+def run_sweep(jobs: Sequence[Mapping[str, Any]], console: Console) -> Sweep | None:
+    """Run jobs in this process, one after another; the sweep as its files have it, or None where only a plan was asked.
+
+    Args:
+        jobs: Resolved configurations.
+        console: What a person reads.
+
+    Raises:
+        MindgapError: Where a job cannot be run as it is set; nothing has been spent then.
+    """
+    if not begin_sweep(jobs, console, launches_here=True):
+        return None
+    for job in jobs:
+        run_settings(job, console)
+    return end_sweep(jobs[0], console)
+
+
+def begin_sweep(jobs: Sequence[Mapping[str, Any]], console: Console, *, launches_here: bool) -> bool:
+    """Check every job and say what will run; whether anything will, which `plan=true` forbids.
+
+    Args:
+        jobs: Resolved configurations.
+        console: What a person reads.
+        launches_here: Whether the jobs run in this process, so that their requests can be answered together.
+
+    Raises:
+        ConfigError: Where a setting cannot be right.
+        UnavailableError: Where this machine lacks something.
+    """
+    experiments = [build_experiment(job) for job in jobs]
+    check(experiments)
+    first = experiments[0]
+    folder = first.outputs / first.sweep
+    refuse_running(folder)
+    cells = {cell_name(experiment, job): experiment for experiment, job in zip(experiments, jobs, strict=True)}
+    terminal.print_plan(console, jobs[0], experiments, len(cells), folder)
+    if first.plan:
+        terminal.print_forecast(console, list(cells.values()), [forecast(cell) for cell in cells.values()])
+        return False
+    check_writable(first)
+    forget_shares(folder)
+    if len(cells) > 1 and first.together and launches_here:
+        answer_together(cells, folder, console)
+    return True
+
+
+def end_sweep(settings: Mapping[str, Any], console: Console) -> Sweep:
+    """Sum up from the files, which is where cells of any launcher leave their results: read once, compared once."""
+    folder = Path(settings["outputs"]) / settings["sweep"]
+    release(folder)
+    forget_shares(folder)
+    sweep = read_sweep(folder)
+    results = sorted(sweep.cells, key=lambda cell: (cell.folder / METRICS_FILE).stat().st_mtime_ns)
+    write_summary(folder, results)
+    where = None
+    if any(result.status == "finished" for result in results):
+        try:
+            comparison = compare_sweep(sweep)
+        except MindgapError as error:  # samples that allow no comparison are no reason to fail the sweep
+            console.print(f"no report: {error}", markup=False, soft_wrap=True)
+        else:
+            write_report(comparison)
+            tracker: Tracker = build(settings["tracker"], "tracker", Tracker)
+            where = tracker.log_sweep(comparison)
+    terminal.print_summary(console, folder, results)
+    if where and not where.startswith("W&B offline"):  # the summary says how to upload those
+        console.print(where, markup=False, soft_wrap=True)
+    return sweep
 
 
 @contextmanager

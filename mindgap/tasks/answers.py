@@ -1,4 +1,4 @@
-"""Reading which option a generated reply settles on, without ever guessing.
+"""Reads which option a generated reply settles on, without ever guessing.
 
 What counts as an answer, tried in this order; the first kind that is there at all decides:
 
@@ -45,7 +45,8 @@ _STATEMENT = re.compile(
     r"[ \t:*_]*(?:\n\s*(?=[^\n]*\s*\Z))?(?P<held>[^\n]*)",
     re.I | re.M,
 )
-_LETTER = re.compile(r"(?:(?:the\s+)?(?:option|choice|answer|letter)\b(?:\s+is\b)?[\s:]*)?[(\[]?([A-Za-z])[)\]]?", re.I)
+# Case is ignored in the words alone: under it a class of letters also matches the Turkish "İ" and "ı", which are none.
+_LETTER = re.compile(r"(?i:(?:the\s+)?(?:option|choice|answer|letter)\b(?:\s+is\b)?[\s:]*)?[(\[]?([A-Za-z])[)\]]?")
 _SEPARATOR = re.compile(r"\s*[.):,/|&\u2013\u2014-]+\s*|\s+")
 _LISTED = re.compile(r"^\W*[A-Z][.):]", re.M)
 _SMALL_LETTER = re.compile(r"[\s*_]*[a-z](?:[^\w)\]]|$)")
@@ -55,7 +56,15 @@ _PLACEHOLDER = re.compile(r"(?:the |your )?(?:letter|answer)(?: here)?|\.\.\.|[a
 
 
 def read_choice(reply: str, options: Sequence[str]) -> Answer:
-    """The option `reply` settles on, as an index into `options`, or unparsed with one of this module's reasons."""
+    """The option that `reply` settles on.
+
+    Args:
+        reply: What the model said.
+        options: Their texts; the first 26 have letters.
+
+    Returns:
+        An index into `options`, or unparsed with one of this module's reasons.
+    """
     if not reply.strip():
         return Answer(None, EMPTY_REPLY)
     text = _REASONING_END.split(_REASONING.sub(" ", reply))[-1]
@@ -68,8 +77,8 @@ def read_choice(reply: str, options: Sequence[str]) -> Answer:
     if re.search(r"<\s*a[a-z]*\s*\Z", text, re.I):
         return Answer(None, CUT_OFF)
     statements = [_read_statement(match["held"], options) for match in _STATEMENT.finditer(text)]
-    if said := [answer for answer in statements if answer.unparsed != NOT_AN_OPTION]:
-        return _agreed(said)
+    if answers := [answer for answer in statements if answer.unparsed != NOT_AN_OPTION]:
+        return _agreed(answers)
     if statements or "\n" in text.strip() or _small_letter(text, options):
         return Answer(None, NO_ANSWER)
     whole = read_label(text, options)
@@ -84,8 +93,8 @@ def read_label(text: str, options: Sequence[str]) -> Answer:
     letter = _LETTER.match(plain)
     if letter and letter.end() == len(plain):
         return _option(letter[1], options)
-    if named := [index for index, option in enumerate(options) if _same(plain, option)]:
-        return Answer(named[0]) if len(named) == 1 else Answer(None, SEVERAL)
+    if indices := [index for index, option in enumerate(options) if _same(plain, option)]:
+        return Answer(indices[0]) if len(indices) == 1 else Answer(None, SEVERAL)
     gap = _SEPARATOR.match(plain, letter.end()) if letter else None
     if not letter or not gap:
         return Answer(None, NOT_AN_OPTION)
@@ -95,17 +104,17 @@ def read_label(text: str, options: Sequence[str]) -> Answer:
 def _letter_with_text(letter: str, text: str, options: Sequence[str]) -> Answer:
     """`B. Paris`, also with more words after it: they may name neither another letter nor another option."""
     lettered = _option(letter, options)
-    if same := [index for index, option in enumerate(options) if _same(text, option)]:
-        return lettered if lettered.choice in same else Answer(None, DISAGREE)
+    if equal := [index for index, option in enumerate(options) if _same(text, option)]:
+        return lettered if lettered.choice in equal else Answer(None, DISAGREE)
     if lettered.choice is None:
         return lettered
-    begun = [index for index, option in enumerate(options) if _begins(text, option)]
-    if not begun:
+    beginning = [index for index, option in enumerate(options) if _begins(text, option)]
+    if not beginning:
         return Answer(None, SEVERAL if _names_letter(text, options, start=True) else NOT_AN_OPTION)
-    longest = max(begun, key=lambda index: len(options[index]))  # "New York City" is not "New York"
+    longest = max(beginning, key=lambda index: len(options[index]))  # "New York City" is not "New York"
     if longest != lettered.choice:
         return Answer(None, DISAGREE)
-    rest = text[len(_plain(options[longest])) :]
+    rest = _after(text, options[longest])
     others = [option for index, option in enumerate(options) if index != longest]
     several = _names_letter(rest, options, start=False) or any(_mentions(rest, option) for option in others)
     return Answer(None, SEVERAL) if several else lettered
@@ -113,7 +122,7 @@ def _letter_with_text(letter: str, text: str, options: Sequence[str]) -> Answer:
 
 def _read_tags(tags: Sequence[re.Match[str]], options: Sequence[str]) -> Answer:
     """What all tags agree on. Empty ones and echoes of the instruction count only where there is nothing else."""
-    said, unsaid = [], Answer(None, EMPTY_TAG)
+    readable, fallback = [], Answer(None, EMPTY_TAG)
     for tag in tags:
         held, after = tag["held"], ""
         if not tag["close"]:
@@ -122,10 +131,10 @@ def _read_tags(tags: Sequence[re.Match[str]], options: Sequence[str]) -> Answer:
         if answer.unparsed == EMPTY_TAG and not tag["close"]:
             answer = Answer(None, CUT_OFF)
         if answer.unparsed in (EMPTY_TAG, CUT_OFF) or _PLACEHOLDER.fullmatch(_plain(held).casefold()):
-            unsaid = answer
+            fallback = answer
         else:
-            said.append(answer)
-    return _agreed(said) if said else unsaid
+            readable.append(answer)
+    return _agreed(readable) if readable else fallback
 
 
 def _read_statement(line: str, options: Sequence[str]) -> Answer:
@@ -143,9 +152,9 @@ def _read_statement(line: str, options: Sequence[str]) -> Answer:
         head = end.split(line, maxsplit=1)[0]
         answer = read_label(head, options)
         if answer.choice is not None:
-            own = string.ascii_uppercase[answer.choice]
             letters = set(re.findall(rf"\b[{_letters(options)}]\b(?!\s+[a-z])", line[len(head) :]))
-            return answer if letters <= {own} else Answer(None, SEVERAL)
+            others = letters - {_letter(answer.choice)}
+            return Answer(None, SEVERAL) if others else answer
     return whole
 
 
@@ -159,6 +168,7 @@ def _agreed(answers: Sequence[Answer]) -> Answer:
 
 
 def _option(letter: str, options: Sequence[str]) -> Answer:
+    """The option with this letter, one of A to Z in either case."""
     index = string.ascii_uppercase.index(letter.upper())
     return Answer(index) if index < len(options) else Answer(None, NOT_AN_OPTION)
 
@@ -171,7 +181,12 @@ def _names_letter(text: str, options: Sequence[str], *, start: bool) -> bool:
 
 def _letters(options: Sequence[str]) -> str:
     """The labels in use, as the inside of a character class."""
-    return f"A-{string.ascii_uppercase[len(options) - 1]}"
+    return string.ascii_uppercase[: len(options)] or "A"
+
+
+def _letter(choice: int) -> str:
+    """The label of option `choice`; empty beyond the 26th, which has none."""
+    return string.ascii_uppercase[choice : choice + 1]
 
 
 def _plain(text: str) -> str:
@@ -189,6 +204,13 @@ def _begins(text: str, option: str) -> bool:
     """Whether `text` starts with the whole of `option`."""
     text, option = _plain(text).casefold(), _plain(option).casefold()
     return text.startswith(option) and not text[len(option) : len(option) + 1].isalnum()
+
+
+def _after(text: str, option: str) -> str:
+    """What stands in `text` behind the `option` that it begins with; other case may be other length ("ß", "SS")."""
+    text, option = _plain(text), _plain(option).casefold()
+    end = next(end for end in range(len(text) + 1) if len(text[:end].casefold()) >= len(option))
+    return text[end:]
 
 
 def _mentions(text: str, option: str) -> bool:

@@ -42,19 +42,37 @@ class Task(Protocol):
         """What the model is asked for a generated response, before any method has had its say."""
 
     def read(self, item: Item, reply: str) -> Answer | None:
-        """The option that a generated reply settles on, or why it cannot be told; None if no option was asked for."""
+        """The option that a generated reply settles on, or why it cannot be told.
+
+        Args:
+            item: One of `load`.
+            reply: What the model said.
+
+        Returns:
+            None if no option was asked for.
+        """
 
     def option_request(self, item: Item, scoring: str) -> OptionQuestion:
-        """The same item as a log-likelihood question. scoring: `continuation` or `letter`."""
+        """The item as a log-likelihood question.
+
+        Args:
+            item: One of `load`.
+            scoring: `continuation` (the options' texts as replies) or `letter` (their letters).
+        """
 
 
 @dataclass(frozen=True)
 class TaskSettings:
     """Settings of every built-in task.
 
-    seed: fixes which items, their order and the option shuffles. limit: how many items; None = all there are.
-    max_tokens: longest response, in tokens. system: the task's system prompt; empty = none.
-    instruction_mode: what a method's instruction does to that prompt, `add` or `replace`.
+    Attributes:
+        name: Short name, for folders and tables.
+        system: The task's system prompt; empty = none.
+        max_tokens: Longest response, in tokens.
+        seed: Fixes which items, their order and the option shuffles.
+        limit: How many items; None = all there are.
+        instruction_mode: What a method's instruction does to the system prompt: `add` joins it, `replace` takes its
+            place.
     """
 
     name: str
@@ -78,24 +96,38 @@ class TaskSettings:
 
 
 def conversation(system: str, user: str) -> tuple[Message, ...]:
-    """A system and a user message; an empty system prompt gives the user message alone."""
+    """The messages that put a question.
+
+    Args:
+        system: The system prompt; empty = none.
+        user: The question.
+    """
     turns = (Message("user", user),)
     return (Message("system", system), *turns) if system.strip() else turns
 
 
 def seeded_rank(seed: int, *what: str | int) -> str:
-    """A key to sort by: looks random, depends on `seed` and `what` alone.
+    """A key to sort by that looks random: it depends on its arguments alone.
 
-    Each thing's rank is its own, so that no draw depends on how many were made before it, on other settings, or
-    on Python's hash seed.
+    Each thing's rank is its own, so that no draw depends on how many were made before it, on other settings, or on
+    Python's hash seed.
+
+    Args:
+        seed: Another seed, another order.
+        what: Names the thing.
     """
     return content_key("rank", seed=seed, what=what)
 
 
 def stratified(items: Iterable[Item], seed: int, limit: int | None) -> tuple[Item, ...]:
-    """A seeded draw of `limit` items that takes from the subjects in turn, so that each counts alike until it runs out.
+    """A seeded draw that takes from the subjects in turn, so that each counts alike until it runs out.
 
     A smaller limit is always a prefix of a larger one: what was made for few items serves for many.
+
+    Args:
+        items: What to draw from, in any order.
+        seed: Of the draw.
+        limit: How many; None = all.
     """
     subjects: dict[str, list[Item]] = defaultdict(list)
     for item in items:

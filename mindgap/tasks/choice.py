@@ -20,9 +20,10 @@ LETTER_SYSTEM = "Answer the multiple-choice question with the letter of the righ
 class MultipleChoice(TaskSettings, ABC):
     """A task whose items have options. Subclasses say where the items come from.
 
-    shuffle_options: put each item's options in an order drawn from `seed` and the item's id.
-    ask: `letter`: list the options and read the letter from the reply. `open`: ask the bare question and read nothing;
-        log-likelihood alone then tells what the model knows, and the reply is free to show a behaviour.
+    Attributes:
+        shuffle_options: Put each item's options in an order drawn from `seed` and the item's id.
+        ask: `letter` = list the options and read the letter from the reply. `open` = ask the bare question and read
+            nothing; log-likelihood alone then tells what the model knows, and the reply is free to show a behaviour.
     """
 
     shuffle_options: bool = False
@@ -41,20 +42,26 @@ class MultipleChoice(TaskSettings, ABC):
         """Nothing can be missing, unless a subclass says so."""
 
     def load(self) -> tuple[Item, ...]:
+        """See `Task.load`."""
         drawn = stratified(self.items(), self.seed, self.limit)
         return tuple(shuffled(item, self.seed) for item in drawn) if self.shuffle_options else drawn
 
     def messages(self, item: Item) -> tuple[Message, ...]:
+        """See `Task.messages`."""
         return conversation(self.system, lettered(item) if self.ask == "letter" else item.question)
 
     def read(self, item: Item, reply: str) -> Answer | None:
+        """See `Task.read`; None with `ask: open`."""
         return read_choice(reply, item.options) if self.ask == "letter" else None
 
     def option_request(self, item: Item, scoring: str) -> OptionQuestion:
-        """`continuation`: the bare question, option texts as replies. `letter`: options listed, letters as replies.
+        """See `Task.option_request`.
 
-        The letter stands alone as the reply: chat templates end the prompt with a line break or a tag, after which a
-        bare capital is one token in the usual vocabularies, so all options have the same length.
+        With `letter`, the letter stands alone as the reply: chat templates end the prompt with a line break or a tag,
+        after which a bare capital is one token in the usual vocabularies, so all options have the same length.
+
+        Raises:
+            ConfigError: `scoring` is neither `continuation` nor `letter`.
         """
         if scoring == "continuation":
             return conversation(CONTINUATION_SYSTEM, item.question), item.options

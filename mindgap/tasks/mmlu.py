@@ -15,8 +15,8 @@ from mindgap.tasks.base import conversation
 from mindgap.tasks.choice import MultipleChoice, lettered
 
 HUB_NAME = "cais/mmlu"
-CONFIG = "all"
-COLUMNS = ("question", "subject", "choices", "answer")
+HUB_CONFIG = "all"
+MMLU_COLUMNS = ("question", "subject", "choices", "answer")
 PAPER_ITEMS_PER_SUBJECT = 3
 _PROBE_SECONDS = 3.0
 
@@ -25,7 +25,8 @@ _PROBE_SECONDS = 3.0
 class Mmlu(MultipleChoice):
     """A seeded sample of MMLU's `test` split that takes from the 57 subjects in turn.
 
-    path: hub name, or a folder with the columns of `cais/mmlu` in a config `all`; a folder needs no network.
+    Attributes:
+        path: Hub name, or a folder with the columns of `cais/mmlu` in a config `all`; a folder needs no network.
     """
 
     path: str = HUB_NAME
@@ -36,9 +37,11 @@ class Mmlu(MultipleChoice):
             raise ConfigError(f"task.path is empty: give a folder or a hub name, for example {HUB_NAME}")
 
     def check(self) -> None:
+        """See `Task.check`."""
         check_source(self.path)
 
     def items(self) -> Iterator[Item]:
+        """All items of the split."""
         return read_split(self.path, "test")
 
 
@@ -46,12 +49,14 @@ class Mmlu(MultipleChoice):
 class MmluPaper(Mmlu):
     """The paper's 171 items: the first 3 of each subject's 5 `dev` items. A seed changes only their order.
 
-    format: said again after the options, as the paper did, so that it survives `instruction_mode: replace`.
+    Attributes:
+        format: Said again after the options, as the paper did, so that it survives `instruction_mode: replace`.
     """
 
     format: str = ""
 
     def items(self) -> Iterator[Item]:
+        """The first three `dev` items of each subject."""
         taken: Counter[str] = Counter()
         for item in read_split(self.path, "dev"):
             if taken[item.subject] < PAPER_ITEMS_PER_SUBJECT:
@@ -59,13 +64,20 @@ class MmluPaper(Mmlu):
                 yield item
 
     def messages(self, item: Item) -> tuple[Message, ...]:
+        """See `Task.messages`."""
         return conversation(self.system, f"{lettered(item)}\n\n{self.format}".strip())
 
 
 def read_split(path: str, split: str) -> Iterator[Item]:
     """All items of a split in the data set's order; ids are `mmlu/<split>/<subject>/<row within the subject>`.
 
-    Raises ConfigError for data in another layout, UnavailableError where the data cannot be had.
+    Args:
+        path: Hub name or folder.
+        split: `dev`, `test`, ...
+
+    Raises:
+        ConfigError: The data are laid out otherwise.
+        UnavailableError: The data cannot be had.
     """
     rows: Counter[str] = Counter()
     for row in _load(path, split):
@@ -79,9 +91,16 @@ def read_split(path: str, split: str) -> Iterator[Item]:
 
 
 def check_source(path: str) -> None:
-    """Raise ConfigError or UnavailableError unless `path` is a folder of data or a data set that the hub answers for.
+    """Refuse what can be told to hold no data, before anything is loaded.
 
     A hub name costs one short request. Without it, `datasets` would try again for 23 s before it gave up.
+
+    Args:
+        path: Hub name or folder.
+
+    Raises:
+        ConfigError: It is no folder of data, and cannot be a hub name.
+        UnavailableError: The hub does not know it, or cannot be reached.
     """
     folder = Path(path).expanduser()
     if folder.is_dir():
@@ -118,7 +137,7 @@ def _load(path: str, split: str) -> Any:
     bars = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
-        data = datasets.load_dataset(str(folder) if folder.is_dir() else path, CONFIG, split=split)
+        data = datasets.load_dataset(str(folder) if folder.is_dir() else path, HUB_CONFIG, split=split)
     except (ValueError, FileNotFoundError) as error:
         raise ConfigError(f"task.path={path}: {_first_line(error)}; {_layout()}") from error
     except ConnectionError as error:
@@ -126,7 +145,7 @@ def _load(path: str, split: str) -> Any:
     finally:
         if not bars:
             datasets.enable_progress_bars()
-    if missing := [column for column in COLUMNS if column not in data.column_names]:
+    if missing := [column for column in MMLU_COLUMNS if column not in data.column_names]:
         raise ConfigError(f"task.path={path}: there is no column {missing[0]!r}; {_layout()}")
     return data
 
@@ -141,7 +160,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _layout() -> str:
-    return f"it must have a config {CONFIG!r} with splits dev and test and the columns {', '.join(COLUMNS)}"
+    return f"it must have a config {HUB_CONFIG!r} with splits dev and test and the columns {', '.join(MMLU_COLUMNS)}"
 
 
 def _ways() -> str:

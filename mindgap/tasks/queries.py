@@ -13,10 +13,12 @@ from mindgap.core.records import Query
 
 @dataclass(frozen=True, init=False)
 class QuerySet:
-    """`conf/query_set/*.yaml`.
+    """A list of steering queries (`conf/query_set/*.yaml`).
 
-    name: short name, for folders and tables. queries: texts such as "be funny", or mappings `{text, rubric}`. A text
-    without a rubric of its own gets mindgap's rubric for it, or the general one.
+    Attributes:
+        name: Short name, for folders and tables.
+        queries: Given as texts such as "be funny", or mappings `{text, rubric}`. A text without a rubric of its own
+            gets mindgap's rubric for it, or the general one.
     """
 
     name: str
@@ -30,14 +32,14 @@ class QuerySet:
         if not queries:
             raise ConfigError("query_set.queries is empty: give at least one text, for example ['be funny']")
         rubrics = _read_rubrics()
-        made = tuple(_query(entry, f"query_set.queries.{number}", rubrics) for number, entry in enumerate(queries))
+        checked = tuple(_query(entry, f"query_set.queries.{number}", rubrics) for number, entry in enumerate(queries))
         seen: set[str] = set()
-        for number, query in enumerate(made):
+        for number, query in enumerate(checked):
             if _normal(query.text) in seen:
                 raise ConfigError(f"query_set.queries.{number}: {query.text!r} is there twice")
             seen.add(_normal(query.text))
         object.__setattr__(self, "name", name)
-        object.__setattr__(self, "_queries", made)
+        object.__setattr__(self, "_queries", checked)
 
     @property
     def queries(self) -> tuple[Query, ...]:

@@ -23,48 +23,75 @@ from mindgap.tasks.choice import MultipleChoice
 
 @dataclass(frozen=True)
 class ChoiceQuestions(MultipleChoice):
-    """Multiple-choice items from a file. path: JSON lines; None = the built-in `starter` items."""
+    """Multiple-choice items from a file.
+
+    Attributes:
+        path: A JSON-lines file; None = the built-in `starter` items.
+    """
 
     path: str | None = None
 
     def items(self) -> tuple[Item, ...]:
+        """All items of the file."""
         return tuple(read_items(_source(self.path, "starter.jsonl"), choice=True))
 
     def check(self) -> None:
+        """See `Task.check`: reads the file."""
         self.items()
 
 
 @dataclass(frozen=True)
 class OpenQuestions(TaskSettings):
-    """Open-ended prompts: nothing to get right, all to judge. path: JSON lines; None = the built-in `open` prompts."""
+    """Open-ended prompts from a file: nothing to get right, all to judge.
+
+    Attributes:
+        path: A JSON-lines file; None = the built-in `open` prompts.
+    """
 
     path: str | None = None
 
     def check(self) -> None:
+        """See `Task.check`: reads the file."""
         self.load()
 
     def load(self) -> tuple[Item, ...]:
+        """See `Task.load`."""
         return stratified(read_items(_source(self.path, "open.jsonl"), choice=False), self.seed, self.limit)
 
     def messages(self, item: Item) -> tuple[Message, ...]:
+        """See `Task.messages`."""
         return conversation(self.system, item.question)
 
     def read(self, item: Item, reply: str) -> Answer:
+        """See `Task.read`: there is nothing to read."""
         return Answer(None, "open-ended: there are no options")
 
     def option_request(self, item: Item, scoring: str) -> OptionQuestion:
+        """Refuse: there are no options.
+
+        Raises:
+            ConfigError: Always.
+        """
         raise ConfigError(f"task={self.name} is open-ended: it has no options to score")
 
 
 def read_items(source: Path | Traversable, *, choice: bool) -> Iterator[Item]:
-    """The items of a JSON-lines file, checked. Raises ConfigError naming the line and what is wrong with it."""
+    """The items of a JSON-lines file, checked.
+
+    Args:
+        source: The file.
+        choice: Whether they have options and a gold answer.
+
+    Raises:
+        ConfigError: With the number of the line, and what is wrong with it.
+    """
     seen: set[str] = set()
-    for number, line in enumerate(source.read_text(encoding="utf-8").splitlines(), start=1):
+    for number, line in enumerate(source.read_text(encoding="utf-8").split("\n"), start=1):
         if not line.strip():
             continue
         try:
             item = _item(json.loads(line), choice)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise ConfigError(f"{source}, line {number}: {error}") from error
         if item.id in seen:
             raise ConfigError(f"{source}, line {number}: the id {item.id!r} is there twice; ids tell items apart")
@@ -75,7 +102,11 @@ def read_items(source: Path | Traversable, *, choice: bool) -> Iterator[Item]:
 
 
 def _item(row: Any, choice: bool) -> Item:
-    """Raises ValueError in words for the user."""
+    """The item of a line.
+
+    Raises:
+        ValueError: In words for the user.
+    """
     if not isinstance(row, dict):
         raise ValueError("an item is a JSON object")
     known = {"id", "subject", "question"} | ({"options", "gold"} if choice else set())

@@ -239,3 +239,29 @@ def test_figures_of_another_study_may_be_given_as_a_file(cell: Cell, tmp_path: P
         read_published(str(path))
     with pytest.raises(ConfigError, match="say paper"):
         read_published("papre")
+
+
+VECTOR = {"_target_": "mindgap.steering.vectors.DifferenceInMeans"}
+FEATURES = {"_target_": "mindgap.steering.autosteer.AutoSteer"}
+CAVEAT = "Combined: an instruction with Auto Steer's features there, with an activation vector here."
+
+
+@pytest.mark.parametrize(
+    ("method", "warned"),
+    [
+        ({"label": "Combined", "interventions": [VECTOR]}, True),
+        ({"label": "Combined", "interventions": [FEATURES]}, False),
+        ({"label": "Combined (no vector)", "interventions": [FEATURES]}, False),
+        ({"label": "Combined", "interventions": [{"_target_": "mindgap.steering.vectors.RandomDirection"}]}, True),
+        ({"label": "Combined vector", "interventions": []}, False),
+        ({"label": "Combined", "interventions": [{"_target_": "somebodys.vector.Steering"}]}, False),
+        ({"label": "Combined"}, False),
+    ],
+)
+def test_what_combined_combines_is_told_by_what_its_interventions_need(
+    cell: Cell, method: dict[str, Any], warned: bool
+) -> None:
+    node = {"_target_": "mindgap.methods.Method", "name": "combined", **method}
+    against = against_paper([cell("combined", config={"task": {"name": "mmlu_paper"}, "method": node})])
+    assert (CAVEAT in against.caveats) is warned
+    assert CAVEAT not in against_paper([cell("combined")]).caveats, "a cell without a configuration"

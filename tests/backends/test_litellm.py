@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -39,6 +41,27 @@ def test_the_request_goes_out_as_it_is_and_comes_back_counted(endpoint: Endpoint
     assert body["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi."}]
     assert (body["model"], body["max_tokens"], body["temperature"], body["top_p"]) == ("some-model", 20, 0.6, 0.9)
     assert 0 <= body["seed"] < 2**31
+
+
+PROGRAM = """
+import sys
+from mindgap.backends.litellm import LiteLLMBackend
+from mindgap.core.model import ModelSpec
+from mindgap.core.records import Decoding, Message, Request
+endpoint = LiteLLMBackend(api_base=sys.argv[1], key_env=None).open(ModelSpec(name="some", litellm_id=sys.argv[2]))
+request = Request("s", (Message("user", "Hi."),), Decoding(20), seed=0)
+print([completion.text for _, completion in endpoint.generate([request])], "litellm" in sys.modules)
+"""
+
+
+@pytest.mark.parametrize(("name", "imported"), [("openai/some-model", False), ("together_ai/some-model", True)])
+def test_a_server_that_is_asked_directly_does_without_litellm(
+    name: str, imported: bool, chat_server: ChatServer
+) -> None:
+    chat_server.script(Reply("Hello."))
+    command = [sys.executable, "-c", PROGRAM, chat_server.url, name]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert done.stdout == f"['Hello.'] {imported}\n"
 
 
 def test_greedy_requests_differ_in_nothing_that_does_not_matter(endpoint: Endpoint, chat_server: ChatServer) -> None:

@@ -13,6 +13,7 @@ pytest.importorskip("torch")
 pytest.importorskip("pydantic")
 
 from mindgap.backends.local.engine import Engine
+from mindgap.backends.local.session import Session
 from mindgap.core.records import Decoding
 from mindgap.ember.errors import RequestError
 from mindgap.ember.worker import Generation, Piece, Worker
@@ -54,15 +55,15 @@ def test_pieces_come_one_by_one_and_the_last_says_why(engine: Engine) -> None:
 def test_a_step_that_fails_is_told_and_the_next_request_is_answered(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    step = engine._step
+    step = Session.step
     broken = iter([RuntimeError("out of memory")])
 
-    def once_broken(*args: Any) -> list[int]:
+    def once_broken(session: Session) -> Any:
         if (error := next(broken, None)) is not None:
             raise error
-        return step(*args)
+        return step(session)
 
-    monkeypatch.setattr(engine, "_step", once_broken)
+    monkeypatch.setattr(Session, "step", once_broken)
     with Worker(engine, queue=4) as worker:
         unlucky, pieces = asked()
         worker.submit([unlucky])

@@ -57,7 +57,9 @@ class Kind:
 
     @property
     def config(self) -> dict[str, Any]:
-        steering = [] if self.dose is None else [{"_target_": "mindgap.steering.vectors.MeanDifference", "layer": 0.4}]
+        steering = (
+            [] if self.dose is None else [{"_target_": "mindgap.steering.vectors.DifferenceInMeans", "depth": 0.4}]
+        )
         method = {"name": self.method, "label": self.label, "instruction": self.instruction, "interventions": steering}
         strength = {"_target_": "mindgap.steering.strength.Dose", "dose": self.dose or 0.2}
         return {"method": method, "strength": strength, "task": {"name": "mmlu"}, "seed": 0, "resamples": 2000}

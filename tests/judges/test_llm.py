@@ -64,9 +64,9 @@ def test_what_the_server_is_asked(judge: LLMJudge, chat_server: ChatServer) -> N
 
 def test_each_response_gets_its_own_scores_however_late_they_come(judge: LLMJudge, chat_server: ChatServer) -> None:
     def answer(body: dict[str, Any]) -> Reply:
-        found = re.search(r"response number (\d+)", body["messages"][1]["content"])
-        assert found
-        number = int(found[1])
+        match = re.search(r"response number (\d+)", body["messages"][1]["content"])
+        assert match
+        number = int(match[1])
         return replace(rating(1 + number % 5, 1 + number % 3), delay=0.02 * (number % 4))
 
     chat_server.answer = answer

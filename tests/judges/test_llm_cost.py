@@ -60,9 +60,9 @@ def test_a_cell_costs_what_its_judgements_cost_whenever_they_were_made(chat_serv
 
 def test_it_is_in_the_files_in_wandb_and_in_the_table(tmp_path: Path) -> None:
     cells = [cell(tmp_path / "a", 0.0123), cell(tmp_path / "b", None)]
-    for one in cells:
-        write_cell(one)
-        assert read_cell(one.folder) == one
+    for result in cells:
+        write_cell(result)
+        assert read_cell(result.folder) == result
     write_summary(tmp_path, cells)
     with (tmp_path / SUMMARY).open(newline="") as file:
         assert [row["judge_usd"] for row in csv.DictReader(file)] == ["0.0123", ""]

@@ -34,20 +34,22 @@ def tokens(
     text: str, chances: dict[str, dict[str, float]] | None = None, chunk: str = r"\d|\D"
 ) -> list[dict[str, Any]]:
     """`text` cut into tokens as a provider reports them; `chances`: probabilities instead of certainty, by token."""
-    found = []
+    listed = []
     for piece in re.findall(chunk, text, re.DOTALL):
         likely = (chances or {}).get(piece, {piece: 1.0})
         top = [{"token": token, "logprob": math.log(chance)} for token, chance in likely.items()]
-        found.append({"token": piece, "bytes": list(piece.encode()), "logprob": top[0]["logprob"], "top_logprobs": top})
-    return found
+        listed.append(
+            {"token": piece, "bytes": list(piece.encode()), "logprob": top[0]["logprob"], "top_logprobs": top}
+        )
+    return listed
 
 
 REPLY = '{"analysis": "Não é \\"behaviour\\": 5, or so.", "behaviour": 4, "coherence": 2}'
 
 
 def test_a_score_is_the_expectation_over_its_token(judge: LLMJudge, chat_server: ChatServer) -> None:
-    given = tokens(REPLY, {"4": {"4": 0.6, "5": 0.2, "3": 0.2}, "2": {"2": 0.5, "1": 0.5}})
-    chat_server.script(Reply(REPLY, logprobs=given))
+    reply_tokens = tokens(REPLY, {"4": {"4": 0.6, "5": 0.2, "3": 0.2}, "2": {"2": 0.5, "1": 0.5}})
+    chat_server.script(Reply(REPLY, logprobs=reply_tokens))
     judgement = only(judge)
     assert judgement.behaviour.value == pytest.approx(4.0)
     assert judgement.coherence.value == pytest.approx(1.5)
@@ -63,29 +65,29 @@ def test_litellm_passes_the_log_probabilities_on(judge: LLMJudge, chat_server: C
 
 @pytest.mark.parametrize("chunk", [r"\d|\D", r".{1,3}", r": ?\d|.", r"\s*\S+", r".*"])
 def test_however_the_reply_is_cut_into_tokens(chunk: str) -> None:
-    given = tokens(REPLY, chunk=chunk)
-    for token in given:
+    reply_tokens = tokens(REPLY, chunk=chunk)
+    for token in reply_tokens:
         core = token["token"].strip(' \t\n":,}')
         if core == "4":
             token["top_logprobs"] = [
                 {"token": token["token"].replace("4", digit), "logprob": math.log(0.5)} for digit in "45"
             ]
-            assert expected("behaviour", Score(4), given, 0.1).value == pytest.approx(4.5)
+            assert expected("behaviour", Score(4), reply_tokens, 0.1).value == pytest.approx(4.5)
             return
-    found = expected("behaviour", Score(4), given, 0.1)
-    assert found == Score(4) or found.missing, "a token that holds more than the score tells nothing of the score"
+    score = expected("behaviour", Score(4), reply_tokens, 0.1)
+    assert score == Score(4) or score.missing, "a token that holds more than the score tells nothing of the score"
 
 
 def test_probability_outside_the_scale_is_left_out_while_it_is_little() -> None:
-    given = tokens(REPLY, {"4": {"4": 0.7, " 5": 0.25, "high": 0.05}})
-    assert expected("behaviour", Score(4), given, 0.1).value == pytest.approx((4 * 0.7 + 5 * 0.25) / 0.95)
+    reply_tokens = tokens(REPLY, {"4": {"4": 0.7, " 5": 0.25, "high": 0.05}})
+    assert expected("behaviour", Score(4), reply_tokens, 0.1).value == pytest.approx((4 * 0.7 + 5 * 0.25) / 0.95)
 
 
 def test_and_makes_the_score_missing_where_it_is_much() -> None:
-    given = tokens(REPLY, {"4": {"4": 0.7, "0": 0.2, "high": 0.1}})
-    score = expected("behaviour", Score(4), given, 0.1)
+    reply_tokens = tokens(REPLY, {"4": {"4": 0.7, "0": 0.2, "high": 0.1}})
+    score = expected("behaviour", Score(4), reply_tokens, 0.1)
     assert score.missing == "the judge was unsure of behaviour: 30% of the probability is outside 1 to 5"
-    assert expected("coherence", Score(2), given, 0.1).value == 2, "the other score stands"
+    assert expected("coherence", Score(2), reply_tokens, 0.1).value == 2, "the other score stands"
 
 
 def test_what_is_missing_stays_missing() -> None:

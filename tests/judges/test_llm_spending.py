@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,6 +22,7 @@ from mindgap.core.records import Judgement, JudgeRequest
 from mindgap.judges.auto import AutoJudge
 from mindgap.judges.fetch import judgements
 from mindgap.judges.llm import LLMJudge
+from mindgap.providers.budget import budget_of
 from mindgap.storage.store import Store
 
 GOOD = Reply(json.dumps({"analysis": "short", "behaviour": 4, "coherence": 5}), usage=(500, 100))
@@ -53,8 +53,8 @@ def cases(count: int) -> list[JudgeRequest]:
     return [JudgeRequest("be funny", "a rubric", "Why?", f"response {number}") for number in range(count)]
 
 
-def reasons(found: Sequence[Judgement]) -> Counter[str]:
-    return Counter((judgement.behaviour.missing or "scored").partition(":")[0] for judgement in found)
+def reasons(judged: Sequence[Judgement]) -> Counter[str]:
+    return Counter((judgement.behaviour.missing or "scored").partition(":")[0] for judgement in judged)
 
 
 def test_what_a_reply_costs(judge: LLMJudge) -> None:
@@ -73,12 +73,14 @@ def test_a_budget_is_never_exceeded_stops_cleanly_and_more_completes_the_rest(
     limit = 10 * EACH + 1e-9
     limited = replace(judge, budget_usd=limit, concurrency=concurrency)
     first = judgements(cases(30), limited, store)
-    spent = sum(one.cost_usd or 0 for one in first.values())
+    spent = sum(judgement.cost_usd or 0 for judgement in first.values())
     assert len(first) == 30
     assert spent <= limit
     assert len(chat_server.asked) == reasons(list(first.values()))["scored"] >= 8
-    left_out = [one for one in first.values() if one.behaviour.value is None]
-    assert all(one.transient and (one.behaviour.missing or "").startswith("budget: $") for one in left_out)
+    left_out = [judgement for judgement in first.values() if judgement.behaviour.value is None]
+    assert all(
+        judgement.transient and (judgement.behaviour.missing or "").startswith("budget: $") for judgement in left_out
+    )
     assert sum("budget" in record.message for record in caplog.records) == 1, "said once, not thirty times"
 
     again = judgements(cases(30), limited, store)
@@ -93,9 +95,9 @@ def test_a_budget_is_never_exceeded_stops_cleanly_and_more_completes_the_rest(
 def test_a_budget_counts_what_an_earlier_process_paid(judge: LLMJudge, chat_server: ChatServer, store: Store) -> None:
     judgements(cases(10), judge, store)  # without a budget: this process counts nothing
     limited = replace(judge, budget_usd=12 * EACH + 1e-9)
-    found = judgements(cases(30), limited, store)
-    assert sum(one.cost_usd or 0 for one in found.values()) <= limited.budget_usd
-    assert 10 <= reasons(list(found.values()))["scored"] <= 12
+    judged = judgements(cases(30), limited, store)
+    assert sum(judgement.cost_usd or 0 for judgement in judged.values()) <= limited.budget_usd
+    assert 10 <= reasons(list(judged.values()))["scored"] <= 12
 
 
 def test_cells_of_one_process_share_a_budget_and_count_what_they_share_once(
@@ -103,8 +105,8 @@ def test_cells_of_one_process_share_a_budget_and_count_what_they_share_once(
 ) -> None:
     limited = replace(judge, budget_usd=20 * EACH + 1e-9)
     for count in (6, 6, 12):
-        found = judgements(cases(count), replace(limited), store)
-        assert reasons(list(found.values())) == {"scored": count}
+        judged = judgements(cases(count), replace(limited), store)
+        assert reasons(list(judged.values())) == {"scored": count}
     assert len(chat_server.asked) == 12
 
 
@@ -113,6 +115,30 @@ def test_a_failure_gives_back_what_was_set_aside(judge: LLMJudge, chat_server: C
     chat_server.script(*[Reply(status=500)] * 20, GOOD)
     assert reasons(list(judgements(cases(20), limited, store).values()))["scored"] == 0
     assert reasons(list(judgements(cases(2), limited, store).values())) == {"scored": 2}
+
+
+@pytest.mark.parametrize("first_replies", [[Reply(status=500)], [GOOD, Reply(status=500)]])
+def test_what_was_paid_on_the_way_to_a_failure_counts_and_so_does_asking_again(
+    judge: LLMJudge, chat_server: ChatServer, store: Store, first_replies: list[Reply]
+) -> None:
+    limited = replace(judge, one_request=False, budget_usd=9 * EACH, max_retries=0, stop_after=100, concurrency=1)
+    chat_server.script(*first_replies, GOOD)
+    assert reasons(list(judgements(cases(1), limited, store).values())) == {"no judgement": 1}
+    assert reasons(list(judgements(cases(30), limited, store).values()))["scored"] >= 3
+    served = sum(reply.status == 200 for reply in first_replies) + len(chat_server.asked) - len(first_replies)
+    assert budget_of(limited.identity, 9 * EACH).spent == pytest.approx(served * EACH), (
+        "all that the server charged for"
+    )
+
+
+def test_a_reply_that_does_not_say_what_it_cost_is_booked_at_its_highest_price(
+    judge: LLMJudge, chat_server: ChatServer, store: Store
+) -> None:
+    limited = replace(judge, one_request=False, budget_usd=9 * EACH, max_retries=0, stop_after=100, concurrency=1)
+    silent = replace(GOOD, body='{"choices": [{"message": {"content": "no scores"}, "finish_reason": "stop"}]}')
+    number = iter(range(1000))
+    chat_server.answer = lambda body: Reply(status=500) if next(number) % 2 else silent
+    assert reasons(list(judgements(cases(30), limited, store).values())) == {"no judgement": 8, "budget": 22}
 
 
 def test_a_budget_needs_a_price(judge: LLMJudge) -> None:
@@ -125,8 +151,8 @@ def test_a_budget_needs_a_price(judge: LLMJudge) -> None:
 def test_auto_keeps_to_the_budget_of_its_language_model(judge: LLMJudge, store: Store) -> None:
     judgements(cases(10), judge, store)
     auto = AutoJudge(replace(judge, budget_usd=10 * EACH + 1e-6), None)  # type: ignore[arg-type]
-    found = judgements(cases(11), auto, store)
-    assert reasons(list(found.values())) == {"scored": 10, "budget": 1}
+    judged = judgements(cases(11), auto, store)
+    assert reasons(list(judged.values())) == {"scored": 10, "budget": 1}
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
@@ -134,9 +160,9 @@ def test_what_cannot_heal_stops_at_once_with_one_message(
     judge: LLMJudge, chat_server: ChatServer, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     chat_server.script(Reply(status=status))
-    found = [judgement for _, judgement in replace(judge, stop_after=3, concurrency=2).judge(cases(50))]
-    assert len(found) == 50
-    assert all(judgement.transient for judgement in found)
+    judged = [judgement for _, judgement in replace(judge, stop_after=3, concurrency=2).judge(cases(50))]
+    assert len(judged) == 50
+    assert all(judgement.transient for judgement in judged)
     assert 3 <= len(chat_server.asked) <= 4, "three in a row, and what was under way"
     (said,) = [record.message for record in caplog.records if record.levelno == logging.WARNING]
     assert "stopped after 3 failures in a row" in said
@@ -153,15 +179,15 @@ def test_an_account_without_money_is_not_asked_again_and_again(judge: LLMJudge, 
 def test_scattered_failures_stop_nothing(judge: LLMJudge, chat_server: ChatServer) -> None:
     number = iter(range(1000))
     chat_server.answer = lambda body: GOOD if next(number) % 3 else Reply(status=401)
-    found = [judgement for _, judgement in replace(judge, stop_after=3, concurrency=1).judge(cases(30))]
-    assert reasons(found) == {"scored": 20, "no judgement": 10}
+    judged = [judgement for _, judgement in replace(judge, stop_after=3, concurrency=1).judge(cases(30))]
+    assert reasons(judged) == {"scored": 20, "no judgement": 10}
 
 
 def test_requests_a_minute_are_kept_to(judge: LLMJudge, chat_server: ChatServer) -> None:
-    began = time.monotonic()
-    found = [judgement for _, judgement in replace(judge, requests_per_minute=600.0, concurrency=5).judge(cases(5))]
-    assert reasons(found) == {"scored": 5}
-    assert time.monotonic() - began >= 0.4, "each is sent a tenth of a second after the one before"
+    under_way = replace(judge, requests_per_minute=0.1, concurrency=5).judge(cases(5))
+    assert next(under_way)[1].behaviour.value == 4
+    under_way.close()  # type: ignore[attr-defined]
+    assert len(chat_server.asked) == 1, "the second is not sent for ten minutes"
 
 
 CELL = """

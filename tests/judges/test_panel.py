@@ -56,9 +56,9 @@ def requests(count: int) -> list[JudgeRequest]:
 
 
 def judged(panel: PanelJudge, count: int = 1) -> dict[int, Judgement]:
-    found = list(panel.judge(requests(count)))
-    assert sorted(index for index, _ in found) == list(range(count))
-    return dict(found)
+    judged = list(panel.judge(requests(count)))
+    assert sorted(index for index, _ in judged) == list(range(count))
+    return dict(judged)
 
 
 def test_mean_and_median_of_the_members() -> None:
@@ -71,16 +71,16 @@ def test_mean_and_median_of_the_members() -> None:
 def test_members_that_answer_in_different_orders_are_joined_by_request() -> None:
     forth = Member("forth", [(1, 1), (2, 2), (3, 3)])
     back = Member("back", [(1, 1), (2, 2), (3, 3)], places=(2, 1, 0))
-    found = judged(PanelJudge([forth, back]), 3)
-    assert [found[index].behaviour.value for index in range(3)] == [1, 2, 3]
+    combined = judged(PanelJudge([forth, back]), 3)
+    assert [combined[index].behaviour.value for index in range(3)] == [1, 2, 3]
 
 
 def test_a_missing_member_is_left_out_and_said() -> None:
     members = [Member("a", [(2, None)]), Member("b", [(4, 3)]), Member("c", [(None, None)])]
-    found = judged(PanelJudge(members))[0]
-    assert found.behaviour.value == 3
-    assert "c: behaviour left out (it would not say)" in found.analysis and "a: behaviour 2," in found.analysis
-    assert found.coherence == Score(None, "1 of 3 members gave a score, 2 must: it would not say")
+    combined = judged(PanelJudge(members))[0]
+    assert combined.behaviour.value == 3
+    assert "c: behaviour left out (it would not say)" in combined.analysis and "a: behaviour 2," in combined.analysis
+    assert combined.coherence == Score(None, "1 of 3 members gave a score, 2 must: it would not say")
     assert judged(PanelJudge(members, least=1))[0].coherence.value == 3
 
 

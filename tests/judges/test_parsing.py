@@ -49,6 +49,8 @@ def test_scores_quoted_inside_the_analysis_are_not_scores() -> None:
         ("NaN", "behaviour is not an integer: NaN"),
         ("Infinity", "behaviour is not an integer: Infinity"),
         ("[4]", "behaviour is not an integer: [4]"),
+        ('"²"', 'behaviour is not an integer: "²"'),
+        (f'"{"9" * 5000}"', f'behaviour is not an integer: "{"9" * 78}…'),
     ],
 )
 def test_one_unusable_score_is_missing_alone(given: str, reason: str) -> None:
@@ -70,7 +72,17 @@ def test_verdicts_that_disagree_are_no_verdict() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["", "I cannot rate this.", "4", "[4, 5]", '{"analysis": "cut o', "{" * 5000, "Score: 5"]
+    "text",
+    [
+        "",
+        "I cannot rate this.",
+        "4",
+        "[4, 5]",
+        '{"analysis": "cut o',
+        "{" * 5000,
+        "Score: 5",
+        f'{{"behaviour": {"4" * 5000}}}',
+    ],
 )
 def test_without_scores_both_are_missing_and_the_reply_is_shown(text: str) -> None:
     behaviour, coherence, _ = read_scores(text)

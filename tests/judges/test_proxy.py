@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import JudgeRequest
-from mindgap.judges.proxy import BATCH, ProxyJudge
+from mindgap.judges.proxy import RESPONSES_AT_ONCE, ProxyJudge
 from mindgap.judges.proxy_design import closeness
 from mindgap.judges.proxy_text import CHUNK, chunks, text_features
 from mindgap.text.embedding import embedder_lacks
@@ -43,10 +43,10 @@ def judge(request: pytest.FixtureRequest) -> ProxyJudge:
 
 
 def scores(judge: ProxyJudge, query: str, texts: list[str]) -> list[tuple[float, float]]:
-    found = dict(judge.judge([JudgeRequest(query, "", QUESTION, text) for text in texts]))
+    judged = dict(judge.judge([JudgeRequest(query, "", QUESTION, text) for text in texts]))
     made = []
     for index in range(len(texts)):
-        behaviour, coherence = found[index].behaviour.value, found[index].coherence.value
+        behaviour, coherence = judged[index].behaviour.value, judged[index].coherence.value
         assert behaviour is not None and coherence is not None
         made.append((behaviour, coherence))
     return made
@@ -107,9 +107,9 @@ def test_the_text_that_does_as_asked_scores_highest(judge: ProxyJudge, query: st
 
 def test_scores_do_not_depend_on_what_is_judged_beside(judge: ProxyJudge) -> None:
     texts = [FUNNY, FORMAL, WARM]
-    many = [f"{texts[n % 3]} {n}" for n in range(BATCH + 5)]
+    many = [f"{texts[n % 3]} {n}" for n in range(RESPONSES_AT_ONCE + 5)]
     together = scores(judge, "be funny", many)
-    for n in (0, 1, BATCH - 1, BATCH, BATCH + 4):
+    for n in (0, 1, RESPONSES_AT_ONCE - 1, RESPONSES_AT_ONCE, RESPONSES_AT_ONCE + 4):
         assert together[n] == pytest.approx(scores(judge, "be funny", [many[n]])[0], abs=0.02)
 
 
@@ -132,9 +132,9 @@ def test_another_calibration_is_another_judge(tmp_path: Path) -> None:
     node["embedding"] = None
     path = tmp_path / "mine.json"
     path.write_text(json.dumps(node))
-    mine = ProxyJudge(str(path))
-    assert mine.name == "proxy-text" and mine.identity != TEXT_ONLY.identity
-    assert scores(mine, "be funny", [FORMAL])[0][1] == 1
+    own_judge = ProxyJudge(str(path))
+    assert own_judge.name == "proxy-text" and own_judge.identity != TEXT_ONLY.identity
+    assert scores(own_judge, "be funny", [FORMAL])[0][1] == 1
     with pytest.raises(ConfigError, match="without embeddings"):
         ProxyJudge(str(path), embedding=True).lacks()
 

@@ -16,7 +16,7 @@ from mindgap.core.records import JudgeRequest
 from mindgap.judge import calibrate
 from mindgap.judges.proxy import ProxyJudge
 from mindgap.judges.proxy_anchors import anchors
-from mindgap.judges.proxy_fit import Fitting, Scored, beginning, family, monotone, question_folds
+from mindgap.judges.proxy_fit import Fitting, ScoredResponse, beginning, family, monotone, question_folds
 
 QUERIES = ("be funny", "be professional and formal", "be more funny", "be concise")
 MAP = """\
@@ -50,9 +50,9 @@ def recorded(count: int) -> list[dict[str, str]]:
     return rows
 
 
-def scored(count: int = 240) -> tuple[Scored, ...]:
+def scored(count: int = 240) -> tuple[ScoredResponse, ...]:
     return tuple(
-        Scored(
+        ScoredResponse(
             "f",
             "j",
             row["method"],
@@ -68,29 +68,31 @@ def scored(count: int = 240) -> tuple[Scored, ...]:
 def test_a_held_out_score_does_not_depend_on_the_scores_of_its_group(target: str) -> None:
     everything = scored()
     groups = question_folds(everything)
-    mine = np.array(groups) == 2
-    honest = Fitting(everything, None).held_out(target, groups, only=mine)
+    held_out = np.array(groups) == 2
+    honest = Fitting(everything, None).held_out(target, groups, only=held_out)
     changed = tuple(
-        replace(one, behaviour=6 - one.behaviour, coherence=6 - one.coherence) if own else one
-        for one, own in zip(everything, mine, strict=True)
+        replace(response, behaviour=6 - response.behaviour, coherence=6 - response.coherence) if own else response
+        for response, own in zip(everything, held_out, strict=True)
     )
-    assert np.allclose(Fitting(changed, None).held_out(target, groups, only=mine)[mine], honest[mine])
-    assert np.isnan(honest[~mine]).all() and not np.isnan(honest[mine]).any()
+    assert np.allclose(Fitting(changed, None).held_out(target, groups, only=held_out)[held_out], honest[held_out])
+    assert np.isnan(honest[~held_out]).all() and not np.isnan(honest[held_out]).any()
 
 
 def test_it_finds_what_the_recorded_judge_liked() -> None:
     everything = scored()
     fit = Fitting(everything, None)
     for target in ("behaviour", "coherence"):
-        found = fit.held_out(target, question_folds(everything))
+        scores = fit.held_out(target, question_folds(everything))
         high = fit.scores(target) == 5
-        assert found[high].mean() > found[~high].mean() + 2
+        assert scores[high].mean() > scores[~high].mean() + 2
 
 
 def test_missing_scores_are_left_out_and_still_predicted() -> None:
-    everything = tuple(replace(one, behaviour=float("nan")) if n % 5 == 0 else one for n, one in enumerate(scored()))
-    found = Fitting(everything, None).held_out("behaviour", question_folds(everything))
-    assert not np.isnan(found).any()
+    everything = tuple(
+        replace(response, behaviour=float("nan")) if n % 5 == 0 else response for n, response in enumerate(scored())
+    )
+    scores = Fitting(everything, None).held_out("behaviour", question_folds(everything))
+    assert not np.isnan(scores).any()
 
 
 @given(st.lists(st.tuples(st.floats(-5, 5), st.integers(1, 5)), min_size=2, max_size=200))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from statistics import mean
+from types import SimpleNamespace
 
 import pytest
 
@@ -28,23 +29,32 @@ def test_a_pause_is_not_saved_up_for_a_burst() -> None:
     assert meter.take(1, 1000.0) == pytest.approx(1.0)
 
 
+@pytest.fixture
+def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However slow the machine is, no time passes between two calls."""
+    monkeypatch.setattr("mindgap.providers.pace.time", SimpleNamespace(monotonic=lambda: 1000.0))
+
+
+@pytest.mark.usefixtures("stopped_clock")
 def test_tokens_are_booked_by_estimate_and_set_right_by_use() -> None:
     pace = Pace("tokens-test", tokens_per_minute=6000)
     assert pace.wait(100) == 0
-    assert 0.9 < pace.wait(100) <= 1.0, "100 tokens take a second"
+    assert pace.wait(100) == pytest.approx(1.0), "100 tokens take a second"
     pace.used(100, 10)
-    assert 1.0 < pace.wait(100) <= 1.1, "two bookings of 100 and one of 10 that turned out smaller by 90"
+    assert pace.wait(100) == pytest.approx(1.1), "two bookings of 100 and one of 10 that turned out smaller by 90"
 
 
+@pytest.mark.usefixtures("stopped_clock")
 def test_the_slower_of_two_limits_counts() -> None:
     pace = Pace("both-test", requests_per_minute=600, tokens_per_minute=6000)
     pace.wait(500)
-    assert 4.9 < pace.wait(1) <= 5.0
+    assert pace.wait(1) == pytest.approx(5.0)
 
 
+@pytest.mark.usefixtures("stopped_clock")
 def test_everybody_who_asks_one_model_shares_its_limit() -> None:
     assert Pace("shared-test", requests_per_minute=60).wait(1) == 0
-    assert Pace("shared-test", requests_per_minute=60).wait(1) > 0.9
+    assert Pace("shared-test", requests_per_minute=60).wait(1) == pytest.approx(1.0)
     assert Pace("another-test", requests_per_minute=60).wait(1) == 0
 
 
@@ -62,7 +72,16 @@ def test_retries_are_spread_over_all_of_a_doubling_span() -> None:
 
 @pytest.mark.parametrize(
     ("headers", "seconds"),
-    [({"retry-after": "7"}, 7), ({"retry-after": "0.5"}, 0.5), ({}, None), ({"retry-after": "soon"}, None)],
+    [
+        ({"retry-after": "7"}, 7),
+        ({"retry-after": "0.5"}, 0.5),
+        ({}, None),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "²"}, None),
+        ({"retry-after": "-3"}, None),
+        ({"retry-after": "9" * 400}, None),
+        ({"retry-after": "Mon, 01 Jan 0001 00:00:00"}, 0),
+    ],
 )
 def test_retry_after(headers: dict[str, str], seconds: float | None) -> None:
     assert asked_to_wait(headers) == seconds

@@ -46,6 +46,8 @@ def test_findings_are_printed_before_any_mean(
         (["FILE", "OUT", "MAP", "jugde=proxy"], "Did you mean judge?"),
         (["FILE", "OUT", "MAP", "judge=prxy"], "Did you mean proxy?"),
         (["FILE", "OUT", "MAP", "resamples=5"], "resamples=5"),
+        (["FILE", "OUT", "MAP", "resamples=²"], "resamples=²"),
+        (["FILE", "OUT", "MAP", f"seed={'9' * 5000}"], "must be a whole number"),
         (["FILE", "OUT", "MAP", "map.columns.behaviour=shwon"], "Did you mean shown?"),
         (["FILE", "OUT", "MAP", "map.columns.query"], "give a file and a folder"),
         (["gone.csv", "OUT", "MAP"], "gone.csv: there is no such file"),

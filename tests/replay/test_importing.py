@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import random
 from collections.abc import Callable, Iterator, Sequence
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import Judgement, JudgeRequest, Score
@@ -135,7 +137,10 @@ def test_another_judge_sees_what_it_would_in_an_experiment_and_is_asked_once(
 ) -> None:
     path, folder, judge = written(clean), tmp_path / "out" / "x", LengthJudge()
     import_recording(path, mapped(), folder, resamples=FEW)
-    cell = import_recording(path, mapped(), folder, judge=judge, resamples=FEW).cells[2]
+    said = io.StringIO()
+    console = Console(file=said, width=200)
+    cell = import_recording(path, mapped(), folder, judge=judge, resamples=FEW, console=console).cells[2]
+    assert said.getvalue().splitlines()[-1] == "judge: length; 18 judged, 0 known from before"
     assert len(judge.seen) == 18
     assert {request.query for request in judge.seen} == {"be funny", "be concise"}
     assert all(request.query in request.rubric for request in judge.seen)
@@ -144,8 +149,9 @@ def test_another_judge_sees_what_it_would_in_an_experiment_and_is_asked_once(
     assert (first.behaviour, first.coherence_missing) == (1 + len(first.response) % 5, "it cannot tell")
     assert cell.judge == "length"
     assert (tmp_path / "out" / "store.sqlite").is_file()
-    import_recording(path, mapped(), folder, judge=judge, resamples=FEW)
+    import_recording(path, mapped(), folder, judge=judge, resamples=FEW, console=console)
     assert len(judge.seen) == 18, "the second import asks for nothing"
+    assert said.getvalue().splitlines()[-1] == "judge: length; 0 judged, 18 known from before"
     judges = sorted(read_cell(metrics.parent).judge for metrics in folder.glob("*/metrics.json"))
     assert judges == ["length"] * 3 + ["somebody"] * 3, "two judges' scores of one recording stand side by side"
 

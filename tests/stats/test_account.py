@@ -19,18 +19,20 @@ def factorial(beyond: float, design=(14, 60)):
 
 @pytest.mark.parametrize("beyond", [-0.4, 0.0, 0.4])
 def test_the_interaction_is_what_goes_beyond_the_sum(beyond):
-    found = interaction(factorial(beyond), cell("combined"), (cell("prompt"), cell("vector")), CONTROL, "nice")
-    assert found.estimate.value == pytest.approx(beyond, abs=0.12)
-    assert found.estimate.value == pytest.approx(found.together.value - found.first.value - found.second.value)
-    assert (found.estimate.low > 0, found.estimate.high < 0) == (beyond > 0, beyond < 0)
-    assert beyond == 0 or found.p < 0.01
+    estimated = interaction(factorial(beyond), cell("combined"), (cell("prompt"), cell("vector")), CONTROL, "nice")
+    assert estimated.estimate.value == pytest.approx(beyond, abs=0.12)
+    assert estimated.estimate.value == pytest.approx(
+        estimated.together.value - estimated.first.value - estimated.second.value
+    )
+    assert (estimated.estimate.low > 0, estimated.estimate.high < 0) == (beyond > 0, beyond < 0)
+    assert beyond == 0 or estimated.p < 0.01
 
 
 def test_samples_that_one_of_the_four_lacks_are_left_out_and_counted():
     values = {name: {"nice": np.random.default_rng(n).normal(0, 1, (3, 5))} for n, name in enumerate("abcd")}
     values["b"]["nice"][0, 0] = np.nan
-    found = interaction(cells(values), cell("d"), (cell("b"), cell("c")), cell("a"), "nice")
-    assert (found.estimate.n, found.estimate.missing) == (14, 1)
+    estimated = interaction(cells(values), cell("d"), (cell("b"), cell("c")), cell("a"), "nice")
+    assert (estimated.estimate.n, estimated.estimate.missing) == (14, 1)
 
 
 def replies(kind: str, design=(4, 30)) -> dict[str, dict[str, np.ndarray]]:

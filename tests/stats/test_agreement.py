@@ -83,9 +83,9 @@ def test_pairs_with_a_missing_score_are_left_out_and_counted() -> None:
     kept = ~np.isnan(with_holes)
     assert spearman(a, with_holes) == pytest.approx(spearman(a[kept], b[kept]))
     assert quadratic_kappa(a, with_holes) == pytest.approx(quadratic_kappa(a[kept], b[kept]))
-    found = agreement(a, with_holes, [0] * 40, range(40))
-    assert (found.kappa.n, found.kappa.missing) == (30, 10)
-    assert found.kappa.value == pytest.approx(quadratic_kappa(a[kept], b[kept]))
+    agreed = agreement(a, with_holes, [0] * 40, range(40))
+    assert (agreed.kappa.n, agreed.kappa.missing) == (30, 10)
+    assert agreed.kappa.value == pytest.approx(quadratic_kappa(a[kept], b[kept]))
 
 
 def test_expected_scores_are_rounded_for_kappa_alone() -> None:
@@ -103,8 +103,8 @@ def test_kappa_and_alpha_see_a_shift_that_ranks_do_not() -> None:
 @pytest.mark.parametrize("constant", [np.full(6, 3.0), np.full(6, NO)])
 def test_what_cannot_be_had_is_none_with_the_reason(constant: np.ndarray) -> None:
     assert np.isnan(spearman(constant, constant)) and np.isnan(quadratic_kappa(constant, constant))
-    found = agreement(constant, constant, list("aabbcc"), list("xyxyxy"))
-    for one in (found.spearman, found.kappa, found.alpha, found.alpha_ordinal):
+    agreed = agreement(constant, constant, list("aabbcc"), list("xyxyxy"))
+    for one in (agreed.spearman, agreed.kappa, agreed.alpha, agreed.alpha_ordinal):
         assert one.value is None and one.note
 
 
@@ -137,31 +137,31 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
     for _ in range(60):
         a = generator.normal(size=200)
         b = 0.6 * a + 0.8 * generator.normal(size=200)
-        found = agreement(a, b, queries, items, resamples=300).spearman
-        held += found.low <= truth <= found.high  # type: ignore[operator]
+        agreed = agreement(a, b, queries, items, resamples=300).spearman
+        held += agreed.low <= truth <= agreed.high  # type: ignore[operator]
     assert held >= 54
 
 
 def test_row_order_changes_nothing_and_the_seed_fixes_the_draws() -> None:
     a, b = scores(60, 0.7)
     queries, items = np.repeat(np.arange(6), 10), np.tile(np.arange(10), 6)
-    found = agreement(a, b, queries, items, seed=1)
+    agreed = agreement(a, b, queries, items, seed=1)
     order = np.random.default_rng(0).permutation(60)
     again = agreement(a[order], b[order], queries[order], items[order], seed=1)
     for name in ("spearman", "kappa", "alpha", "alpha_ordinal"):
-        one, other = getattr(found, name), getattr(again, name)
+        one, other = getattr(agreed, name), getattr(again, name)
         assert [one.value, one.low, one.high] == pytest.approx([other.value, other.low, other.high])
-    assert agreement(a, b, queries, items, seed=1) == found != agreement(a, b, queries, items, seed=2)
+    assert agreement(a, b, queries, items, seed=1) == agreed != agreement(a, b, queries, items, seed=2)
 
 
 def test_few_clusters_are_said() -> None:
     a, b = scores(60, 0.7)
-    found = agreement(a, b, np.repeat(np.arange(3), 20), np.tile(np.arange(20), 3))
-    assert "few clusters (3 queries)" in found.kappa.note
+    agreed = agreement(a, b, np.repeat(np.arange(3), 20), np.tile(np.arange(20), 3))
+    assert "few clusters (3 queries)" in agreed.kappa.note
 
 
 def test_alpha_of_several_raters_has_its_interval() -> None:
-    found = alpha_estimate(PUBLISHED, [0] * 12, range(12), "ordinal")
-    assert found.value == pytest.approx(krippendorff_alpha(PUBLISHED, "ordinal"))
-    assert found.low is not None and found.high is not None and found.low < 0.815 < found.high <= 1
-    assert (found.n, found.missing) == (11, 1)  # unit 12 was rated once
+    alpha = alpha_estimate(PUBLISHED, [0] * 12, range(12), "ordinal")
+    assert alpha.value == pytest.approx(krippendorff_alpha(PUBLISHED, "ordinal"))
+    assert alpha.low is not None and alpha.high is not None and alpha.low < 0.815 < alpha.high <= 1
+    assert (alpha.n, alpha.missing) == (11, 1)  # unit 12 was rated once

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from simulated import crossed
 
-from mindgap.stats.crossed import Resampling, Table, variance_of_mean
+from mindgap.stats.crossed import CrossedTable, Resampling, variance_of_mean
 
 
-def full(values: np.ndarray) -> Table:
-    return Table(values, np.ones_like(values))
+def full(values: np.ndarray) -> CrossedTable:
+    return CrossedTable(values, np.ones_like(values))
 
 
 def test_in_a_complete_table_the_variance_is_that_of_the_analysis_of_variance():
@@ -30,7 +30,7 @@ def test_with_a_third_of_the_cells_missing_the_variance_is_right_on_average():
     means, variances = [], []
     for _ in range(1500):
         values = np.where(held, crossed(generator, 10, 30, (0.5, 0.8, 1.0)), 0.0)
-        table = Table(values, held.astype(float))
+        table = CrossedTable(values, held.astype(float))
         means.append(table.mean)
         variances.append(variance_of_mean(table).total)
     assert np.mean(variances) == pytest.approx(np.var(means), rel=0.12)  # 1,500 draws know a variance to 4 %
@@ -75,13 +75,13 @@ def test_parts_of_the_items_add_up_to_the_whole():
     counts = np.stack([half, ~half]) @ np.ones(20)
     alone = full(np.where(half, values, 0.0))
     within = resampling.means_within([full(values)], np.stack([half, ~half]), "items")[:, :, 0]
-    masked = resampling.means([Table(alone.sums, np.broadcast_to(half, values.shape).astype(float))])[:, 0]
+    masked = resampling.means([CrossedTable(alone.sums, np.broadcast_to(half, values.shape).astype(float))])[:, 0]
     assert counts.sum() == 20
     assert within[:, 0] == pytest.approx(masked, nan_ok=True)
 
 
 def test_a_resample_without_any_sample_is_not_a_number_rather_than_a_guess():
-    table = Table(np.eye(2), np.eye(2))
+    table = CrossedTable(np.eye(2), np.eye(2))
     means = Resampling(2, 2, resamples=400).means([table])[:, 0]
     assert 0 < np.isnan(means).sum() < 400
     assert np.nanmax(means) == 1

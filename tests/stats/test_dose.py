@@ -27,17 +27,17 @@ STEERED = [cell(name) for name in DOSES]
 
 
 def test_the_slope_is_the_change_per_unit_of_dose_and_its_interval_holds_the_truth():
-    found = dose_response(sweep(-3), STEERED, CONTROL)
-    assert found.doses == (0, 0.1, 0.2, 0.4, 0.8)
-    assert found.slope.low < -3 < found.slope.high
-    assert found.slope.value == pytest.approx(-3, abs=0.4)
+    response = dose_response(sweep(-3), STEERED, CONTROL)
+    assert response.doses == (0, 0.1, 0.2, 0.4, 0.8)
+    assert response.slope.low < -3 < response.slope.high
+    assert response.slope.value == pytest.approx(-3, abs=0.4)
 
 
 def test_the_breaking_dose_is_where_the_mean_has_fallen_by_so_much():
-    found = dose_response(sweep(-3), STEERED, CONTROL, drop=1.0)
-    assert found.breaks.value == pytest.approx(1 / 3, abs=0.07)
-    assert found.breaks.low < 1 / 3 < found.breaks.high
-    assert found.unbroken == 0
+    response = dose_response(sweep(-3), STEERED, CONTROL, drop=1.0)
+    assert response.breaks.value == pytest.approx(1 / 3, abs=0.07)
+    assert response.breaks.low < 1 / 3 < response.breaks.high
+    assert response.unbroken == 0
 
 
 def test_its_interval_covers_the_truth_as_often_as_it_says():
@@ -50,10 +50,10 @@ def test_its_interval_covers_the_truth_as_often_as_it_says():
 
 
 def test_what_never_breaks_has_no_breaking_dose_and_says_so():
-    found = dose_response(sweep(-0.1), STEERED, CONTROL)
-    assert (found.breaks.value, found.breaks.high) == (None, None)
-    assert "largest dose tried, 0.8" in found.breaks.note
-    assert found.unbroken == 1
+    response = dose_response(sweep(-0.1), STEERED, CONTROL)
+    assert (response.breaks.value, response.breaks.high) == (None, None)
+    assert "largest dose tried, 0.8" in response.breaks.note
+    assert response.unbroken == 1
 
 
 def test_between_doses_the_mean_runs_straight_and_the_first_fall_counts():

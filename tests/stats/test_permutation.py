@@ -7,12 +7,12 @@ import pytest
 from scipy import stats
 from simulated import crossed
 
-from mindgap.stats.crossed import Table
+from mindgap.stats.crossed import CrossedTable
 from mindgap.stats.permutation import adjust, sign_flip
 
 
-def full(values: np.ndarray) -> Table:
-    return Table(values, np.ones_like(values))
+def full(values: np.ndarray) -> CrossedTable:
+    return CrossedTable(values, np.ones_like(values))
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def test_few_clusters_are_tested_by_t_and_the_method_says_so():
 
 def test_no_difference_at_all_is_no_evidence_and_no_pairs_are_no_test():
     assert sign_flip(full(np.zeros((14, 20)))).p == 1
-    assert sign_flip(Table(np.zeros((14, 20)), np.zeros((14, 20)))).p is None
+    assert sign_flip(CrossedTable(np.zeros((14, 20)), np.zeros((14, 20)))).p is None
 
 
 def test_the_seed_decides_random_patterns():

@@ -8,8 +8,8 @@ from simulated import CONTROL, cell, cells, crossed
 
 from mindgap.core.errors import MindgapError
 from mindgap.stats.bootstrap import t_quantile
-from mindgap.stats.crossed import Table, variance_of_mean
-from mindgap.stats.power import Components, components_of, detectable, measured
+from mindgap.stats.crossed import CrossedTable, variance_of_mean
+from mindgap.stats.power import Components, components_of, detectable, detectable_after
 
 TRUE = Components(queries=0.3, items=0.3, rest=0.8)
 SDS = (0.3, 0.3, 0.8)
@@ -19,13 +19,13 @@ SDS = (0.3, 0.3, 0.8)
 def test_a_difference_of_the_promised_size_is_found_four_times_in_five(design):
     promised = detectable("nice", *design, components=TRUE)
     generator = np.random.default_rng(0)
-    found = 0
+    detected = 0
     for _ in range(800):
         values = promised.difference + crossed(generator, *design, SDS)
-        table = Table(values, np.ones(design))
+        table = CrossedTable(values, np.ones(design))
         variance = variance_of_mean(table)
-        found += abs(table.mean) > t_quantile(0.95, variance.freedom) * variance.total**0.5
-    assert 0.74 <= found / 800 <= 0.86
+        detected += abs(table.mean) > t_quantile(0.95, variance.freedom) * variance.total**0.5
+    assert 0.74 <= detected / 800 <= 0.86
 
 
 def test_more_items_help_until_queries_are_what_is_uncertain():
@@ -36,9 +36,9 @@ def test_more_items_help_until_queries_are_what_is_uncertain():
 
 
 def test_epochs_shrink_the_rest_only_and_more_tests_need_more():
-    one = detectable("nice", 14, 60, components=TRUE)
-    assert one.difference > detectable("nice", 14, 60, epochs=4, components=TRUE).difference
-    assert one.difference < detectable("nice", 14, 60, components=TRUE, tests=20).difference
+    smallest = detectable("nice", 14, 60, components=TRUE)
+    assert smallest.difference > detectable("nice", 14, 60, epochs=4, components=TRUE).difference
+    assert smallest.difference < detectable("nice", 14, 60, components=TRUE, tests=20).difference
     assert detectable("nice", 14, 60, components=TRUE, tests=20).alpha == pytest.approx(0.0025)
 
 
@@ -59,11 +59,13 @@ def paired(design, seed: int = 0):
 def test_after_a_run_its_own_variance_says_the_same():
     design = (40, 100)
     before = detectable("nice", *design, components=TRUE)
-    after = measured(paired(design), cell("prompt"), CONTROL, "nice")
+    after = detectable_after(paired(design), cell("prompt"), CONTROL, "nice")
     assert after.difference == pytest.approx(before.difference, rel=0.25)
 
 
 def test_components_are_those_the_data_were_made_with():
-    found = [components_of(paired((40, 100), seed), cell("prompt"), CONTROL, "nice") for seed in range(10)]
+    estimates = [components_of(paired((40, 100), seed), cell("prompt"), CONTROL, "nice") for seed in range(10)]
     for name in ("queries", "items", "rest"):
-        assert np.mean([getattr(one, name) for one in found]) == pytest.approx(getattr(TRUE, name), rel=0.1)
+        assert np.mean([getattr(components, name) for components in estimates]) == pytest.approx(
+            getattr(TRUE, name), rel=0.1
+        )

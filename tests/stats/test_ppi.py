@@ -57,14 +57,14 @@ def test_intervals_cover_whatever_the_judge_does(
     studies = [study(judge, rated, rng, effects) for _ in range(150)]
 
     def covered(kind: str) -> float:
-        return np.mean([(e := getattr(one, kind)).low <= TRUTH <= e.high for one in studies])
+        return np.mean([(e := getattr(study, kind)).low <= TRUTH <= e.high for study in studies])
 
     def width(kind: str) -> float:
-        return np.mean([(e := getattr(one, kind)).high - e.low for one in studies])
+        return np.mean([(e := getattr(study, kind)).high - e.low for study in studies])
 
     assert covered("anchored") >= 0.91  # 95 % but for 2 standard errors of 150 studies
     assert covered("judge") < 0.6
-    assert abs(np.mean([one.anchored.value for one in studies]) - TRUTH) < 0.1
+    assert abs(np.mean([study.anchored.value for study in studies]) - TRUTH) < 0.1
     assert width("anchored") < most * width("people")
 
 
@@ -73,26 +73,26 @@ def test_a_judge_that_agrees_with_people_gives_the_judges_mean() -> None:
     query, item = np.repeat(np.arange(6), 8), np.tile(np.arange(8), 6)
     judge = rng.integers(1, 6, 48).astype(float)
     people = np.where(rng.random(48) < 0.4, judge - 0.5, np.nan)
-    found = anchored_mean(people, judge, query, item)
-    assert found.power == pytest.approx(1)
-    assert found.anchored.value == pytest.approx(judge.mean() - 0.5)
+    means = anchored_mean(people, judge, query, item)
+    assert means.power == pytest.approx(1)
+    assert means.anchored.value == pytest.approx(judge.mean() - 0.5)
 
 
 def test_a_judge_that_never_varies_leaves_people_alone() -> None:
     query, item = np.repeat(np.arange(6), 8), np.tile(np.arange(8), 6)
     people = np.where(np.arange(48) % 3 == 0, np.arange(48) % 5 + 1.0, np.nan)
-    found = anchored_mean(people, np.full(48, 4.0), query, item)
-    assert found.power == 0
-    assert found.anchored.value == pytest.approx(found.people.value)
+    means = anchored_mean(people, np.full(48, 4.0), query, item)
+    assert means.power == 0
+    assert means.anchored.value == pytest.approx(means.people.value)
 
 
 def test_everything_rated_gives_what_people_say() -> None:
     rng = np.random.default_rng(1)
     query, item = np.repeat(np.arange(6), 8), np.tile(np.arange(8), 6)
     people = rng.normal(3, 1, 48)
-    found = anchored_mean(people, people + rng.normal(0, 1, 48), query, item)
-    assert found.anchored.value == pytest.approx(people.mean())
-    assert found.anchored.low == pytest.approx(found.people.low, abs=0.1)
+    means = anchored_mean(people, people + rng.normal(0, 1, 48), query, item)
+    assert means.anchored.value == pytest.approx(people.mean())
+    assert means.anchored.low == pytest.approx(means.people.low, abs=0.1)
 
 
 def test_order_of_rows_changes_nothing() -> None:
@@ -101,9 +101,9 @@ def test_order_of_rows_changes_nothing() -> None:
     judge = rng.normal(3, 1, 48)
     people = np.where(rng.random(48) < 0.4, judge + rng.normal(0, 0.5, 48), np.nan)
     shuffled = rng.permutation(48)
-    one = anchored_mean(people, judge, query, item).anchored
+    study = anchored_mean(people, judge, query, item).anchored
     other = anchored_mean(people[shuffled], judge[shuffled], query[shuffled], item[shuffled]).anchored
-    assert (one.value, one.low, one.high) == pytest.approx((other.value, other.low, other.high))
+    assert (study.value, study.low, study.high) == pytest.approx((other.value, other.low, other.high))
 
 
 def test_what_the_judge_could_not_score_is_counted_and_left_out() -> None:
@@ -111,9 +111,9 @@ def test_what_the_judge_could_not_score_is_counted_and_left_out() -> None:
     judge = np.arange(20) % 5 + 1.0
     people = np.where(np.arange(20) % 2 == 0, judge, np.nan)
     judge[:3] = np.nan
-    found = anchored_mean(people, judge, query, item)
-    assert (found.anchored.missing, found.anchored.n, found.ratings) == (3, 8, 8)
-    assert found.people.n == 10
+    means = anchored_mean(people, judge, query, item)
+    assert (means.anchored.missing, means.anchored.n, means.ratings) == (3, 8, 8)
+    assert means.people.n == 10
 
 
 @pytest.mark.parametrize("rated", [0, 1, 3])
@@ -121,9 +121,9 @@ def test_too_few_ratings_give_no_interval_and_say_so(rated: int) -> None:
     query, item = np.repeat(np.arange(4), 5), np.tile(np.arange(5), 4)
     people = np.full(20, np.nan)
     people[:rated] = [2, 4, 5][:rated]
-    found = anchored_mean(people, np.arange(20) % 5 + 1.0, query, item).anchored
-    assert found.low is None and found.note
-    assert (found.value is None) == (rated == 0)
+    means = anchored_mean(people, np.arange(20) % 5 + 1.0, query, item).anchored
+    assert means.low is None and means.note
+    assert (means.value is None) == (rated == 0)
 
 
 def test_perfect_agreement_in_few_ratings_is_not_taken_for_a_law() -> None:
@@ -132,10 +132,10 @@ def test_perfect_agreement_in_few_ratings_is_not_taken_for_a_law() -> None:
     widths = []
     for every in (12, 6, 2):
         people = np.where(np.arange(48) % every == 0, judge, np.nan)
-        found = anchored_mean(people, judge, query, item, power=1, bounds=(1, 5))
-        assert found.anchored.low < found.judge.low and found.anchored.high > found.judge.high
-        assert "off by the same" in found.anchored.note
-        widths.append(found.anchored.high - found.anchored.low)
+        means = anchored_mean(people, judge, query, item, power=1, bounds=(1, 5))
+        assert means.anchored.low < means.judge.low and means.anchored.high > means.judge.high
+        assert "off by the same" in means.anchored.note
+        widths.append(means.anchored.high - means.anchored.low)
     assert widths == sorted(widths, reverse=True)
     assert anchored_mean(people, judge, query, item, power=1).anchored.low is None
 
@@ -144,8 +144,8 @@ def test_values_stay_on_the_scale() -> None:
     query, item = np.repeat(np.arange(4), 5), np.tile(np.arange(5), 4)
     judge = np.where(np.arange(20) % 3, 5.0, 4.0)
     people = np.where(np.arange(20) % 2 == 0, judge, np.nan)
-    found = anchored_mean(people, judge, query, item, bounds=(1, 5)).anchored
-    assert found.high is None or found.high <= 5
+    means = anchored_mean(people, judge, query, item, bounds=(1, 5)).anchored
+    assert means.high is None or means.high <= 5
 
 
 def test_power_ignores_what_sets_cells_apart() -> None:

@@ -32,9 +32,9 @@ def test_the_winner_of_equals_is_flattered_where_it_was_chosen_and_not_where_it_
     for seed in range(60):
         samples = equal_doses(seed)
         flattered.append(best_within(samples, CONTROL, rule, resamples=20).value.value - 3)
-        found = cross_fit(samples, CONTROL, rule, resamples=20)
-        honest.append(found.values["behaviour"].value - 3)
-        optimism.append(found.optimism)
+        fit = cross_fit(samples, CONTROL, rule, resamples=20)
+        honest.append(fit.values["behaviour"].value - 3)
+        optimism.append(fit.optimism)
     assert np.mean(flattered) > 0.08
     assert abs(np.mean(honest)) < 0.03
     assert np.mean(optimism) > 0.1
@@ -51,20 +51,20 @@ def test_a_clear_winner_is_always_taken_and_its_value_kept():
     }
     samples = cells(values)
     for split in ("items", "queries"):
-        found = cross_fit(samples, CONTROL, Rule(loss=0.05), split=split, resamples=2000)
-        assert found.choices[cell("strong")] == 1
-        assert found.chances[cell("strong")] > 0.99
+        fit = cross_fit(samples, CONTROL, Rule(loss=0.05), split=split, resamples=2000)
+        assert fit.choices[cell("strong")] == 1
+        assert fit.chances[cell("strong")] > 0.99
         alone = samples.estimate(cell("strong"), "behaviour")
-        assert found.values["behaviour"].value == pytest.approx(alone.value, abs=0.01)
-        assert found.changes["behaviour"].low > 1
-        assert found.changes["accuracy"].value == pytest.approx(0)
+        assert fit.values["behaviour"].value == pytest.approx(alone.value, abs=0.01)
+        assert fit.changes["behaviour"].low > 1
+        assert fit.changes["accuracy"].value == pytest.approx(0)
 
 
 def test_the_interval_covers_the_truth_though_a_choice_was_made():
     hits = 0
     for seed in range(150):
-        found = cross_fit(equal_doses(seed), CONTROL, Rule(loss=1.0), splits=2, resamples=300)
-        low, high = found.values["behaviour"].low, found.values["behaviour"].high
+        fit = cross_fit(equal_doses(seed), CONTROL, Rule(loss=1.0), splits=2, resamples=300)
+        low, high = fit.values["behaviour"].low, fit.values["behaviour"].high
         hits += low <= 3 <= high
     assert hits / 150 >= 0.93
 
@@ -76,9 +76,9 @@ def test_a_choice_too_dear_on_its_half_is_not_made():
         "control": {"behaviour": 2 + generator.normal(0, 0.3, (6, 40)), "accuracy": right},
         "strong": {"behaviour": 4 + generator.normal(0, 0.3, (6, 40)), "accuracy": right * 0},
     }
-    found = cross_fit(cells(values), CONTROL, Rule(loss=0.1), resamples=500)
-    assert found.choices[CONTROL] == 1
-    assert found.changes["behaviour"].value == 0
+    fit = cross_fit(cells(values), CONTROL, Rule(loss=0.1), resamples=500)
+    assert fit.choices[CONTROL] == 1
+    assert fit.changes["behaviour"].value == 0
 
 
 def test_one_query_cannot_be_halved():

@@ -92,8 +92,8 @@ def test_unharmed_harmed_and_undecided_are_three_things():
     assert verdicts["same", 0.1] == "unharmed"
     assert verdicts["same", 0.01] == "undecided"
     assert verdicts["worse", 0.1] == "harmed"
-    found = non_inferiority(samples, cell("same"), CONTROL, 0.1)
-    assert found.p < 0.025
+    kept = non_inferiority(samples, cell("same"), CONTROL, 0.1)
+    assert kept.p < 0.025
     with pytest.raises(MindgapError, match="margin"):
         non_inferiority(samples, cell("same"), CONTROL, 0)
 
@@ -101,8 +101,8 @@ def test_unharmed_harmed_and_undecided_are_three_things():
 def test_a_cell_equal_to_control_is_unharmed_without_any_variation_to_test():
     right = np.random.default_rng(0).integers(0, 2, (14, 171)).astype(float)
     samples = cells({"control": {"accuracy": right}, "zero": {"accuracy": right}})
-    found = non_inferiority(samples, cell("zero"), CONTROL, 0.05)
-    assert (found.verdict, found.p) == ("unharmed", None)
+    kept = non_inferiority(samples, cell("zero"), CONTROL, 0.05)
+    assert (kept.verdict, kept.p) == ("unharmed", None)
 
 
 def test_the_harmonic_mean_is_from_0_to_2_and_one_zero_is_enough():
@@ -121,8 +121,8 @@ def test_a_missing_score_leaves_the_harmonic_mean_missing_and_not_zero():
     behaviour = np.full((2, 3), 5.0)
     behaviour[0, 0] = np.nan
     samples = cells({"control": {"behaviour": behaviour, "coherence": np.full((2, 3), 5.0)}})
-    found = harmonic_mean(samples, CONTROL, parts=("behaviour", "coherence"))
-    assert (found.value, found.n, found.missing) == (pytest.approx(2), 5, 1)
+    mean = harmonic_mean(samples, CONTROL, parts=("behaviour", "coherence"))
+    assert (mean.value, mean.n, mean.missing) == (pytest.approx(2), 5, 1)
 
 
 def test_two_judges_make_no_front():

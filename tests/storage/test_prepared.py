@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -131,11 +130,9 @@ def test_of_two_processes_at_once_one_builds_and_the_other_waits_and_says_so(tmp
     folder = tmp_path / "model"
     first = start(folder, 3)
     wait_for(first, "building")
-    began = time.monotonic()
     second = start(folder, 0)
     said, _ = second.communicate(timeout=60)
     assert "waiting for it" in said
     assert "building" not in said
-    assert time.monotonic() - began < 60
     names = str(sorted(CONTENT))
     assert said.splitlines()[-1] == first.communicate()[0].splitlines()[-1] == names

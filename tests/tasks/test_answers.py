@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import string
+import unicodedata
+
 import pytest
 
 from mindgap.tasks import answers
@@ -147,6 +150,48 @@ UNREAD = [
 def test_reply_is_read_as_the_option_it_names(reply, choice):
     answer = read_choice(reply, CAPITALS)
     assert (answer.choice, answer.unparsed) == (choice, None)
+
+
+LIKE_ASCII = [
+    letter
+    for letter in map(chr, range(128, 0x20000))
+    if any(part.isascii() and part.isalpha() for part in letter.upper() + letter.lower() + letter.casefold())
+]
+"""Letters outside ASCII that are, or contain, an ASCII letter in another case: the Turkish i's, the Kelvin sign, …"""
+
+
+@pytest.mark.parametrize("frame", ["{}", "The answer is {}", "Answer: {}. Paris", "<answer>{}</answer>", "<ans{}"])
+def test_a_letter_that_only_looks_like_a_label_is_none_and_stops_nothing(frame: str) -> None:
+    options = [f"choice number {number}" for number in range(26)]
+    assert {"\u0130", "\u0131", "\u017f", "\u212a"} <= set(LIKE_ASCII)
+    for letter in LIKE_ASCII:
+        answer = read_choice(frame.format(letter), options)
+        plain = unicodedata.normalize("NFKC", letter)
+        if answer.choice is not None:
+            assert plain.upper() == string.ascii_uppercase[answer.choice], letter
+
+
+@pytest.mark.parametrize(
+    ("reply", "choice", "reason"),
+    [
+        ("B", 1, None),
+        ("The answer is B. It is not A.", None, answers.SEVERAL),
+        ("The answer is thing 30.", 30, None),
+        ("The answer is thing 30. Or rather C.", None, answers.SEVERAL),
+        ("<answer>B. thing 1, C</answer>", None, answers.SEVERAL),
+    ],
+)
+def test_options_beyond_the_last_letter_are_read_by_their_text(
+    reply: str, choice: int | None, reason: str | None
+) -> None:
+    answer = read_choice(reply, [f"thing {number}" for number in range(40)])
+    assert (answer.choice, answer.unparsed) == (choice, reason)
+
+
+def test_a_second_option_is_seen_behind_a_text_that_is_longer_in_other_case() -> None:
+    options = ("STRASSE", "Weg")
+    assert read_choice("<answer>A. Stra\u00dfe</answer>", options).choice == 0
+    assert read_choice("<answer>A. Stra\u00dfe/B</answer>", options).unparsed == answers.SEVERAL
 
 
 @pytest.mark.parametrize(("reply", "reason"), UNREAD)

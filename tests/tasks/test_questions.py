@@ -171,6 +171,14 @@ def test_settings_out_of_range_are_refused_by_name(change, words):
 GOOD = {"id": "1", "subject": "s", "question": "q?", "options": ["a", "b"], "gold": 1}
 
 
+@pytest.mark.parametrize("end", ["\u2028", "\x85"])
+def test_a_line_of_the_file_ends_where_json_lines_end(tmp_path, end):
+    file = tmp_path / "mine.jsonl"
+    row = {**GOOD, "question": f"one{end}two"}
+    file.write_text(json.dumps(row, ensure_ascii=False) + "\r\n", encoding="utf-8")
+    assert [item.question for item in starter(path=str(file)).load()] == [row["question"]]
+
+
 def test_a_users_own_file_is_a_task(tmp_path):
     file = tmp_path / "mine.jsonl"
     file.write_text(json.dumps(GOOD) + "\n\n" + json.dumps({**GOOD, "id": "2", "options": ["a", "b", "c"]}) + "\n")
@@ -183,6 +191,7 @@ def test_a_users_own_file_is_a_task(tmp_path):
     ("lines", "words"),
     [
         (["{"], "line 1"),
+        (["[" * 100_000], "line 1"),
         (["[]"], "line 1: an item is a JSON object"),
         ([json.dumps(GOOD), json.dumps(GOOD)], "line 2: the id '1' is there twice"),
         ([json.dumps({**GOOD, "gold": 2})], "gold 2 is not an index"),

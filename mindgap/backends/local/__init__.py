@@ -74,6 +74,7 @@ class LocalBackend:
 def _open(backend: LocalBackend, model: ModelSpec) -> LocalEndpoint:
     from mindgap.backends.local.engine import Engine
     from mindgap.backends.local.load import load
+    from mindgap.backends.local.trial import tried
     from mindgap.sae.releases import load_sae
 
     loaded = load(model, device=backend.device, dtype=backend.dtype)
@@ -84,6 +85,7 @@ def _open(backend: LocalBackend, model: ModelSpec) -> LocalEndpoint:
         max_rows=backend.max_rows or (64 if on_cpu else 256),
         open_sae=partial(load_sae, model.sae) if model.sae else None,
     )
+    engine.slots = tried(engine, loaded.identity) == "slots"
     can: frozenset[Capability] = CAN | {"features"} if model.sae else CAN
     return LocalEndpoint(engine, f"local{ENGINE_VERSION}/{loaded.identity}", can, model)
 
@@ -109,7 +111,10 @@ class LocalEndpoint:
         return self.engine.d_model
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        return self.engine.generate(requests)
+        """See `Endpoint.generate`."""
+        from mindgap.backends.local.session import generate
+
+        return generate(self.engine, requests)
 
     def loglikelihood(self, requests: Sequence[OptionsRequest]) -> Iterator[tuple[int, OptionScores]]:
         from mindgap.backends.local.scoring import loglikelihood

@@ -1,26 +1,136 @@
-"""What the engine needs to know of a model's architecture."""
+"""What the engine needs to know of a model's architecture: its blocks, its kinds of attention, its longest text."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
+
+from mindgap.core.errors import UnavailableError
+
+Masks = torch.Tensor | Mapping[str, torch.Tensor]
+"""An attention mask, or one for each kind of layer."""
+FULL, SLIDING, CHUNKED = "full_attention", "sliding_attention", "chunked_attention"
+ROPE_BY_LENGTH = ("dynamic", "longrope")
+"""Kinds of rotary scaling whose frequencies change with the longest text of a batch."""
+WINDOW_BY_LENGTH = ("gpt_neo",)
+"""Kinds of model whose window moves with the longest text of a batch."""
+UNBOUNDED = 2**31
+
+
+@dataclass(frozen=True)
+class Attention:
+    """How a model's layers look back, as far as masks and caches are concerned.
+
+    Attributes:
+        kinds: Kinds of its layers, in the words of transformers.
+        window: Tokens that a sliding layer sees, its own included; None where it has none.
+        chunk: Tokens of a chunk that a chunked layer does not look beyond; None where it has none.
+        additive: Whether masks are added to the scores (eager attention) instead of choosing among them.
+        context: Longest text, in tokens.
+    """
+
+    kinds: frozenset[str]
+    window: int | None
+    chunk: int | None
+    additive: bool
+    context: int
+
+    @property
+    def fits_slots(self) -> bool:
+        """Whether keys and values of a slot are all that a layer remembers."""
+        return self.kinds <= {FULL, SLIDING, CHUNKED}
+
+    def masks(self, positions: torch.Tensor, span: int, dtype: torch.dtype) -> Masks:
+        """What tokens at `positions`, `[rows, tokens]`, see of the first `span` positions of their slots.
+
+        Each sees its slot up to itself, as far as its layer looks back. Masks are `[rows, 1, tokens, span]`: bool, or
+        numbers of `dtype` to be added; one for each kind of layer where there are several.
+        """
+        seen = torch.arange(span, device=positions.device)[None, None, :]
+        own = positions[:, :, None]
+        by_kind = {kind: self._mask(kind, seen, own, dtype)[:, None] for kind in sorted(self.kinds)}
+        return by_kind if len(by_kind) > 1 else next(iter(by_kind.values()))
+
+    def _mask(self, kind: str, seen: torch.Tensor, own: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+        allowed = seen <= own
+        if kind == SLIDING and self.window is not None:
+            allowed = allowed & (seen > own - self.window)
+        if kind == CHUNKED and self.chunk is not None:
+            allowed = allowed & (seen // self.chunk == own // self.chunk)
+        if not self.additive:
+            return allowed
+        return torch.zeros(allowed.shape, dtype=dtype, device=allowed.device).masked_fill(
+            ~allowed, torch.finfo(dtype).min
+        )
+
+
+def text_config(model: nn.Module) -> Any:
+    """The configuration of the model's text part, which is the whole of most models."""
+    config: Any = model.config
+    return config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
+
+
+def attention_of(model: nn.Module, config: Any) -> Attention:
+    """How the layers of a model with this text configuration look back."""
+    window = getattr(config, "sliding_window", None)
+    kinds = frozenset(getattr(config, "layer_types", None) or [SLIDING if window else FULL])
+    limits = [getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)]
+    rope: Any = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    if _rope_type(rope) in ROPE_BY_LENGTH:
+        original = rope.get("original_max_position_embeddings")
+        limits.append(original or getattr(config, "original_max_position_embeddings", None))
+    if getattr(config, "model_type", "") in WINDOW_BY_LENGTH:
+        limits.append(getattr(config, "window_size", None))
+    return Attention(
+        kinds=kinds,
+        window=window,
+        chunk=getattr(config, "attention_chunk_size", None),
+        additive=getattr(config, "_attn_implementation", "sdpa") == "eager",
+        context=min((limit for limit in limits if limit), default=UNBOUNDED),
+    )
+
+
+def _rope_type(rope: Mapping[str, Any]) -> str | None:
+    kind = rope.get("rope_type", rope.get("type"))
+    return None if kind is None else str(kind)
 
 
 def find_blocks(model: nn.Module, count: int) -> nn.ModuleList:
-    """The transformer blocks: the one module list that has as many entries as the config has layers.
+    """The transformer blocks of the text decoder: the first list in it that has as many entries as there are layers.
 
-    Raises ValueError where there is none, or where the model keeps a recurrent state that slots cannot hold.
+    Raises:
+        UnavailableError: Where there is none.
     """
-    kinds = set(getattr(model.config, "layer_types", None) or [])
-    if kinds - {"full_attention", "sliding_attention"}:
-        raise ValueError(
-            f"layers of kind {', '.join(sorted(kinds))} are not supported: only attention with a KV cache is"
-        )
-    lists = [module for module in model.modules() if isinstance(module, nn.ModuleList) and len(module) == count]
-    if not lists:
-        raise ValueError(f"no list of {count} transformer blocks found in {type(model).__name__}")
-    return lists[0]
+    decoder = _text_decoder(model)
+    for root in (decoder, model) if decoder is not None else (model,):
+        for module in root.modules():
+            if isinstance(module, nn.ModuleList) and len(module) == count:
+                return module
+    raise UnavailableError(
+        f"{type(model).__name__} has no list of {count} transformer blocks that could be steered: models of this kind "
+        "are not supported"
+    )
+
+
+def _text_decoder(model: nn.Module) -> nn.Module | None:
+    """The part that reads text: beside a vision tower as deep as it, the first list of blocks may be the tower's."""
+    for name in ("get_decoder", "get_text_model"):
+        if callable(find := getattr(model, name, None)):
+            try:
+                found = find()
+            except (AttributeError, NotImplementedError, TypeError):
+                continue
+            if isinstance(found, nn.Module) and found is not model:
+                return found
+    for name in ("language_model", "text_model"):
+        for path, module in model.named_modules():
+            if path.rpartition(".")[2] == name:
+                return module
+    return None
 
 
 def stop_tokens(model: nn.Module, tokenizer: Any) -> frozenset[int]:

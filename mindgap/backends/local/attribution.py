@@ -30,7 +30,8 @@ def likelihood_gradient(
     replies = [chat.encode(engine.tokenizer, reply) for _, reply in texts]
     order = sorted(range(len(texts)), key=lambda index: len(prompts[index]) + len(replies[index]), reverse=True)
     while order:
-        rows = max(1, TOKENS_PER_PASS // (len(prompts[order[0]]) + len(replies[order[0]])))
+        longest = len(prompts[order[0]]) + len(replies[order[0]])
+        rows = max(1, TOKENS_PER_PASS // longest) if engine.slots else 1
         group = order[:rows]
         del order[:rows]
         gradients = _gradients(engine, [prompts[i] for i in group], [replies[i] for i in group], layer)

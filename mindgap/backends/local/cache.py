@@ -99,14 +99,12 @@ class SlotCache(Cache):
         """The next pass reads whole prompts into the slots from `first` on."""
         self.window.first, self.window.positions, self.window.span = first, None, 0
 
-    def begin_extension(self, positions: torch.Tensor, span: int) -> torch.Tensor:
+    def begin_extension(self, positions: torch.Tensor, span: int) -> None:
         """The next pass appends tokens at `positions`, `[rows, tokens]`, to slots `0 … rows - 1`.
 
-        Returns the attention mask `[rows, 1, tokens, span]`: each token sees its slot up to itself.
+        span: one more than the highest of the positions.
         """
         self.window.first, self.window.positions, self.window.span = 0, positions, span
-        seen = torch.arange(span, device=positions.device)
-        return (seen[None, None, :] <= positions[:, :, None])[:, None]
 
     def move(self, source: torch.Tensor, target: torch.Tensor, length: int) -> None:
         """Copy rows `source` over rows `target` in every layer (index tensors), up to position `length`."""

@@ -1,49 +1,60 @@
-"""Generation and scoring on a Hugging Face causal LM, differently steered rows sharing one batch.
+"""A loaded causal LM and its forward passes: what it can take, where its blocks are, how much memory a row needs.
 
-The decode loop is our own, on top of the model's forward pass (`session.py`): rows are sorted by length, a finished
-row leaves at once and a waiting one takes its slot. All randomness and all steering belong to the row, so a row's
-result does not depend on its neighbours beyond floating-point noise.
+Passes carry rows under different steering. Who joins which pass is decided in `session.py` and `scoring.py`; all
+steering belongs to the row, so a row's logits do not depend on its neighbours beyond floating-point noise.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
 import torch
 from torch import nn
 
-from mindgap.backends.local import chat, sampling
-from mindgap.backends.local.architecture import find_blocks, stop_tokens
+from mindgap.backends.local.architecture import Attention, Masks, attention_of, find_blocks, stop_tokens, text_config
 from mindgap.backends.local.cache import SlotCache
 from mindgap.backends.local.feature_edits import FeatureTable
-from mindgap.backends.local.session import PROMPT_TOKENS_PER_PASS as PROMPT_TOKENS_PER_PASS
-from mindgap.backends.local.session import Batch, Row, Session
 from mindgap.backends.local.steering import Steering, build_tables, check_edits, is_constant
 from mindgap.core.edits import Edit, FeatureEdit
 from mindgap.core.errors import UnavailableError
-from mindgap.core.records import Completion, Request
 from mindgap.sae.sae import SAE
+
+PROMPT_TOKENS_PER_PASS = 4096
+"""Most tokens, padding included, that one pass over prompts or scored texts carries."""
 
 
 class Engine:
-    """A loaded model. `max_rows` bounds the batch; the memory at hand may bound it further.
+    """A loaded model.
 
-    open_sae: opens the model's SAE, when it is first needed; None = it has none.
+    Args:
+        model: A causal LM; its parameters are frozen.
+        tokenizer: Its tokenizer.
+        max_rows: Bounds the batch; the memory at hand may bound it further.
+        open_sae: Opens the model's SAE, when it is first needed; None = it has none.
+        slots: Whether rows share passes by the slot cache; False = one row at a time, for a model whose state that
+            cache cannot hold.
     """
 
     def __init__(
-        self, model: nn.Module, tokenizer: Any, *, max_rows: int, open_sae: Callable[[], SAE] | None = None
+        self,
+        model: nn.Module,
+        tokenizer: Any,
+        *,
+        max_rows: int,
+        open_sae: Callable[[], SAE] | None = None,
+        slots: bool = True,
     ) -> None:
         self._open_sae = open_sae
-        self.model, self.tokenizer, self.max_rows = model.eval(), tokenizer, max_rows
-        config: Any = model.config
-        self.config = config.get_text_config() if hasattr(config, "get_text_config") else config
+        self.model, self.tokenizer, self.max_rows = model.eval().requires_grad_(False), tokenizer, max_rows
+        self.config: Any = text_config(model)
         self.blocks = find_blocks(model, self.config.num_hidden_layers)
         self.device: torch.device = next(model.parameters()).device
         self.dtype: torch.dtype = next(model.parameters()).dtype
         self.stops = stop_tokens(model, tokenizer)
+        self.attention: Attention = attention_of(model, self.config)
+        self.slots = slots and self.attention.fits_slots
 
     @property
     def layers(self) -> int:
@@ -55,9 +66,8 @@ class Engine:
 
     @property
     def context(self) -> int:
-        """Longest sequence, in tokens. Inside a sliding window full attention is the same thing, beyond it is not."""
-        limits = [getattr(self.config, name, None) for name in ("max_position_embeddings", "sliding_window")]
-        return min((limit for limit in limits if limit), default=2**31)
+        """Longest sequence, in tokens."""
+        return self.attention.context
 
     @cached_property
     def sae(self) -> SAE | None:
@@ -90,43 +100,6 @@ class Engine:
         whole = self.resident_sae if sae.k is not None else None
         return Steering(self.blocks, tables, FeatureTable(varying, whole or sae, self.device))
 
-    @torch.inference_mode()
-    def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
-        """Yield `(index, completion)` as rows finish. A request that does not fit is an error completion."""
-        for finished in self.run(requests):
-            yield from finished
-
-    @torch.inference_mode()
-    def run(self, requests: Sequence[Request]) -> Iterator[list[tuple[int, Completion]]]:
-        """Likewise, with one list for every decode step, of what it finished; often empty."""
-        waiting: list[Row] = []
-        for index, request in enumerate(requests):
-            prompt = chat.encode_prompt(self.tokenizer, request.messages)
-            if len(prompt) + request.decoding.max_tokens > self.context:
-                reason = (
-                    f"prompt of {len(prompt)} tokens plus max_tokens {request.decoding.max_tokens} exceeds "
-                    f"the model's context of {self.context}"
-                )
-                yield [(index, Completion("", "error", prompt_tokens=len(prompt), error=reason))]
-            else:
-                uniform = sampling.draws(request.seed, request.decoding)
-                waiting.append(Row(index, prompt, request.decoding, uniform, request.edits))
-        if not waiting:
-            return
-        waiting.sort(key=lambda row: len(row.prompt))  # taken from the end: longest first, groups alike in length
-        longest = max(len(row.prompt) + row.decoding.max_tokens for row in waiting)
-        slots = min(self.rows_in_memory(longest), len(waiting))
-        session = Session(self, slots=slots, capacity=longest, edits=[request.edits for request in requests])
-        while waiting or session.rows:
-            free = slots - len(session.rows)
-            # Waiting for a few free slots keeps the passes over prompts large enough to be efficient.
-            if waiting and free >= max(1, slots // 8):
-                session.admit([waiting.pop() for _ in range(min(free, len(waiting)))])
-            session.step()
-            finished = [slot for slot, row in enumerate(session.rows) if self._is_done(row)]
-            yield [(session.rows[slot].index, self._completion(session.rows[slot])) for slot in finished]
-            session.remove(finished)
-
     def pass_over_prompts(
         self, prompts: list[list[int]], requests: list[int], cache: SlotCache, steering: Steering
     ) -> None:
@@ -135,23 +108,30 @@ class Engine:
         positions = torch.arange(tokens.shape[1], device=self.device)[None].expand_as(tokens)
         self.forward(tokens, positions, None, cache, steering, logits_to_keep=1)
 
-    def _step(self, active: Sequence[Row], batch: Batch, cache: SlotCache, steering: Steering) -> list[int]:
-        """One token for every active row."""
-        tokens = torch.tensor([[row.next_token] for row in active], device=self.device)
-        positions = torch.tensor([[row.position] for row in active], device=self.device)
-        mask = cache.begin_extension(positions, max(row.position for row in active) + 1)
-        logits = self.forward(tokens, positions, mask, cache, steering)[:, -1]
-        uniform = torch.tensor([row.uniform[len(row.reply)] for row in active], device=self.device)
-        chosen: list[int] = sampling.choose(logits, batch.temperature, batch.top_p, uniform).tolist()
-        return chosen
+    def pass_over_extension(
+        self,
+        tokens: torch.Tensor,
+        positions: torch.Tensor,
+        span: int,
+        cache: SlotCache,
+        steering: Steering,
+    ) -> torch.Tensor:
+        """Logits `[rows, tokens, vocabulary]` of tokens that are added to slots at `positions`, both `[rows, tokens]`.
 
-    def _is_done(self, row: Row) -> bool:
-        return row.reply[-1] in self.stops or len(row.reply) == row.decoding.max_tokens
+        Say first which requests the rows are of: `Steering.rows_are`. span: one more than the highest position.
+        """
+        cache.begin_extension(positions, span)
+        return self.forward(tokens, positions, self.attention.masks(positions, span, self.dtype), cache, steering)
 
-    def _completion(self, row: Row) -> Completion:
-        stopped = row.reply[-1] in self.stops
-        text = self.tokenizer.decode(row.reply[:-1] if stopped else row.reply, skip_special_tokens=True)
-        return Completion(text, "stop" if stopped else "length", len(row.prompt), len(row.reply))
+    def pass_over_row(
+        self, tokens: Sequence[int], request: int, steering: Steering, *, response_from: int
+    ) -> torch.Tensor:
+        """Logits `[tokens, vocabulary]` of one row alone, without any cache: right for every causal LM, and slow."""
+        steering.row_is(torch.tensor([request], device=self.device), response_from=response_from)
+        with steering:
+            output = self.model(input_ids=torch.tensor([list(tokens)], device=self.device), use_cache=False)
+        logits: torch.Tensor = output.logits[0]
+        return logits
 
     def padded(self, sequences: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids padded behind with 0, and where they are real: both `[rows, longest]`."""
@@ -165,7 +145,7 @@ class Engine:
         self,
         tokens: torch.Tensor,
         positions: torch.Tensor,
-        mask: torch.Tensor | None,
+        mask: Masks | None,
         cache: SlotCache,
         steering: Steering,
         logits_to_keep: int = 0,

@@ -50,7 +50,7 @@ class _Sets(NamedTuple):
 
 
 @dataclass(frozen=True)
-class _Pass:
+class FeaturePass:
     """The edits of the running pass. rows: which rows of the batch have any. sets: theirs, one a row.
 
     chosen: `[n]`, the features to read. read: `[rows, edits * (1 + comparisons)]`, where among them each row has its
@@ -66,7 +66,7 @@ class _Pass:
 
 
 class FeatureTable:
-    """What the feature edits of a run need, on the device; `rows_are` narrows it to a pass, `change` computes.
+    """What the feature edits of a run need, on the device; `for_rows` narrows it to a pass, `change` computes.
 
     requests: the edits of each. sae: for TopK with its encoder on `device`; of any other the weights of the features
     concerned are brought there, and nothing else of it is touched.
@@ -92,26 +92,21 @@ class FeatureTable:
         self._directions = sae.directions(features).to(device)
         self._sae = sae if sae.k is not None else _narrowed(sae, features).to(device, torch.float32)
         self._columns = torch.tensor(features if sae.k is not None else range(len(features)), device=device)
-        self._pass: _Pass | None = None
 
-    def rows_are(self, requests: torch.Tensor, *, response: bool, real: torch.Tensor | None) -> None:
-        """See `Steering.rows_are`."""
+    def for_rows(self, requests: torch.Tensor, *, response: bool, real: torch.Tensor | None) -> FeaturePass | None:
+        """What a pass of these rows needs, None where no row has feature edits; see `Steering.rows_are`."""
         numbers = (self._response_sets if response else self._prompt_sets)[requests]
         rows = numbers.nonzero()[:, 0]
         if not len(rows):
-            self._pass = None
-            return
+            return None
         sets = _Sets(*(part[numbers[rows]] for part in self._sets))
         wanted = torch.cat([sets.feature, sets.compared.flatten(1)], dim=1)
         places, read = torch.unique(wanted, return_inverse=True)
         directions = self._directions[sets.feature]
-        self._pass = _Pass(rows, sets, self._columns[places], read, directions, None if real is None else real[rows])
+        return FeaturePass(rows, sets, self._columns[places], read, directions, None if real is None else real[rows])
 
-    def change(self, unedited: torch.Tensor, steered: torch.Tensor) -> torch.Tensor:
+    def change(self, now: FeaturePass, unedited: torch.Tensor, steered: torch.Tensor) -> torch.Tensor:
         """`steered` with the pass's feature edits added, computed from `unedited`: all `[rows, tokens, d_model]`."""
-        now = self._pass
-        if now is None:
-            return steered
         sets = now.sets
         activations = self._activations(unedited[now.rows].float(), now.chosen).take_along_dim(now.read[:, None], -1)
         edits = sets.feature.shape[1]

@@ -53,7 +53,6 @@ def load(spec: ModelSpec, *, device: str, dtype: str) -> Loaded:
             dtype=getattr(torch, dtype),
             use_safetensors=True,
             device_map=None if device == "cpu" else device,
-            attn_implementation="sdpa",
         )
     except OSError as error:
         raise UnavailableError(

@@ -44,7 +44,7 @@ def _responses(engine: Engine, texts: Texts, layer: int) -> Iterator[tuple[int, 
     sequences.sort(key=lambda sequence: len(sequence[1]) + len(sequence[2]), reverse=True)
     while sequences:
         width = len(sequences[0][1]) + len(sequences[0][2])
-        group = sequences[: max(1, PROMPT_TOKENS_PER_PASS // width)]
+        group = sequences[: max(1, PROMPT_TOKENS_PER_PASS // width) if engine.slots else 1]
         residual = residual_stream(engine, [prompt + reply for _, prompt, reply in group], layer)
         for row, (index, prompt, reply) in enumerate(group):
             yield index, residual[row, len(prompt) : len(prompt) + len(reply)].float()

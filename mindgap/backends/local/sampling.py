@@ -21,15 +21,37 @@ def draws(seed: int, decoding: Decoding) -> np.ndarray:
     return np.random.Generator(np.random.Philox(key=seed % 2**64)).random(decoding.max_tokens, dtype=np.float32)
 
 
-def choose(logits: torch.Tensor, temperature: torch.Tensor, top_p: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
-    """Next token of every row: int64 `[rows]`.
+BROKEN = -1
+"""Stands for the token of a row whose logits are not numbers: no token can be chosen from them."""
 
-    logits: `[rows, vocabulary]`; temperature, top_p, uniform: `[rows]`. Temperature 0 takes the most likely token.
-    Otherwise the smallest set of most likely tokens whose probability reaches `top_p` is kept, and `uniform` picks
-    from it by inverting the cumulative distribution (nucleus sampling, Holtzman et al. 2020).
+
+def choose(logits: torch.Tensor, temperature: torch.Tensor, top_p: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """Next token of every row: int64 `[rows]`; `BROKEN` where a row's logits hold NaN or no finite maximum.
+
+    Temperature 0 takes the most likely token. Otherwise the smallest set of most likely tokens whose probability
+    reaches `top_p` is kept, and `uniform` picks from it by inverting the cumulative distribution (nucleus sampling,
+    Holtzman et al. 2020).
+
+    Args:
+        logits: `[rows, vocabulary]`.
+        temperature: `[rows]`.
+        top_p: `[rows]`.
+        uniform: `[rows]`, in [0, 1).
     """
-    greedy = logits.argmax(-1)
-    sampled = temperature > 0
+    highest, greedy = logits.max(-1)  # NaN where any is
+    broken = ~torch.isfinite(highest)
+    return torch.where(broken, BROKEN, _chosen(logits, greedy, broken, temperature, top_p, uniform))
+
+
+def _chosen(
+    logits: torch.Tensor,
+    greedy: torch.Tensor,
+    broken: torch.Tensor,
+    temperature: torch.Tensor,
+    top_p: torch.Tensor,
+    uniform: torch.Tensor,
+) -> torch.Tensor:
+    sampled = (temperature > 0) & ~broken
     if not bool(sampled.any()):
         return greedy
     scaled = logits.float() / torch.where(sampled, temperature, 1.0)[:, None]

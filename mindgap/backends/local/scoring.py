@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -44,34 +45,69 @@ def loglikelihood(engine: Engine, requests: Sequence[OptionsRequest]) -> Iterato
     """Log-likelihood of every option of every request.
 
     Yields `(index, scores)` when the last option of a request is done. A prompt under the same steering is read
-    once for all options that follow it, also across requests.
+    once for all options that follow it, also across requests. A request with a text that the model cannot read at its
+    length, or whose likelihood is no number, has an error.
     """
+    asked = [_encoded(engine, request) for request in requests]
     sums = [[0.0] * len(request.options) for request in requests]
-    encoded = [[chat.encode(engine.tokenizer, option) for option in request.options] for request in requests]
-    left = [sum(map(bool, options)) for options in encoded]
+    left = [sum(map(bool, one.options)) for one in asked]
+
+    def scores(index: int) -> OptionScores:
+        if not all(math.isfinite(total) for total in sums[index]):
+            return OptionScores((), (), "the log-likelihood is not a finite number: the model's logits are broken")
+        return OptionScores(tuple(sums[index]), tuple(map(len, asked[index].options)))
+
+    for index, one in enumerate(asked):
+        if one.error is not None:
+            yield index, OptionScores((), (), one.error)
+        elif not left[index]:
+            yield index, scores(index)
     steering = engine.steering([request.edits for request in requests])
-    for index in range(len(requests)):
-        if not left[index]:
-            yield index, OptionScores(tuple(sums[index]), tuple(map(len, encoded[index])))
-    for group in _scoring_groups(engine, _prefixes(engine, requests, encoded)):
-        for continuation, total in _score(engine, group, steering):
+    prefixes = _prefixes(requests, asked)
+    if engine.slots:
+        groups = ((group, _score) for group in _scoring_groups(engine, prefixes))
+    else:
+        groups = (([prefix], _score_row_by_row) for prefix in prefixes)
+    for group, score in groups:
+        for continuation, total in score(engine, group, steering):
             index = continuation.index
             sums[index][continuation.option] = total
             left[index] -= 1
             if not left[index]:
-                yield index, OptionScores(tuple(sums[index]), tuple(map(len, encoded[index])))
+                yield index, scores(index)
 
 
-def _prefixes(engine: Engine, requests: Sequence[OptionsRequest], encoded: list[list[list[int]]]) -> list[_Prefix]:
+@dataclass(frozen=True)
+class _Encoded:
+    """A request as token ids. error: why it cannot be scored."""
+
+    prompt: list[int]
+    options: list[list[int]]
+    error: str | None = None
+
+
+def _encoded(engine: Engine, request: OptionsRequest) -> _Encoded:
+    prompt = chat.encode_prompt(engine.tokenizer, request.messages)
+    options = [chat.encode(engine.tokenizer, option) for option in request.options]
+    if request.tokens and len(prompt) + max(map(len, options)) > engine.context:
+        options = [list(tokens) for tokens in request.tokens]
+    longest = len(prompt) + max(map(len, options), default=0)
+    if longest > engine.context:
+        return _Encoded(prompt, [], f"a text of {longest} tokens exceeds the model's context of {engine.context}")
+    return _Encoded(prompt, options)
+
+
+def _prefixes(requests: Sequence[OptionsRequest], asked: Sequence[_Encoded]) -> list[_Prefix]:
     """Every distinct (prompt, steering) with the options that follow it, longest first."""
     prefixes: dict[tuple[object, ...], _Prefix] = {}
-    for index, (request, options) in enumerate(zip(requests, encoded, strict=True)):
-        prompt = chat.encode_prompt(engine.tokenizer, request.messages)
-        if len(prompt) + max(map(len, options), default=0) > engine.context:
-            raise ValueError(f"a text to score exceeds the model's context of {engine.context} tokens")
-        key = (tuple(prompt), *(edit.key for edit in request.edits))
-        prefix = prefixes.setdefault(key, _Prefix(prompt, index))
-        prefix.continuations.extend(_Continuation(index, n, tokens) for n, tokens in enumerate(options) if tokens)
+    for index, (request, encoded) in enumerate(zip(requests, asked, strict=True)):
+        if encoded.error is not None:
+            continue
+        key = (tuple(encoded.prompt), *(edit.key for edit in request.edits))
+        prefix = prefixes.setdefault(key, _Prefix(encoded.prompt, index))
+        prefix.continuations.extend(
+            _Continuation(index, number, tokens) for number, tokens in enumerate(encoded.options) if tokens
+        )
     return sorted(
         (prefix for prefix in prefixes.values() if prefix.continuations),
         key=lambda prefix: (len(prefix.prompt), prefix.longest),
@@ -114,10 +150,25 @@ def _score(engine: Engine, group: list[_Prefix], steering: Steering) -> Iterator
     targets, _ = engine.padded([continuation.tokens for _, continuation in rows])
     starts = torch.tensor([[len(group[slot].prompt) - 1] for slot, _ in rows], device=engine.device)
     positions = starts + torch.arange(tokens.shape[1], device=engine.device)
-    mask = cache.begin_extension(positions, int(starts.max()) + tokens.shape[1])
+    span = int(starts.max()) + tokens.shape[1]
     requests = torch.tensor([continuation.index for _, continuation in rows], device=engine.device)
     steering.rows_are(requests, response=True, real=real)
-    logits = engine.forward(tokens, positions, mask, cache, steering).float()
+    logits = engine.pass_over_extension(tokens, positions, span, cache, steering).float()
     chosen = logits.gather(-1, targets[:, :, None])[:, :, 0] - logits.logsumexp(-1)
     sums: list[float] = (chosen.double() * real).sum(-1).tolist()
     yield from zip((continuation for _, continuation in rows), sums, strict=True)
+
+
+def _score_row_by_row(
+    engine: Engine, group: list[_Prefix], steering: Steering
+) -> Iterator[tuple[_Continuation, float]]:
+    """Each option after its prompt by itself, for models whose state no slot can hold."""
+    for prefix in group:
+        start = len(prefix.prompt) - 1
+        for continuation in prefix.continuations:
+            tokens = [*prefix.prompt, *continuation.tokens]
+            row = engine.pass_over_row(tokens[:-1], continuation.index, steering, response_from=start)
+            logits = row[start:].float()
+            targets = torch.tensor(continuation.tokens, device=engine.device)
+            chosen = logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(-1)
+            yield continuation, float(chosen.double().sum())

@@ -1,40 +1,48 @@
-"""A running batch that rows join and leave between decode steps.
+"""The decode loop: a running batch that rows join and leave between steps.
 
-`Engine.generate` runs one over requests that it knows from the start; a server keeps one open for requests as they
-arrive. Which rows join when is the caller's business: it changes nothing in what a row answers.
+`generate` runs one over requests that it knows from the start: rows are sorted by length, a finished row leaves at once
+and a waiting one takes its slot. A server keeps one open for requests as they arrive. Which rows join when changes
+nothing in what a row answers. Randomness belongs to the row.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 import numpy as np
 import torch
 
+from mindgap.backends.local import chat, sampling
 from mindgap.backends.local.cache import SlotCache
+from mindgap.backends.local.engine import PROMPT_TOKENS_PER_PASS, Engine
+from mindgap.backends.local.steering import Steering
 from mindgap.core.edits import Edit
-from mindgap.core.records import Decoding
+from mindgap.core.records import Completion, Decoding, Request
 
-if TYPE_CHECKING:
-    from mindgap.backends.local.engine import Engine
-
-PROMPT_TOKENS_PER_PASS = 4096
-"""Most tokens, padding included, that one pass over prompts or scored texts carries."""
 ROOM = 256
 """The cache grows by so many positions at a time where its size was not given."""
 FORGOTTEN = 64
 """How many sets of edits that no row has any more are remembered before they are dropped."""
 
 
+NOT_NUMBERS = "the model's logits are not finite numbers: the steering is too strong, or the weights are damaged"
+
+
 @dataclass(eq=False)
 class Row:
     """One reply on its way through a batch.
 
-    index: the caller's number for it. prompt: its tokens, at least one. uniform: a random number for each token that
-    it may generate. reply: what has been generated, the token that ended it included. steering: which of the
-    session's sets of edits it has.
+    Attributes:
+        index: The caller's number for it.
+        prompt: Its tokens, at least one.
+        decoding: How its tokens are chosen.
+        uniform: A random number for each token that it may generate.
+        edits: What is done inside the model.
+        reply: What has been generated, the token that ended it included.
+        steering: Which of the session's sets of edits it has.
+        failed: Why it cannot go on; None while it can.
     """
 
     index: int
@@ -44,6 +52,7 @@ class Row:
     edits: tuple[Edit, ...] = ()
     reply: list[int] = field(default_factory=list)
     steering: int = 0
+    failed: str | None = None
 
     @property
     def next_token(self) -> int:
@@ -55,33 +64,149 @@ class Row:
         return len(self.prompt) - 1 + len(self.reply)
 
 
-class Session:
-    """Rows that are generated together. Not thread-safe.
+@torch.inference_mode()
+def generate(engine: Engine, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
+    """Yield `(index, completion)` as rows finish. A request that cannot be answered is an error completion."""
+    for finished in run(engine, requests):
+        yield from finished
 
-    slots, capacity: rows and positions that there is room for at first; it grows as rows need it. edits: the edits of
-    rows to come, as far as they are known, so that the steering is built once.
+
+@torch.inference_mode()
+def run(engine: Engine, requests: Sequence[Request]) -> Iterator[list[tuple[int, Completion]]]:
+    """Likewise, with one list for every decode step, of what it finished; often empty."""
+    waiting: list[Row] = []
+    for index, request in enumerate(requests):
+        prompt = chat.encode_prompt(engine.tokenizer, request.messages)
+        if len(prompt) + request.decoding.max_tokens > engine.context:
+            reason = (
+                f"prompt of {len(prompt)} tokens plus max_tokens {request.decoding.max_tokens} exceeds "
+                f"the model's context of {engine.context}"
+            )
+            yield [(index, Completion("", "error", prompt_tokens=len(prompt), error=reason))]
+        else:
+            uniform = sampling.draws(request.seed, request.decoding)
+            waiting.append(Row(index, prompt, request.decoding, uniform, request.edits))
+    if not waiting:
+        return
+    waiting.sort(key=lambda row: len(row.prompt))  # taken from the end: longest first, groups alike in length
+    longest = max(len(row.prompt) + row.decoding.max_tokens for row in waiting)
+    slots = min(engine.rows_in_memory(longest), len(waiting))
+    session = open_session(engine, slots=slots, capacity=longest, edits=[request.edits for request in requests])
+    while waiting or session.rows:
+        free = slots - len(session.rows)
+        # Waiting for a few free slots keeps the passes over prompts large enough to be efficient.
+        if waiting and free >= max(1, slots // 8):
+            session.admit([waiting.pop() for _ in range(min(free, len(waiting)))])
+        session.step()
+        finished = [slot for slot, row in enumerate(session.rows) if is_done(engine, row)]
+        yield [(session.rows[slot].index, completion(engine, session.rows[slot])) for slot in finished]
+        session.remove(finished)
+
+
+def is_done(engine: Engine, row: Row) -> bool:
+    """Whether the row's reply has come to its end, or cannot go on."""
+    return row.failed is not None or row.reply[-1] in engine.stops or len(row.reply) == row.decoding.max_tokens
+
+
+def completion(engine: Engine, row: Row) -> Completion:
+    """What the reply of a row that is done comes to."""
+    if row.failed is not None:
+        return Completion("", "error", len(row.prompt), len(row.reply), row.failed)
+    stopped = row.reply[-1] in engine.stops
+    tokens = row.reply[:-1] if stopped else row.reply
+    text = engine.tokenizer.decode(tokens, skip_special_tokens=True)
+    return Completion(text, "stop" if stopped else "length", len(row.prompt), len(row.reply), tokens=tuple(tokens))
+
+
+class RunningBatch(Protocol):
+    """Rows that are generated together. Not thread-safe."""
+
+    rows: list[Row]
+
+    def admit(self, rows: Sequence[Row]) -> None:
+        """Have `rows` (at least one) take part from the next step on.
+
+        Raises ValueError for edits that the model cannot take; nobody is admitted then.
+        """
+
+    def step(self) -> torch.Tensor:
+        """Generate one token for every row, or say in `Row.failed` why there is none. There must be one row.
+
+        Returns:
+            The logits that the tokens were chosen by: `[rows, vocabulary]`.
+        """
+
+    def remove(self, slots: Sequence[int]) -> None:
+        """Take out the rows at these indices of `rows`, in ascending order; the last rows move to their places."""
+
+
+def open_session(
+    engine: Engine, *, slots: int = 0, capacity: int = 0, edits: Sequence[tuple[Edit, ...]] = ()
+) -> RunningBatch:
+    """A batch without rows.
+
+    Args:
+        engine: The model.
+        slots: Rows that there is room for at first.
+        capacity: Positions that there is room for at first; both grow as rows need it.
+        edits: Of rows to come, as far as they are known, so that the steering is built once.
     """
+    if engine.slots:
+        return Session(engine, slots=slots, capacity=capacity, edits=edits)
+    return RowByRow(engine, edits=edits)
+
+
+class EditSets:
+    """The sets of edits that rows of a batch have, numbered, and the steering made of them."""
+
+    def __init__(self, engine: Engine, edits: Sequence[tuple[Edit, ...]]) -> None:
+        self._engine = engine
+        self._sets: dict[tuple[str, ...], tuple[int, tuple[Edit, ...]]] = {}
+        self.steering: Steering = engine.steering([()])
+        self.learn(edits, ())
+
+    def __len__(self) -> int:
+        return len(self._sets)
+
+    def learn(self, edits: Sequence[tuple[Edit, ...]], rows: Sequence[Row]) -> None:
+        """Have the steering know these sets, beside those that `rows` have; each row is told the number of its own."""
+        if all(_key(some) in self._sets for some in edits):
+            return
+        known = self._sets
+        if len(known) > len(rows) + FORGOTTEN:
+            known = {}
+            edits = [*(row.edits for row in rows), *edits]
+        sets = dict(known)
+        for some in edits:
+            sets.setdefault(_key(some), (len(sets), some))
+        self.steering = self._engine.steering([some for _, some in sets.values()])
+        self._sets = sets
+        for row in rows:
+            row.steering = sets[_key(row.edits)][0]
+
+    def number(self, edits: tuple[Edit, ...]) -> int:
+        """The number of a set that is known."""
+        return self._sets[_key(edits)][0]
+
+
+class Session:
+    """Rows in the slots of one cache; see `RunningBatch`, and `open_session` for the arguments."""
 
     def __init__(
         self, engine: Engine, *, slots: int = 0, capacity: int = 0, edits: Sequence[tuple[Edit, ...]] = ()
     ) -> None:
         self.engine = engine
         self.rows: list[Row] = []
+        self.edit_sets = EditSets(engine, edits)
         self._cache = SlotCache(engine.layers, slots, capacity)
-        self._sets: dict[tuple[str, ...], tuple[int, tuple[Edit, ...]]] = {}
-        self._steering = engine.steering([()])
         self._batch: Batch | None = None
-        self._learn(edits)
 
     @torch.inference_mode()
     def admit(self, rows: Sequence[Row]) -> None:
-        """Read the prompts of `rows` (at least one), all but the last token; they take part from the next step on.
-
-        Raises ValueError for edits that the model cannot take; nobody is admitted then.
-        """
-        self._learn([row.edits for row in rows])
+        """Read the prompts of `rows`, all but the last token; see `RunningBatch.admit`."""
+        self.edit_sets.learn([row.edits for row in rows], self.rows)
         for row in rows:
-            row.steering = self._sets[_key(row.edits)][0]
+            row.steering = self.edit_sets.number(row.edits)
         self._batch = None
         waiting = sorted(rows, key=lambda row: len(row.prompt), reverse=True)
         self._make_room(len(self.rows) + len(waiting), 1 + max(row.position for row in (*self.rows, *waiting)))
@@ -91,24 +216,29 @@ class Session:
             if width > 0:
                 self._cache.begin_prompts(len(self.rows))
                 prompts, steering = [row.prompt[:-1] for row in group], [row.steering for row in group]
-                self.engine.pass_over_prompts(prompts, steering, self._cache, self._steering)
+                self.engine.pass_over_prompts(prompts, steering, self._cache, self.edit_sets.steering)
             self.rows += group
             del waiting[: len(group)]
 
     @torch.inference_mode()
-    def step(self) -> None:
-        """Generate one token for every row. There must be one."""
+    def step(self) -> torch.Tensor:
+        """See `RunningBatch.step`."""
+        device, rows = self.engine.device, self.rows
         if self._batch is None:
-            self._batch = Batch(self.rows, self.engine.device)
-            self._steering.rows_are(self._batch.steering, response=True)
-        self._make_room(len(self.rows), 1 + max(row.position for row in self.rows))
-        tokens = self.engine._step(self.rows, self._batch, self._cache, self._steering)
-        for row, token in zip(self.rows, tokens, strict=True):
-            row.reply.append(token)
+            self._batch = Batch(rows, device)
+            self.edit_sets.steering.rows_are(self._batch.steering, response=True)
+        span = 1 + max(row.position for row in rows)
+        self._make_room(len(rows), span)
+        tokens = torch.tensor([[row.next_token] for row in rows], device=device)
+        positions = torch.tensor([[row.position] for row in rows], device=device)
+        steering = self.edit_sets.steering
+        logits = self.engine.pass_over_extension(tokens, positions, span, self._cache, steering)[:, -1]
+        self._batch.choose(logits, rows)
+        return logits
 
     @torch.inference_mode()
     def remove(self, slots: Sequence[int]) -> None:
-        """Take out the rows at these indices of `rows`, in ascending order; the last rows move to their places."""
+        """See `RunningBatch.remove`."""
         if not slots:
             return
         self._batch = None
@@ -120,10 +250,7 @@ class Session:
             length = max(self.rows[slot].position for slot in movers)
             device = self.engine.device
             self._cache.move(torch.tensor(movers, device=device), torch.tensor(holes, device=device), length)
-        kept = self.rows[:keep]
-        for hole, mover in zip(holes, movers, strict=True):
-            kept[hole] = self.rows[mover]
-        self.rows = kept
+        self.rows = _without(self.rows, keep, holes, movers)
 
     def _make_room(self, rows: int, positions: int) -> None:
         """Room for so many rows of so many positions. Where it grows one way it may shrink the other."""
@@ -136,21 +263,45 @@ class Session:
             return
         cache.resize(slots, -(-positions // ROOM) * ROOM)
 
-    def _learn(self, edits: Sequence[tuple[Edit, ...]]) -> None:
-        """Have the steering know these sets of edits, beside those that rows have."""
-        if all(_key(some) in self._sets for some in edits):
-            return
-        known = self._sets
-        if len(known) > len(self.rows) + FORGOTTEN:
-            known = {}
-            edits = [*(row.edits for row in self.rows), *edits]
-        sets = dict(known)
-        for some in edits:
-            sets.setdefault(_key(some), (len(sets), some))
-        self._steering = self.engine.steering([some for _, some in sets.values()])
-        self._sets = sets
-        for row in self.rows:
-            row.steering = sets[_key(row.edits)][0]
+
+class RowByRow:
+    """Rows that are each read anew for every token, for models whose state no slot can hold; see `RunningBatch`."""
+
+    def __init__(self, engine: Engine, *, edits: Sequence[tuple[Edit, ...]] = ()) -> None:
+        self.engine = engine
+        self.rows: list[Row] = []
+        self.edit_sets = EditSets(engine, edits)
+
+    def admit(self, rows: Sequence[Row]) -> None:
+        """See `RunningBatch.admit`."""
+        self.edit_sets.learn([row.edits for row in rows], self.rows)
+        for row in rows:
+            row.steering = self.edit_sets.number(row.edits)
+        self.rows += rows
+
+    @torch.inference_mode()
+    def step(self) -> torch.Tensor:
+        """See `RunningBatch.step`."""
+        logits = torch.stack(
+            [
+                self.engine.pass_over_row(
+                    [*row.prompt, *row.reply],
+                    row.steering,
+                    self.edit_sets.steering,
+                    response_from=len(row.prompt) - 1,
+                )[-1]
+                for row in self.rows
+            ]
+        )
+        Batch(self.rows, self.engine.device).choose(logits, self.rows)
+        return logits
+
+    def remove(self, slots: Sequence[int]) -> None:
+        """See `RunningBatch.remove`."""
+        gone, keep = set(slots), len(self.rows) - len(slots)
+        holes = [slot for slot in slots if slot < keep]
+        movers = [slot for slot in range(keep, len(self.rows)) if slot not in gone]
+        self.rows = _without(self.rows, keep, holes, movers)
 
 
 class Batch:
@@ -160,6 +311,23 @@ class Batch:
         self.steering = torch.tensor([row.steering for row in rows], dtype=torch.long, device=device)
         self.temperature = torch.tensor([row.decoding.temperature for row in rows], device=device)
         self.top_p = torch.tensor([row.decoding.top_p for row in rows], device=device)
+
+    def choose(self, logits: torch.Tensor, rows: Sequence[Row]) -> None:
+        """Add the next token to every row; one without usable logits is failed and gets none."""
+        uniform = torch.tensor([row.uniform[len(row.reply)] for row in rows], device=logits.device)
+        tokens: list[int] = sampling.choose(logits, self.temperature, self.top_p, uniform).tolist()
+        for row, token in zip(rows, tokens, strict=True):
+            if token == sampling.BROKEN:
+                row.failed = NOT_NUMBERS
+            else:
+                row.reply.append(token)
+
+
+def _without(rows: Sequence[Row], keep: int, holes: Sequence[int], movers: Sequence[int]) -> list[Row]:
+    kept = list(rows[:keep])
+    for hole, mover in zip(holes, movers, strict=True):
+        kept[hole] = rows[mover]
+    return kept
 
 
 def _key(edits: Sequence[Edit]) -> tuple[str, ...]:

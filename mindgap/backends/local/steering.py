@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from mindgap.backends.local.feature_edits import FeatureTable
+from mindgap.backends.local.feature_edits import FeaturePass, FeatureTable
 from mindgap.core.edits import AddVector, Edit, FeatureEdit
+from mindgap.core.errors import MindgapError
 from mindgap.sae.sae import SAE
 
 
@@ -104,53 +106,103 @@ class _Rows:
         return self._known[key]
 
 
+class _Part(NamedTuple):
+    """Tokens of the running pass that are steered alike, up to token `stop` (None = the last)."""
+
+    stop: int | None
+    added: dict[int, torch.Tensor]
+    features: FeaturePass | None
+
+
+class NotSteeredError(MindgapError):
+    """A block that was to be steered took no part in a pass: what came out is not what was asked for."""
+
+
 class Steering:
     """Adds, at each steered block, what the edits of the running forward pass's rows add there.
 
     All edits of a block read its output as it is before any of them.
 
     Use as a context manager around forward passes; the hooks are gone afterwards. Before each pass say which
-    requests its rows are: `rows_are`.
+    requests its rows are: `rows_are`, or `row_is`. Leaving it raises NotSteeredError if a steered block never ran.
     """
 
     def __init__(
         self, blocks: nn.ModuleList, tables: dict[int, LayerTable], features: FeatureTable | None = None
     ) -> None:
         self._blocks, self._tables, self._features = blocks, tables, features
-        self._added: dict[int, torch.Tensor] = {}
+        self._parts: list[_Part] = []
+        self._ran: set[int] = set()
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
 
+    @property
+    def layers(self) -> frozenset[int]:
+        """Blocks that any request steers."""
+        return frozenset(self._tables) | ({self._features.layer} if self._features else frozenset())
+
     def __enter__(self) -> Steering:
-        for layer in self._tables.keys() | ({self._features.layer} if self._features else set()):
+        self._ran.clear()
+        for layer in self.layers:
             self._handles.append(self._blocks[layer].register_forward_hook(self._hook(layer)))
         return self
 
-    def __exit__(self, *exc: object) -> None:
+    def __exit__(self, kind: type[BaseException] | None, *exc: object) -> None:
         for handle in self._handles:
             handle.remove()
         self._handles.clear()
+        if kind is None and (missed := sorted(self.layers - self._ran)):
+            raise NotSteeredError(
+                f"block {missed[0]} took no part in the pass and cannot be steered: this model does not use it for text"
+            )
 
     def rows_are(self, requests: torch.Tensor, *, response: bool, real: torch.Tensor | None = None) -> None:
         """State what the next passes carry.
 
-        requests: `[rows]`, index of each row's request. response: whether the tokens are at response positions.
-        real: `[rows, tokens]`, False at padding, which is never steered; None where there is none.
+        Args:
+            requests: `[rows]`, index of each row's request.
+            response: Whether the tokens are at response positions.
+            real: `[rows, tokens]`, False at padding, which is never steered; None where there is none.
         """
-        self._added.clear()
+        self._parts = [self._part(requests, None, response=response, real=real)]
+
+    def row_is(self, request: torch.Tensor, *, response_from: int) -> None:
+        """State that the next pass carries one whole row, whose response is predicted from a token on.
+
+        Args:
+            request: `[1]`, index of the row's request.
+            response_from: First token at a response position.
+        """
+        self._parts = [
+            self._part(request, response_from, response=False),
+            self._part(request, None, response=True),
+        ]
+
+    def _part(
+        self, requests: torch.Tensor, stop: int | None, *, response: bool, real: torch.Tensor | None = None
+    ) -> _Part:
+        added = {}
         for layer, table in self._tables.items():
-            added = table.vectors[(table.response_rows if response else table.prompt_rows)[requests]][:, None]
-            self._added[layer] = added if real is None else added * real[:, :, None]
-        if self._features:
-            self._features.rows_are(requests, response=response, real=real)
+            vectors = table.vectors[(table.response_rows if response else table.prompt_rows)[requests]][:, None]
+            added[layer] = vectors if real is None else vectors * real[:, :, None]
+        features = self._features.for_rows(requests, response=response, real=real) if self._features else None
+        return _Part(stop, added, features)
 
     def _hook(self, layer: int):  # type: ignore[no-untyped-def]  # torch's hook type is private
-        features = self._features if self._features and self._features.layer == layer else None
+        table = self._features if self._features and self._features.layer == layer else None
+
+        def steer(unedited: torch.Tensor, part: _Part) -> torch.Tensor:
+            steered = unedited + part.added[layer] if layer in part.added else unedited
+            return table.change(part.features, unedited, steered) if table and part.features else steered
 
         def add(module: nn.Module, args: object, output: torch.Tensor | tuple[torch.Tensor, ...]) -> object:
+            self._ran.add(layer)
             unedited = output[0] if isinstance(output, tuple) else output
-            steered = unedited + self._added[layer] if layer in self._added else unedited
-            if features:
-                steered = features.change(unedited, steered)
+            if len(self._parts) == 1:
+                steered = steer(unedited, self._parts[0])
+            else:
+                starts = [0, *(part.stop for part in self._parts[:-1])]
+                pieces = zip(self._parts, starts, strict=True)
+                steered = torch.cat([steer(unedited[:, start : part.stop], part) for part, start in pieces], dim=1)
             # Blocks of some architectures return (hidden, …).
             return (steered, *output[1:]) if isinstance(output, tuple) else steered
 

@@ -1,1 +1,1 @@
-"""Results recorded elsewhere, as the cells of a sweep, with what is wrong with them."""
+"""Imports of results that were recorded elsewhere: reads a recording, says what is wrong with it, writes cells."""

@@ -1,9 +1,10 @@
-"""From a recording's samples to cells in a sweep folder, which statistics and reports read like any other."""
+"""Turns a recording's samples into cells of a sweep folder, which statistics and reports read like any other."""
 
 from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,8 +20,8 @@ from mindgap.results.cell import CellResult
 from mindgap.results.files import CONFIG, METRICS_FILE, SAMPLES, read_cell, write_cell, write_summary
 from mindgap.results.imports.columns import ColumnMap
 from mindgap.results.imports.findings import Finding, absent_pairs
-from mindgap.results.imports.rows import CellKey, Recording, Sample
-from mindgap.results.imports.table import Table
+from mindgap.results.imports.rows import CellKey, RecordedSample, Recording
+from mindgap.results.imports.table import RecordedTable
 from mindgap.storage.atomic import replacing
 
 IMPORTS = "import.json"
@@ -30,8 +31,13 @@ UNKNOWN = "unknown"
 
 
 @dataclass(frozen=True)
-class Scored:
-    """Another judge's scores of the samples, by number of the row. name: of that judge."""
+class NewScores:
+    """Another judge's scores of a recording's samples.
+
+    Attributes:
+        name: Of that judge.
+        judgements: By number of the sample's row.
+    """
 
     name: str
     judgements: Mapping[int, Judgement]
@@ -41,15 +47,26 @@ def make_cells(
     recording: Recording,
     findings: Sequence[Finding],
     column_map: ColumnMap,
-    table: Table,
+    table: RecordedTable,
     folder: Path,
     *,
-    scored: Scored | None = None,
+    scored: NewScores | None = None,
     seed: int = 0,
     resamples: int = 10_000,
 ) -> list[CellResult]:
-    """One cell for each (model, method, strength), in order of appearance. Metrics as in any sweep."""
-    cells: dict[CellKey, list[Sample]] = {}
+    """One cell for each (model, method, strength), in order of appearance. Metrics as in any sweep.
+
+    Args:
+        recording: Its samples.
+        findings: What is wrong with them; counted in the cells.
+        column_map: How they were read.
+        table: The file they come from.
+        folder: Of the sweep.
+        scored: Another judge's scores; None = the recorded ones.
+        seed: Of the bootstrap.
+        resamples: How many.
+    """
+    cells: dict[CellKey, list[RecordedSample]] = {}
     for sample in recording.samples:
         cells.setdefault(sample.cell, []).append(sample)
     lacking = absent_pairs(recording.samples) if column_map.absent == "fail" else {}
@@ -64,8 +81,10 @@ def make_cells(
         name = "-".join(part for part in parts if part)
         name = re.sub(r"[^\w.+-]+", "_", name)
         arm = samples[0].arm
-        mine = [finding for finding in findings if finding.method == samples[0].title]
-        found = {kind: sum(f.count for f in mine if f.kind == kind) for kind in dict.fromkeys(f.kind for f in mine)}
+        of_cell = [finding for finding in findings if finding.method == samples[0].title]
+        found_counts: Counter[str] = Counter()
+        for finding in of_cell:
+            found_counts[f"found_{finding.kind}"] += finding.count
         results.append(
             CellResult(
                 name=name,
@@ -80,7 +99,7 @@ def make_cells(
                 config=_settings(key, samples[0], column_map, table, judge, seed, resamples),
                 measures=measures,
                 metrics=estimates(records, measures, seed=seed, resamples=resamples),
-                counts={**count(records, measures), **{f"found_{kind}": number for kind, number in found.items()}},
+                counts={**count(records, measures), **found_counts},
                 records=tuple(records),
             )
         )
@@ -93,25 +112,35 @@ def write_import(
     findings: Sequence[Finding],
     recording: Recording,
     column_map: ColumnMap,
-    table: Table,
+    table: RecordedTable,
 ) -> None:
-    """Write the cells, `import.json` and the sweep's summary to `folder`.
+    """Write the cells, `import.json` and the sweep's summary.
 
-    A second import of a file with scores of the same judge replaces the first. Raises ConfigError where a cell's name
-    is taken by another recording.
+    A second import of a file with scores of the same judge replaces the first.
+
+    Args:
+        folder: Of the sweep.
+        results: The cells.
+        findings: What is wrong with the recording.
+        recording: Where the cells come from.
+        column_map: How it was read.
+        table: The file.
+
+    Raises:
+        ConfigError: A cell's name is taken by another recording.
     """
     imports = read_imports(folder)
     this = (table.path.name, results[0].judge)
-    mine = imports.pop(this, None)
+    earlier = imports.pop(this, None)
     taken = {name: entry["file"] for entry in imports.values() for name in entry["cells"]}
     for result in results:
-        owned = mine is not None and result.name in mine["cells"]
+        owned = earlier is not None and result.name in earlier["cells"]
         if result.name in taken or (not owned and (result.folder / METRICS_FILE).exists()):
             whose = taken.get(result.name, "an earlier run")
             raise ConfigError(
                 f"{folder} has a cell {result.name} of {whose} already: choose another folder, or map.model=NAME"
             )
-    for stale in set(mine["cells"] if mine else ()) - {result.name for result in results}:
+    for stale in set(earlier["cells"] if earlier else ()) - {result.name for result in results}:
         for file in (METRICS_FILE, SAMPLES, CONFIG):
             (folder / stale / file).unlink(missing_ok=True)
     for result in results:
@@ -152,7 +181,7 @@ def read_findings(folder: Path) -> tuple[Finding, ...]:
     return tuple(findings)
 
 
-def _record(sample: Sample, column_map: ColumnMap, scored: Scored | None) -> Record:
+def _record(sample: RecordedSample, column_map: ColumnMap, scored: NewScores | None) -> Record:
     item, answer = sample.item, sample.answer
     judgement = scored.judgements[sample.number] if scored else None
     behaviour = judgement.behaviour if judgement else sample.behaviour
@@ -193,7 +222,7 @@ def _record(sample: Sample, column_map: ColumnMap, scored: Scored | None) -> Rec
     )
 
 
-def _absent(key: CellKey, other: Sample, column_map: ColumnMap, judge: str) -> Record:
+def _absent(key: CellKey, other: RecordedSample, column_map: ColumnMap, judge: str) -> Record:
     """The failed sample of `key` that stands for a row the recording does not have; `other` is another method's."""
     blank = replace(other, cell=key, system_prompt="", response="", analysis="", epoch=0)
     return replace(
@@ -213,7 +242,7 @@ def _absent(key: CellKey, other: Sample, column_map: ColumnMap, judge: str) -> R
     )
 
 
-def _key(sample: Sample, cell: CellKey, source: str, response: str | None) -> str:
+def _key(sample: RecordedSample, cell: CellKey, source: str, response: str | None) -> str:
     return content_key(
         "recorded sample",
         source=source,
@@ -228,7 +257,13 @@ def _key(sample: Sample, cell: CellKey, source: str, response: str | None) -> st
 
 
 def _settings(
-    key: CellKey, sample: Sample, column_map: ColumnMap, table: Table, judge: str, seed: int, resamples: int
+    key: CellKey,
+    sample: RecordedSample,
+    column_map: ColumnMap,
+    table: RecordedTable,
+    judge: str,
+    seed: int,
+    resamples: int,
 ) -> dict[str, Any]:
     """What a cell's `config.yaml` says, laid out like that of a cell that was run; the map is in `import.json`."""
     return {

@@ -1,4 +1,6 @@
-"""The column map (`conf/replay/*.yaml`): which column of a recording is what, and what its methods are called here."""
+"""The column map (`conf/replay/*.yaml`): says which column of a recording is what, and what its methods are called
+here.
+"""
 
 from __future__ import annotations
 
@@ -19,11 +21,22 @@ FROM_PROMPT = "prompt"
 class Columns:
     """Names of the recording's columns; None = it has no such column.
 
-    query, method, prompt, response: what was asked for, how, the user's message, and the reply. behaviour,
-    coherence: recorded scores. system_prompt: as sent. analysis: the judge's own words. item: id of the question;
-    None = derived from the prompt. epoch: number of the repeat; None = order of occurrence among equal samples. gold,
-    answer: the right option and the one given, as a letter or as the option's text. subject: of the item. model,
-    strength: where a file holds several of them.
+    Attributes:
+        query: What behaviour was asked for.
+        method: How.
+        prompt: The user's message.
+        response: The reply.
+        behaviour: The recorded score.
+        coherence: The recorded score.
+        system_prompt: As sent.
+        analysis: The judge's own words.
+        item: Id of the question; None = derived from the prompt.
+        epoch: Number of the repeat; None = order of occurrence among equal samples.
+        gold: The right option, as a letter or as the option's text.
+        answer: The option that was given, likewise.
+        subject: Of the item.
+        model: Where a file holds several models.
+        strength: Where a file holds several strengths.
     """
 
     query: str
@@ -44,7 +57,7 @@ class Columns:
 
     def named(self) -> dict[str, str]:
         """The columns that the recording is said to have: our name of each to the recording's."""
-        pairs = ((one.name, getattr(self, one.name)) for one in fields(self))
+        pairs = ((column.name, getattr(self, column.name)) for column in fields(self))
         return {ours: theirs for ours, theirs in pairs if theirs is not None}
 
 
@@ -52,9 +65,11 @@ class Columns:
 class Arm:
     """One method of the recording, as it is called here.
 
-    name: short name, for folders and tables. label: for people; None = `name`. asks: whether its system prompt is
-    meant to ask for the behaviour; None = not known, and then it is not checked. strength: label of the strength;
-    `none` for a method that steers nothing.
+    Attributes:
+        name: Short name, for folders and tables.
+        label: For people; None = `name`.
+        asks: Whether its system prompt is meant to ask for the behaviour; None = not known, and then it is not checked.
+        strength: Label of the strength; `none` for a method that steers nothing.
     """
 
     name: str
@@ -68,6 +83,7 @@ class Arm:
 
     @property
     def title(self) -> str:
+        """What people read."""
         return self.label or self.name
 
 
@@ -75,12 +91,18 @@ class Arm:
 class ColumnMap:
     """How to read one kind of recording.
 
-    source: where the recording comes from, for people. model: short name of the model. judge: who gave the recorded
-    scores. task: name of the task. methods: the recording's name of each method, and what it is here; empty = names
-    are kept. options: `prompt` (lettered lines of the prompt), a list of options, or None for open-ended items.
-    mmlu: folder or hub name of MMLU, to look up subject and gold answer by the question's text; None = no lookup.
-    answers: `read` from the response by our own rules, or `recorded`, from the column `answer`. absent: what becomes
-    of a (query, item) that other methods have and one lacks: `fail` = a failed sample, counted as missing; `ignore`.
+    Attributes:
+        source: Where the recording comes from, for people.
+        columns: Which column is what.
+        model: Short name of the model.
+        judge: Who gave the recorded scores.
+        task: Name of the task.
+        methods: The recording's name of each method, and what it is here; empty = names are kept.
+        options: `prompt` (lettered lines of the prompt), a list of options, or None for open-ended items.
+        mmlu: Folder or hub name of MMLU, to look up subject and gold answer by the question's text; None = no lookup.
+        answers: `read` from the response by our own rules, or `recorded`, from the column `answer`.
+        absent: What becomes of a (query, item) that other methods have and this one lacks: `fail` = a failed sample,
+            counted as missing; `ignore`.
     """
 
     source: str
@@ -105,13 +127,13 @@ class ColumnMap:
             raise ConfigError("map.answers=recorded needs the column of the answers: map.columns.answer=NAME")
         if self.absent not in ("fail", "ignore"):
             raise ConfigError(f"map.absent={self.absent!r}: choose fail or ignore")
-        taken: dict[tuple[str, str], str] = {}
+        recorded_names: dict[tuple[str, str], str] = {}
         for recorded, arm in self.methods.items():
-            if other := taken.get((arm.name, arm.strength)):
+            if other := recorded_names.get((arm.name, arm.strength)):
                 raise ConfigError(
                     f"map.methods: {recorded!r} and {other!r} would both become {arm.name} at strength {arm.strength}"
                 )
-            taken[arm.name, arm.strength] = recorded
+            recorded_names[arm.name, arm.strength] = recorded
         if self.columns.model is None and not re.fullmatch(r"[\w.+-]+", self.model):
             raise ConfigError(f"map.model={self.model!r}: must be letters, digits and . _ + - only; it names folders")
 
@@ -122,7 +144,14 @@ class ColumnMap:
         return self.methods.get(recorded)
 
     def check(self, columns: Sequence[str]) -> None:
-        """Raise ConfigError for a column that the recording does not have."""
+        """Refuse a recording that lacks a column of this map.
+
+        Args:
+            columns: Those that the recording has.
+
+        Raises:
+            ConfigError: With the column, and the nearest that is there.
+        """
         for ours, theirs in self.columns.named().items():
             if theirs not in columns:
                 near = difflib.get_close_matches(theirs, columns, n=1)
@@ -136,9 +165,15 @@ def plain_name(text: str) -> str:
 
 
 def load_map(name: str, folder: Path, changes: Sequence[str] = ()) -> ColumnMap:
-    """The map in the YAML file `name`, or in `folder/name.yaml`, after `changes` ("columns.query=behaviour").
+    """The map in a YAML file, after changes.
 
-    Raises ConfigError where there is no such file or it does not fit.
+    Args:
+        name: A YAML file, or the name of one in `folder`.
+        folder: Of the built-in maps.
+        changes: Such as "columns.query=behaviour".
+
+    Raises:
+        ConfigError: There is no such file, or it does not fit.
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -146,9 +181,9 @@ def load_map(name: str, folder: Path, changes: Sequence[str] = ()) -> ColumnMap:
 
     path = Path(name) if Path(name).suffix in (".yaml", ".yml") else folder / f"{name}.yaml"
     if not path.is_file():
-        known = sorted(file.stem for file in folder.glob("*.yaml"))
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(known)}; or give a YAML file of your own"
+        names = sorted(file.stem for file in folder.glob("*.yaml"))
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(names)}; or give a YAML file of your own"
         raise ConfigError(f"map={name}: there is no such column map. {hint}")
     try:
         merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(changes)))
@@ -161,7 +196,11 @@ def load_map(name: str, folder: Path, changes: Sequence[str] = ()) -> ColumnMap:
 
 
 def build_map(node: Mapping[str, Any]) -> ColumnMap:
-    """The map that plain settings describe. Raises ConfigError that names the key in full."""
+    """The map that plain settings describe.
+
+    Raises:
+        ConfigError: With the key in full.
+    """
     from mindgap.core.build import build
 
     methods = node.get("methods") or {}

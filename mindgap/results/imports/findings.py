@@ -1,4 +1,4 @@
-"""What is wrong with a recording: counted, with examples, and said before any number is shown."""
+"""Finds what is wrong with a recording: counted, with examples, and said before any number is shown."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from mindgap.results.imports.rows import (
     NOT_RECORDED,
     OUT_OF_RANGE,
     CellKey,
+    RecordedSample,
     Recording,
-    Sample,
 )
 
 Severity = Literal["problem", "note"]
-EXAMPLES = 3
+MOST_EXAMPLES = 3
 _SHOWN = 160
 
 
@@ -28,10 +28,14 @@ _SHOWN = 160
 class Finding:
     """One thing about a recording that a reader must know.
 
-    kind: short name, one of those in docs/replay.md. severity: `problem` = numbers that rest on these samples do not
-    mean what they seem to; `note` = worth knowing. method: the recording's label of it, None = all. count, of: samples
-    concerned, and samples that could have been. says: what it is and what was done about it, one sentence or two.
-    examples: some of them, with the number of the row in the file, from 1.
+    Attributes:
+        kind: Short name, one of those in docs/replay.md.
+        severity: `problem` = numbers that rest on these samples do not mean what they seem to; `note` = worth knowing.
+        method: The recording's label of it; None = all.
+        count: Samples concerned.
+        of: Samples that could have been.
+        says: What it is and what was done about it, one sentence or two.
+        examples: Some of them, with the number of the row in the file, from 1.
     """
 
     kind: str
@@ -44,9 +48,14 @@ class Finding:
 
 
 def look(recording: Recording, *, scored: bool = True) -> tuple[Finding, ...]:
-    """Everything found, problems first. scored: whether the recorded scores are used."""
+    """Everything that is wrong, problems first.
+
+    Args:
+        recording: Its samples.
+        scored: Whether the recorded scores are used.
+    """
     samples = recording.samples
-    found = [
+    findings = [
         *_unusable(recording),
         *_unknown_methods(samples),
         *_contaminated(samples),
@@ -60,12 +69,12 @@ def look(recording: Recording, *, scored: bool = True) -> tuple[Finding, ...]:
         *_replaced_prompts(samples),
         *_unsteered(samples),
     ]
-    return tuple(sorted(found, key=lambda finding: finding.severity != "problem"))
+    return tuple(sorted(findings, key=lambda finding: finding.severity != "problem"))
 
 
-def absent_pairs(samples: Sequence[Sample]) -> dict[CellKey, list[Sample]]:
+def absent_pairs(samples: Sequence[RecordedSample]) -> dict[CellKey, list[RecordedSample]]:
     """For each cell, a sample of another cell of the model for each (query, item) that the cell itself lacks."""
-    whole: dict[str, dict[tuple[str, str], Sample]] = defaultdict(dict)
+    whole: dict[str, dict[tuple[str, str], RecordedSample]] = defaultdict(dict)
     have: dict[CellKey, set[tuple[str, str]]] = defaultdict(set)
     for sample in samples:
         whole[sample.cell.model].setdefault(sample.pair, sample)
@@ -78,28 +87,28 @@ def absent_pairs(samples: Sequence[Sample]) -> dict[CellKey, list[Sample]]:
 
 def _unusable(recording: Recording) -> Iterable[Finding]:
     if recording.unusable:
-        examples = tuple({"row": number, "why": why} for number, why in recording.unusable[:EXAMPLES])
+        examples = tuple({"row": number, "why": why} for number, why in recording.unusable[:MOST_EXAMPLES])
         says = "rows name no query, method or prompt: they belong to no sample and are left out"
         yield Finding("unusable_row", "problem", None, len(recording.unusable), recording.rows, says, examples)
 
 
-def _unknown_methods(samples: Sequence[Sample]) -> Iterable[Finding]:
-    for title, mine in _by_title(samples).items():
-        if not mine[0].known:
+def _unknown_methods(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
+    for title, of_method in _by_title(samples).items():
+        if not of_method[0].known:
             says = (
-                f"the column map does not know this method: kept as {mine[0].arm.name}, its system prompts unchecked; "
-                "name it under `methods:`"
+                f"the column map does not know this method: kept as {of_method[0].arm.name}, its system prompts "
+                "unchecked; name it under `methods:`"
             )
-            yield _finding("unknown_method", "problem", title, mine, len(mine), says)
+            yield _finding("unknown_method", "problem", title, of_method, len(of_method), says)
 
 
-def _contaminated(samples: Sequence[Sample]) -> Iterable[Finding]:
+def _contaminated(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     """Samples of a method that asks for nothing in words, whose system prompt asks all the same."""
     owners = _instructions(samples)
-    for title, mine in _by_title(samples).items():
-        if mine[0].arm.asks is not False:
+    for title, of_method in _by_title(samples).items():
+        if of_method[0].arm.asks is not False:
             continue
-        bad = [s for s in mine if owners[s.query, s.system_prompt.strip()] or _names(s.system_prompt, s.query)]
+        bad = [s for s in of_method if owners[s.query, s.system_prompt.strip()] or _names(s.system_prompt, s.query)]
         if bad:
             whose = Counter(owner for s in bad for owner in owners[s.query, s.system_prompt.strip()])
             theirs = f"those of {' and '.join(whose)}" if whose else "asking for the behaviour"
@@ -107,49 +116,49 @@ def _contaminated(samples: Sequence[Sample]) -> Iterable[Finding]:
                 f"contaminated: the system prompts are {theirs}, though this method is to ask for nothing in words. "
                 "What it is said to measure cannot be told from the instruction's effect; kept as recorded"
             )
-            yield _finding("contaminated", "problem", title, bad, len(mine), says, _system)
+            yield _finding("contaminated", "problem", title, bad, len(of_method), says, _system)
 
 
-def _not_asked(samples: Sequence[Sample]) -> Iterable[Finding]:
+def _not_asked(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     owners = _instructions(samples)
-    for title, mine in _by_title(samples).items():
-        if mine[0].arm.asks and any(s.system_prompt for s in samples):
-            bad = [s for s in mine if title not in owners[s.query, s.system_prompt.strip()]]
+    for title, of_method in _by_title(samples).items():
+        if of_method[0].arm.asks and any(s.system_prompt for s in samples):
+            bad = [s for s in of_method if title not in owners[s.query, s.system_prompt.strip()]]
             if bad:
                 says = "the system prompt does not ask for the behaviour, as this method is meant to; kept as recorded"
-                yield _finding("not_asked", "problem", title, bad, len(mine), says, _system)
+                yield _finding("not_asked", "problem", title, bad, len(of_method), says, _system)
 
 
-def _scores(samples: Sequence[Sample]) -> Iterable[Finding]:
+def _scores(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     kinds = (
         ("score_out_of_range", OUT_OF_RANGE, "scores outside 1-5: missing, with that reason, not moved into range"),
         ("score_not_a_number", NO_NUMBER, "scores that are no numbers: missing, with that reason"),
         ("score_absent", NOT_RECORDED, "scores were not recorded: missing"),
     )
     for kind, reason, says in kinds:
-        for title, mine in _by_title(samples).items():
+        for title, of_method in _by_title(samples).items():
             for metric in ("behaviour", "coherence"):
-                if bad := [s for s in mine if reason in (_score(s, metric).missing or "")]:
-                    said = f"{metric} {says}{_values(bad, metric)}{_shift(mine, metric, kind)}"
-                    yield _finding(kind, "problem", title, bad, len(mine), said, partial(_shown_score, metric))
+                if bad := [s for s in of_method if reason in (_score(s, metric).missing or "")]:
+                    said = f"{metric} {says}{_values(bad, metric)}{_shift(of_method, metric, kind)}"
+                    yield _finding(kind, "problem", title, bad, len(of_method), said, partial(_shown_score, metric))
 
 
-def _values(bad: Sequence[Sample], metric: str) -> str:
+def _values(bad: Sequence[RecordedSample], metric: str) -> str:
     values = Counter(raw.strip() for s in bad if (raw := _raw(s, metric)) and raw.strip())
     return f" ({', '.join(f'{n} × {value!r}' for value, n in values.most_common(3))})" if values else ""
 
 
-def _shift(mine: Sequence[Sample], metric: str, kind: str) -> str:
+def _shift(of_method: Sequence[RecordedSample], metric: str, kind: str) -> str:
     """What leaving out-of-range scores out does to the mean, so that nobody takes the rise for a result."""
-    kept = [value for s in mine if (value := _score(s, metric).value) is not None]
+    kept = [value for s in of_method if (value := _score(s, metric).value) is not None]
     if kind != "score_out_of_range" or not kept:
         return ""
-    left_out = [float(str(_raw(s, metric))) for s in mine if OUT_OF_RANGE in (_score(s, metric).missing or "")]
+    left_out = [float(str(_raw(s, metric))) for s in of_method if OUT_OF_RANGE in (_score(s, metric).missing or "")]
     before = (sum(kept) + sum(left_out)) / (len(kept) + len(left_out))
     return f"; the mean was {before:.3f} with them and is {sum(kept) / len(kept):.3f} without"
 
 
-def _shown_score(metric: str, sample: Sample) -> dict[str, Any]:
+def _shown_score(metric: str, sample: RecordedSample) -> dict[str, Any]:
     return {metric: _raw(sample, metric)}
 
 
@@ -165,32 +174,34 @@ def _repeats(recording: Recording) -> Iterable[Finding]:
         for title, bad in _by_title(rows).items():
             all_of_it = sum(s.title == title for s in (*recording.samples, *rows))
             yield _finding(kind, "problem", title, bad, all_of_it, says)
-    for title, mine in _by_title(recording.samples).items():
-        repeated = [s for s in mine if s.epoch > 0]
-        pairs = len({(s.cell, *s.pair) for s in mine})
-        if repeated and len(mine) != pairs * (1 + max(s.epoch for s in repeated)):
+    for title, of_method in _by_title(recording.samples).items():
+        repeated = [s for s in of_method if s.epoch > 0]
+        pairs = len({(s.cell, *s.pair) for s in of_method})
+        if repeated and len(of_method) != pairs * (1 + max(s.epoch for s in repeated)):
             says = "samples repeat a query and item that others of this method do not: taken as further epochs"
-            yield _finding("uneven_epochs", "note", title, repeated, len(mine), says)
+            yield _finding("uneven_epochs", "note", title, repeated, len(of_method), says)
 
 
-def _absent(samples: Sequence[Sample]) -> Iterable[Finding]:
+def _absent(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     titles = {sample.cell: sample.title for sample in samples}
     have = Counter(sample.cell for sample in samples)
     for cell, lacking in absent_pairs(samples).items():
         if not lacking:
             continue
-        mine = {s.query for s in samples if s.cell == cell}
-        gone = sorted({s.query for s in lacking} - mine)
+        queries = {s.query for s in samples if s.cell == cell}
+        gone = sorted({s.query for s in lacking} - queries)
         whole = f"; nothing at all for {', '.join(map(repr, gone))}" if gone else ""
         says = f"no row for a query and item that other methods have{whole}. Differences rest on what both have"
-        examples = tuple({"query": s.query, "item": s.item.id, "prompt": s.prompt[:_SHOWN]} for s in lacking[:EXAMPLES])
+        examples = tuple(
+            {"query": s.query, "item": s.item.id, "prompt": s.prompt[:_SHOWN]} for s in lacking[:MOST_EXAMPLES]
+        )
         total = len(lacking) + have[cell]
         yield Finding("missing_sample", "problem", titles[cell], len(lacking), total, says, examples)
 
 
-def _unparsed(samples: Sequence[Sample]) -> Iterable[Finding]:
-    for title, mine in _by_title(samples).items():
-        asked = [s for s in mine if s.answer is not None]
+def _unparsed(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
+    for title, of_method in _by_title(samples).items():
+        asked = [s for s in of_method if s.answer is not None]
         bad = [s for s in asked if s.answer is not None and s.answer.unparsed is not None]
         if bad:
             reasons = Counter(s.answer.unparsed for s in bad if s.answer)
@@ -200,15 +211,15 @@ def _unparsed(samples: Sequence[Sample]) -> Iterable[Finding]:
             yield _finding("unparsed", "problem", title, bad, len(asked), says, lambda s: {"end": s.response[-_SHOWN:]})
 
 
-def _empty(samples: Sequence[Sample]) -> Iterable[Finding]:
-    for title, mine in _by_title(samples).items():
-        if bad := [s for s in mine if not s.response.strip()]:
+def _empty(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
+    for title, of_method in _by_title(samples).items():
+        if bad := [s for s in of_method if not s.response.strip()]:
             scored = sum(s.behaviour.value is not None or s.coherence.value is not None for s in bad)
             says = f"responses are empty; {scored} of them have scores all the same, kept as recorded"
-            yield _finding("empty_response", "problem", title, bad, len(mine), says)
+            yield _finding("empty_response", "problem", title, bad, len(of_method), says)
 
 
-def _gold(samples: Sequence[Sample]) -> Iterable[Finding]:
+def _gold(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     for reason in sorted({s.gold_missing for s in samples if s.gold_missing}):
         bad = [s for s in samples if s.gold_missing == reason]
         items = len({s.item.id for s in bad})
@@ -218,51 +229,57 @@ def _gold(samples: Sequence[Sample]) -> Iterable[Finding]:
         yield _finding("no_gold", severity, None, bad, asked, says, lambda s: {"question": s.item.question[:_SHOWN]})
 
 
-def _replaced_prompts(samples: Sequence[Sample]) -> Iterable[Finding]:
+def _replaced_prompts(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     """Methods that ask, whose system prompt lacks what the methods that do not ask are told."""
     plain = Counter(
         s.system_prompt.strip() for s in samples if s.arm.asks is False and not _names(s.system_prompt, s.query)
     )
     if not plain or not (usual := plain.most_common(1)[0][0]):
         return
-    for title, mine in _by_title(samples).items():
-        bad = [s for s in mine if s.arm.asks and usual not in s.system_prompt]
+    for title, of_method in _by_title(samples).items():
+        bad = [s for s in of_method if s.arm.asks and usual not in s.system_prompt]
         if bad:
             says = (
                 f"the instruction replaces the others' system prompt ({usual[:60]!r}…) and is not added to it: "
                 "that, too, makes a difference"
             )
-            yield _finding("replaced_system_prompt", "note", title, bad, len(mine), says, _system)
+            yield _finding("replaced_system_prompt", "note", title, bad, len(of_method), says, _system)
 
 
-def _unsteered(samples: Sequence[Sample]) -> Iterable[Finding]:
+def _unsteered(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     """Steered responses that are word for word the unsteered ones under the same prompts: was the steering applied?"""
     plain = {
         (s.cell.model, *s.pair, s.system_prompt, s.response)
         for s in samples
         if s.cell.strength == "none" and s.response.strip()
     }
-    for title, mine in _by_title(samples).items():
-        steered = [s for s in mine if s.cell.strength != "none"]
+    for title, of_method in _by_title(samples).items():
+        steered = [s for s in of_method if s.cell.strength != "none"]
         bad = [s for s in steered if (s.cell.model, *s.pair, s.system_prompt, s.response) in plain]
         if bad:
             says = (
                 "steered responses are word for word those without steering, for the same query, item and system prompt"
             )
             yield _finding(
-                "same_as_unsteered", "note", title, bad, len(mine), says, lambda s: {"response": s.response[:_SHOWN]}
+                "same_as_unsteered",
+                "note",
+                title,
+                bad,
+                len(of_method),
+                says,
+                lambda s: {"response": s.response[:_SHOWN]},
             )
 
 
-def _by_title(samples: Sequence[Sample]) -> dict[str, list[Sample]]:
+def _by_title(samples: Sequence[RecordedSample]) -> dict[str, list[RecordedSample]]:
     """The samples of each cell by its title, in order of appearance."""
-    cells: dict[str, list[Sample]] = {}
+    cells: dict[str, list[RecordedSample]] = {}
     for sample in samples:
         cells.setdefault(sample.title, []).append(sample)
     return cells
 
 
-def _instructions(samples: Sequence[Sample]) -> dict[tuple[str, str], list[str]]:
+def _instructions(samples: Sequence[RecordedSample]) -> dict[tuple[str, str], list[str]]:
     """Titles of the asking methods by (query, system prompt), for prompts that do ask for that query.
 
     A prompt asks for a query if it names it, or if it is used for this query and no other.
@@ -285,15 +302,19 @@ def _names(system_prompt: str, query: str) -> bool:
     return " ".join(query.split()).casefold() in " ".join(system_prompt.split()).casefold()
 
 
-def _score(sample: Sample, metric: str) -> Score:
+def _score(sample: RecordedSample, metric: str) -> Score:
     return sample.behaviour if metric == "behaviour" else sample.coherence
 
 
-def _raw(sample: Sample, metric: str) -> str | None:
+def _raw(sample: RecordedSample, metric: str) -> str | None:
     return sample.behaviour_raw if metric == "behaviour" else sample.coherence_raw
 
 
-def _system(sample: Sample) -> dict[str, Any]:
+def _response(sample: RecordedSample) -> dict[str, Any]:
+    return {"response": sample.response[:_SHOWN]}
+
+
+def _system(sample: RecordedSample) -> dict[str, Any]:
     return {"system_prompt": sample.system_prompt[:_SHOWN]}
 
 
@@ -301,10 +322,10 @@ def _finding(
     kind: str,
     severity: Severity,
     method: str | None,
-    bad: Sequence[Sample],
+    bad: Sequence[RecordedSample],
     of: int,
     says: str,
-    more: Callable[[Sample], dict[str, Any]] = lambda sample: {"prompt": sample.prompt[:_SHOWN]},
+    more: Callable[[RecordedSample], dict[str, Any]] = lambda sample: {"prompt": sample.prompt[:_SHOWN]},
 ) -> Finding:
-    examples = tuple({"row": s.number, "query": s.query, "item": s.item.id, **more(s)} for s in bad[:EXAMPLES])
+    examples = tuple({"row": s.number, "query": s.query, "item": s.item.id, **more(s)} for s in bad[:MOST_EXAMPLES])
     return Finding(kind, severity, method, len(bad), of, says, examples)

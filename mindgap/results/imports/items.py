@@ -1,4 +1,4 @@
-"""Which question a recorded prompt asks: told by its content, never by its place in the file."""
+"""Tells which question a recorded prompt asks: by its content, never by its place in the file."""
 
 from __future__ import annotations
 
@@ -19,7 +19,12 @@ def item_id(prompt: str) -> str:
 
 
 def item_of(prompt: str, options: str | Sequence[str] | None) -> Item:
-    """The item that `prompt` asks about. `options` as in `ColumnMap.options`; the gold answer is not known here."""
+    """The item that a prompt asks about; its gold answer is not known here.
+
+    Args:
+        prompt: The user's message.
+        options: As in `ColumnMap.options`.
+    """
     bare = Item(item_id(prompt), prompt)
     if options is None:
         return bare
@@ -30,11 +35,14 @@ def item_of(prompt: str, options: str | Sequence[str] | None) -> Item:
 
 
 def split_options(prompt: str) -> tuple[str, tuple[str, ...]]:
-    """The question before the lettered lines `A. …`, `B. …` of `prompt`, and what the lines say; () if there are none.
+    """Take the lettered lines `A. …`, `B. …` of a prompt apart.
 
     The letters must come in order from A. An option goes on to the next letter; the last ends at an empty line, since
     what stands behind it (a format instruction, as a rule) belongs to no option. Where several lists begin, the last
     counts: a question may quote one.
+
+    Returns:
+        The question before the lines, and what the lines say; () if there are none.
     """
     marks = list(_OPTION.finditer(prompt))
     starts = [index for index, mark in enumerate(marks) if mark[1] == "A"]
@@ -62,9 +70,9 @@ class ItemIndex:
 
     def find(self, item: Item) -> Item | None:
         """The known item with this question and these options; None if there is none, or several that disagree."""
-        found = self._by_text.get(_content(item), [])
-        agree = len({known.gold for known in found}) == 1
-        return found[0] if agree else None
+        candidates = self._by_text.get(_content(item), [])
+        agree = len({candidate.gold for candidate in candidates}) == 1
+        return candidates[0] if agree else None
 
 
 def _content(item: Item) -> str:

@@ -1,4 +1,4 @@
-"""From the rows of a recording to samples: joined by content, scores checked, nothing dropped without a word."""
+"""Turns the rows of a recording into samples: joined by content, scores checked, nothing dropped without a word."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from mindgap.core.errors import ConfigError
 from mindgap.core.records import Answer, Item, Score
 from mindgap.results.imports.columns import Arm, ColumnMap, plain_name
 from mindgap.results.imports.items import ItemIndex, item_of
-from mindgap.results.imports.table import Table
+from mindgap.results.imports.table import RecordedTable
 from mindgap.tasks.answers import read_choice, read_label
 
 LOWEST, HIGHEST = 1, 5
@@ -24,7 +24,13 @@ GOLD_NOT_FOUND = "the question was not found among those with known answers"
 
 @dataclass(frozen=True)
 class CellKey:
-    """What a cell of the recording is: its model, and its method as it is called here."""
+    """What a cell of the recording is.
+
+    Attributes:
+        model: Short name.
+        method: As it is called here.
+        strength: Its label.
+    """
 
     model: str
     method: str
@@ -32,13 +38,28 @@ class CellKey:
 
 
 @dataclass(frozen=True)
-class Sample:
+class RecordedSample:
     """One row of a recording.
 
-    number: of the row in the file, from 1, without the header: for people, nothing is joined by it. title: of its
-    cell, for people. arm: the method; `known` is False where the map does not name it. behaviour_raw, coherence_raw:
-    the scores as recorded. answer: None for open-ended items. gold_missing: why an item with options has no gold
-    answer where it should.
+    Attributes:
+        number: Of the row in the file, from 1, without the header: for people, nothing is joined by it.
+        title: Of its cell, for people.
+        cell: The cell it belongs to.
+        arm: The method.
+        known: Whether the map names the method.
+        query: What behaviour was asked for.
+        item: The question.
+        epoch: Number of the repeat, from 0.
+        system_prompt: As sent.
+        prompt: The user's message.
+        response: The reply.
+        behaviour: The recorded score, or why it is none.
+        coherence: Likewise.
+        behaviour_raw: The score as recorded.
+        coherence_raw: Likewise.
+        analysis: The judge's own words.
+        answer: What the reply settles on; None for open-ended items.
+        gold_missing: Why an item with options has no gold answer where it should.
     """
 
     number: int
@@ -68,25 +89,39 @@ class Sample:
 
 @dataclass(frozen=True)
 class Recording:
-    """samples: to be counted, in file order. duplicates: rows that repeat a sample word for word, and are not counted.
+    """All rows of a recording, sorted by what they count for.
 
-    conflicts: rows whose (cell, query, item, epoch) is that of an earlier row with another response; not counted
-    either. unusable: numbers of rows without a query, method or prompt, and why.
+    Attributes:
+        samples: To be counted, in file order.
+        duplicates: Rows that repeat a sample word for word, and are not counted.
+        conflicts: Rows whose (cell, query, item, epoch) is that of an earlier row with another response; not counted
+            either.
+        unusable: Numbers of rows without a query, method or prompt, and why.
+        rows: How many there are.
     """
 
-    samples: tuple[Sample, ...]
-    duplicates: tuple[Sample, ...]
-    conflicts: tuple[Sample, ...]
+    samples: tuple[RecordedSample, ...]
+    duplicates: tuple[RecordedSample, ...]
+    conflicts: tuple[RecordedSample, ...]
     unusable: tuple[tuple[int, str], ...]
     rows: int
 
 
-def read_samples(table: Table, column_map: ColumnMap, index: ItemIndex | None = None) -> Recording:
-    """The samples of `table`. Raises ConfigError where the map names a column that it does not have."""
+def read_recording(table: RecordedTable, column_map: ColumnMap, index: ItemIndex | None = None) -> Recording:
+    """The samples of a table.
+
+    Args:
+        table: The file's rows.
+        column_map: How to read them.
+        index: Items with known answers; None = no lookup.
+
+    Raises:
+        ConfigError: The map names a column that the table does not have, or an epoch is no number.
+    """
     column_map.check(table.columns)
     columns = column_map.columns.named()
     unusable: list[tuple[int, str]] = []
-    read: list[Sample] = []
+    read: list[RecordedSample] = []
     for number, raw in enumerate(table.rows, 1):
         row = {ours: raw.get(theirs) for ours, theirs in columns.items()}
         lacking = [name for name in ("query", "method", "prompt") if not (row[name] or "").strip()]
@@ -97,11 +132,13 @@ def read_samples(table: Table, column_map: ColumnMap, index: ItemIndex | None = 
     return _recording(read, numbered=column_map.columns.epoch is not None, unusable=unusable, rows=len(table.rows))
 
 
-def _recording(read: Sequence[Sample], *, numbered: bool, unusable: Sequence[tuple[int, str]], rows: int) -> Recording:
+def _recording(
+    read: Sequence[RecordedSample], *, numbered: bool, unusable: Sequence[tuple[int, str]], rows: int
+) -> Recording:
     """Tell repeats from duplicates. Without epoch numbers, an equal sample with another response is the next epoch."""
-    samples: list[Sample] = []
-    duplicates: list[Sample] = []
-    conflicts: list[Sample] = []
+    samples: list[RecordedSample] = []
+    duplicates: list[RecordedSample] = []
+    conflicts: list[RecordedSample] = []
     seen: dict[tuple[CellKey, str, str], dict[int, str]] = {}
     for sample in read:
         epochs = seen.setdefault((sample.cell, *sample.pair), {})
@@ -118,16 +155,19 @@ def _recording(read: Sequence[Sample], *, numbered: bool, unusable: Sequence[tup
     return Recording(tuple(samples), tuple(duplicates), tuple(conflicts), tuple(unusable), rows)
 
 
-def _sample(number: int, row: Mapping[str, str | None], column_map: ColumnMap, index: ItemIndex | None) -> Sample:
+def _sample(
+    number: int, row: Mapping[str, str | None], column_map: ColumnMap, index: ItemIndex | None
+) -> RecordedSample:
     recorded = (row["method"] or "").strip()
     arm = column_map.arm(recorded)
     known, arm = arm is not None, arm or Arm(plain_name(recorded), recorded)
-    model = plain_name(given) if (given := row.get("model")) else column_map.model
+    recorded_model = row.get("model")
+    model = plain_name(recorded_model) if recorded_model else column_map.model
     response, prompt = row["response"] or "", row["prompt"] or ""
     strength = row.get("strength") or arm.strength
-    title = [model if given else "", arm.title, strength if row.get("strength") else ""]
+    title = [model if recorded_model else "", arm.title, strength if row.get("strength") else ""]
     item, gold_missing = _item(row, prompt, column_map, index)
-    return Sample(
+    return RecordedSample(
         number=number,
         title=" ".join(part for part in title if part),
         cell=CellKey(model, arm.name, strength),
@@ -170,13 +210,13 @@ def _item(
     """The item, and why its gold answer is missing if it should have one."""
     item, missing = item_of(prompt, column_map.options), None
     if index is not None and item.options:
-        found = index.find(item)
-        item, missing = (found, None) if found else (item, GOLD_NOT_FOUND)
+        known = index.find(item)
+        item, missing = (known, None) if known else (item, GOLD_NOT_FOUND)
     if (gold := row.get("gold")) and item.options:
         choice = read_label(gold, item.options).choice
         item, missing = replace(item, gold=choice), None if choice is not None else GOLD_NOT_AN_OPTION
-    if given := row.get("item"):
-        item = replace(item, id=given)
+    if recorded_id := row.get("item"):
+        item = replace(item, id=recorded_id)
     if subject := row.get("subject"):
         item = replace(item, subject=subject)
     return item, missing
@@ -195,6 +235,6 @@ def _answer(row: Mapping[str, str | None], item: Item, response: str, answers: s
 def _epoch(text: str | None, number: int) -> int:
     if text is None or not text.strip():
         return 0
-    if not re.fullmatch(r"\s*\d+(?:\.0+)?\s*", text):
+    if not re.fullmatch(r"\s*\d{1,15}(?:\.0+)?\s*", text):
         raise ConfigError(f"row {number}: the epoch {text.strip()!r} is not a number from 0 on")
     return int(float(text))

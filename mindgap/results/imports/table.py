@@ -1,4 +1,4 @@
-"""A recording as rows of plain values, from CSV, JSON Lines or Parquet."""
+"""Reads a recording's file as a table of texts: CSV, TSV, JSON lines or Parquet."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ from typing import IO, Any
 
 from mindgap.core.errors import ConfigError
 
-FORMATS = ".csv, .tsv, .jsonl (each also .gz) or .parquet"
+RECORDING_FORMATS = ".csv, .tsv, .jsonl (each also .gz) or .parquet"
 
 
 @dataclass(frozen=True)
-class Table:
-    """path: of the file. sha256: of its bytes, as it lies on disk. rows: text by column name; absent = None."""
+class RecordedTable:
+    """The rows of a file as texts.
+
+    Attributes:
+        path: The file.
+        sha256: Of its bytes.
+        columns: Their names, in order.
+        rows: Texts by column; None = no value.
+    """
 
     path: Path
     sha256: str
@@ -28,8 +35,12 @@ class Table:
     rows: tuple[Mapping[str, str | None], ...]
 
 
-def read_table(path: Path) -> Table:
-    """The recording in `path`, by its suffix. Raises ConfigError where it cannot be read as what it says it is."""
+def read_table(path: Path) -> RecordedTable:
+    """The recording in a file, read by its suffix.
+
+    Raises:
+        ConfigError: It cannot be read as what it says it is.
+    """
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such file")
     suffixes = [suffix.lower() for suffix in path.suffixes]
@@ -44,12 +55,12 @@ def read_table(path: Path) -> Table:
             with _text(path) as file:
                 columns, rows = _jsonl(file, path)
         else:
-            raise ConfigError(f"{path}: recordings are {FORMATS}")
+            raise ConfigError(f"{path}: recordings are {RECORDING_FORMATS}")
     except (UnicodeDecodeError, gzip.BadGzipFile, EOFError, csv.Error) as error:
         raise ConfigError(f"{path} cannot be read as {kind} in UTF-8: {error}") from error
     if not rows:
         raise ConfigError(f"{path}: the recording holds no rows")
-    return Table(path, hashlib.sha256(path.read_bytes()).hexdigest(), columns, tuple(rows))
+    return RecordedTable(path, hashlib.sha256(path.read_bytes()).hexdigest(), columns, tuple(rows))
 
 
 def _text(path: Path) -> IO[str]:
@@ -87,7 +98,7 @@ def _jsonl(file: Iterable[str], path: Path) -> tuple[tuple[str, ...], list[Mappi
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # also a number of thousands of digits
             raise ConfigError(f"{path}, line {number}: not JSON ({error})") from error
         if not isinstance(row, dict):
             raise ConfigError(f"{path}, line {number}: a line must be an object with the columns as keys")

@@ -20,6 +20,7 @@ from mindgap.backends.local import chat  # noqa: E402
 from mindgap.backends.local.engine import Engine  # noqa: E402
 from mindgap.backends.local.residuals import response_residuals  # noqa: E402
 from mindgap.backends.local.scoring import loglikelihood  # noqa: E402
+from mindgap.backends.local.session import Session, generate  # noqa: E402
 
 TOLERANCE = 1e-4
 
@@ -150,29 +151,19 @@ def test_steering_changes_the_scores(engine: Engine) -> None:
 def step_logits(engine: Engine, requests: list[Request]) -> dict[tuple[str, int], np.ndarray]:
     """Logits of every decode step of a run over `requests`, by (row's prompt and steering, step)."""
     seen: dict[tuple[str, int], np.ndarray] = {}
-    step = engine._step
+    step = Session.step
 
-    def spy(active, batch, cache, steering):  # type: ignore[no-untyped-def]
-        forward = engine.forward
+    def spy(session: Session) -> torch.Tensor:
+        before = [(requests[row.index].key, len(row.reply)) for row in session.rows]
+        logits = step(session)
+        for where, values in zip(before, logits, strict=True):
+            seen[where] = values.numpy().copy()
+        return logits
 
-        def keep(*args, **kwargs):  # type: ignore[no-untyped-def]
-            logits = forward(*args, **kwargs)
-            for row, values in zip(active, logits[:, -1], strict=True):
-                seen[requests[row.index].key, len(row.reply)] = values.numpy().copy()
-            return logits
-
-        engine.forward = keep  # type: ignore[method-assign]
-        try:
-            return step(active, batch, cache, steering)
-        finally:
-            engine.forward = forward  # type: ignore[method-assign]
-
-    engine._step = spy  # type: ignore[method-assign]
-    try:
-        for _ in engine.generate(requests):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Session, "step", spy)
+        for _ in generate(engine, requests):
             pass
-    finally:
-        engine._step = step  # type: ignore[method-assign]
     return seen
 
 
@@ -198,17 +189,17 @@ def test_logits_of_every_step_are_those_of_the_row_alone(engine: Engine) -> None
 @pytest.mark.parametrize("temperature", [0.0, 0.8])
 def test_order_and_neighbours_do_not_change_the_text(engine: Engine, temperature: float) -> None:
     requests = generation(engine, temperature=temperature)
-    forward = dict(engine.generate(requests))
-    backward = dict(engine.generate(requests[::-1]))
+    forward = dict(generate(engine, requests))
+    backward = dict(generate(engine, requests[::-1]))
     for index in range(len(requests)):
         assert forward[index] == backward[len(requests) - 1 - index]
-    (alone,) = [completion for _, completion in engine.generate([requests[3]])]
+    (alone,) = [completion for _, completion in generate(engine, [requests[3]])]
     assert alone == forward[3]
 
 
 def test_greedy_text_is_that_of_transformers(engine: Engine) -> None:
     requests = [Request("x", (Message("user", question),), Decoding(12, 0), 0) for question in QUESTIONS]
-    ours = dict(engine.generate(requests))
+    ours = dict(generate(engine, requests))
     for index, request in enumerate(requests):
         prompt = torch.tensor([chat.encode_prompt(engine.tokenizer, request.messages)])
         output = engine.model.generate(
@@ -258,7 +249,7 @@ def test_steering_reaches_exactly_the_positions_it_names(engine: Engine) -> None
 
     try:
         Steering._hook = oracle  # type: ignore[method-assign]
-        for _ in engine.generate(requests):
+        for _ in generate(engine, requests):
             pass
     finally:
         Steering._hook = hook  # type: ignore[method-assign]
@@ -287,7 +278,7 @@ def test_padding_is_never_steered(engine: Engine, real: list[bool]) -> None:
 def test_the_caller_may_use_the_model_between_completions(engine: Engine) -> None:
     """A half-read generation leaves no steering behind in other passes."""
     (scored,) = [scores for _, scores in loglikelihood(engine, scoring(engine)[:1])]
-    running = engine.generate([r for r in generation(engine) if r.edits])
+    running = generate(engine, [r for r in generation(engine) if r.edits])
     next(running)
     (between,) = [scores for _, scores in loglikelihood(engine, scoring(engine)[:1])]
     running.close()  # type: ignore[attr-defined]
@@ -298,7 +289,7 @@ def test_a_request_that_does_not_fit_is_an_error_and_the_others_run(small_model)
     engine = Engine(small_model.model, small_model.tokenizer, max_rows=8)
     fits = Request("x", (Message("user", "short"),), Decoding(4, 0), 0)
     too_long = Request("x", (Message("user", "long " * 100),), Decoding(4, 0), 0)
-    done = dict(engine.generate([too_long, fits]))
+    done = dict(generate(engine, [too_long, fits]))
     assert "context of 256" in (done[0].error or "")
     assert done[0].finish_reason == "error" and done[0].text == ""
     assert done[1].error is None
@@ -308,7 +299,7 @@ def test_edits_that_the_model_cannot_take_are_refused(small_model) -> None:  # t
     engine = Engine(small_model.model, small_model.tokenizer, max_rows=8)
     for edit, words in [(AddVector(9, np.ones(32)), "blocks 0 to 3"), (AddVector(1, np.ones(8)), "width 32")]:
         with pytest.raises(ValueError, match=words):
-            list(engine.generate([Request("x", (Message("user", "a"),), Decoding(2, 0), 0, (edit,))]))
+            list(generate(engine, [Request("x", (Message("user", "a"),), Decoding(2, 0), 0, (edit,))]))
 
 
 def test_options_may_be_empty_and_requests_may_have_none(small_model) -> None:  # type: ignore[no-untyped-def]

@@ -21,6 +21,7 @@ from random_sae import random_sae  # noqa: E402
 
 from mindgap.backends.local.engine import Engine  # noqa: E402
 from mindgap.backends.local.residuals import response_residuals  # noqa: E402
+from mindgap.backends.local.session import generate  # noqa: E402
 from mindgap.sae.sae import SAE  # noqa: E402
 
 D_MODEL = 32
@@ -188,7 +189,7 @@ def test_what_the_endpoint_cannot_take_is_refused(small_model: SimpleNamespace) 
 
     def answer(one: FeatureEdit, sae: SAE | None = sae) -> None:
         request = Request("x", (Message("user", "a"),), Decoding(2, 0), 0, (one,))
-        list(engine_with(small_model, sae).generate([request]))
+        list(generate(engine_with(small_model, sae), [request]))
 
     with pytest.raises(ValueError, match=r"of the SAE other@1.*is random-relu@0"):
         answer(replace(edit(sae, 1), sae="other@1"))
@@ -226,7 +227,7 @@ def test_an_sae_is_opened_when_it_is_needed_and_not_before(small_model: SimpleNa
 
     engine = Engine(small_model.model, small_model.tokenizer, max_rows=8, open_sae=explode)
     vector = AddVector(1, np.ones(D_MODEL))
-    assert list(engine.generate([Request("x", (Message("user", "a"),), Decoding(2, 0), 0, (vector,))]))
+    assert list(generate(engine, [Request("x", (Message("user", "a"),), Decoding(2, 0), 0, (vector,))]))
     with pytest.raises(UnavailableError, match="opened"):
         _ = LocalEndpoint(engine, "x").features
 

@@ -11,7 +11,7 @@ pytest.importorskip("torch")
 
 from mindgap.backends.local import chat, sampling
 from mindgap.backends.local.engine import Engine
-from mindgap.backends.local.session import FORGOTTEN, Row, Session
+from mindgap.backends.local.session import FORGOTTEN, Row, Session, generate, is_done
 from mindgap.core.edits import AddVector, Edit
 from mindgap.core.records import Decoding, Message, Request
 
@@ -47,7 +47,7 @@ def replies(engine: Engine, arrivals: list[int]) -> dict[int, list[int]]:
             session.admit(joining)
         if session.rows:
             session.step()
-        over = [slot for slot, one in enumerate(session.rows) if engine._is_done(one)]
+        over = [slot for slot, one in enumerate(session.rows) if is_done(engine, one)]
         done |= {session.rows[slot].index: session.rows[slot].reply for slot in over}
         session.remove(over)
         step += 1
@@ -60,7 +60,7 @@ def test_a_row_that_joins_late_answers_as_alone(engine: Engine, seed: int) -> No
     arrivals = np.random.default_rng(seed).integers(0, 12, len(asked)).tolist()
     together = replies(engine, arrivals)
     for number, request in enumerate(asked):
-        ((_, alone),) = engine.generate([request])
+        ((_, alone),) = generate(engine, [request])
         tokens = together[number]
         text = engine.tokenizer.decode(tokens[:-1] if tokens[-1] in engine.stops else tokens, skip_special_tokens=True)
         assert (text, len(tokens)) == (alone.text, alone.completion_tokens)
@@ -68,13 +68,13 @@ def test_a_row_that_joins_late_answers_as_alone(engine: Engine, seed: int) -> No
 
 def test_a_row_taken_out_before_its_end_leaves_the_others_as_they_were(engine: Engine) -> None:
     asked = requests(engine)[7:12]
-    undisturbed = {n: completion.text for n, completion in engine.generate(asked)}
+    undisturbed = {n: completion.text for n, completion in generate(engine, asked)}
     session = Session(engine)
     session.admit([row(engine, number, request) for number, request in enumerate(asked)])
     texts = {}
     for step in range(20):
         session.step()
-        gone = [slot for slot, one in enumerate(session.rows) if engine._is_done(one) or (step, one.index) == (1, 0)]
+        gone = [slot for slot, one in enumerate(session.rows) if is_done(engine, one) or (step, one.index) == (1, 0)]
         for slot in gone:
             tokens = [token for token in session.rows[slot].reply if token not in engine.stops]
             texts[session.rows[slot].index] = engine.tokenizer.decode(tokens, skip_special_tokens=True)
@@ -92,7 +92,7 @@ def test_edits_that_no_row_has_any_more_are_forgotten(engine: Engine) -> None:
         session.admit([Row(0, [5, 6], Decoding(1, 0), np.zeros(1), (edit,))])
         session.step()
         session.remove([0])
-    assert len(session._sets) <= FORGOTTEN + 1
+    assert len(session.edit_sets) <= FORGOTTEN + 1
 
 
 def test_a_row_with_edits_that_the_model_cannot_take_keeps_nobody_from_going_on(engine: Engine) -> None:

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from mindgap.core.errors import ConfigError
 from mindgap.results.imports.columns import ColumnMap
 from mindgap.results.imports.findings import Finding, look
-from mindgap.results.imports.rows import read_samples
+from mindgap.results.imports.rows import read_recording
 from mindgap.results.imports.table import read_table
 
 Rows = list[dict[str, Any]]
@@ -20,7 +21,7 @@ OPTIONS = "\nA. blue\nB. red\n\nAnswer with a letter."
 
 @pytest.fixture
 def found(mapped: Callable[..., ColumnMap], written: Callable[..., Path]) -> Callable[..., tuple[Finding, ...]]:
-    return lambda rows, **changes: look(read_samples(read_table(written(rows)), mapped(**changes)))
+    return lambda rows, **changes: look(read_recording(read_table(written(rows)), mapped(**changes)))
 
 
 def counts(findings: tuple[Finding, ...]) -> list[tuple[str, str | None, int, int]]:
@@ -107,6 +108,12 @@ def test_with_numbered_epochs_the_same_number_twice_is_a_conflict(clean: Rows, f
     assert {kind for kind, *_ in counts(found(numbered, columns=columns))} == {"replaced_system_prompt"}
     other = {**numbered[0], "reply": "something else"}
     assert ("conflict", "Control", 1, 13) in counts(found([*numbered, other], columns=columns))
+
+
+@pytest.mark.parametrize("epoch", ["first", "-1", "1.5", "9" * 400])
+def test_an_epoch_that_is_no_number_is_refused_with_its_row(epoch: str, clean: Rows, found: Found) -> None:
+    with pytest.raises(ConfigError, match=r"row 2: the epoch .* is not a number from 0 on"):
+        found([{**clean[0], "run": "0"}, {**clean[1], "run": epoch}], columns={"epoch": "run"})
 
 
 def test_a_row_that_only_others_have_is_missing_and_a_query_that_is_all_gone_is_named(

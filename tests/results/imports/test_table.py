@@ -65,6 +65,8 @@ def test_absent_values_are_none_whatever_the_format_calls_them(tmp_path: Path) -
         ("a.csv.gz", b"a,b\n1,2\n", "cannot be read"),
         ("a.jsonl", b'{"a": 1}\n{"a": \n', "line 2: not JSON"),
         ("a.jsonl", b"[1, 2]\n", "line 1"),
+        ("a.jsonl", b'{"a": ' + b"9" * 5000 + b"}\n", "line 1: not JSON"),
+        ("a.jsonl", b"[" * 100_000 + b"\n", "line 1: not JSON"),
         ("a.parquet", b"PAR1 no", "Parquet"),
         ("a.xlsx", b"", ".csv"),
         ("none.csv", None, "no such file"),
