@@ -28,7 +28,9 @@ def asked(text: str, edits: tuple[AddVector, ...] = (), temperature: float = 0.0
 
 
 def poison(engine: Engine) -> tuple[AddVector, ...]:
-    return (AddVector(1, np.full(engine.d_model, 3e38, dtype=np.float32)),)
+    """Edits that are finite, each, and together drive the residual stream beyond all numbers."""
+    huge = np.full(engine.d_model, 3e38, dtype=np.float32)
+    return AddVector(1, huge), AddVector(2, huge)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.9])
