@@ -35,8 +35,10 @@ CAN: frozenset[Capability] = frozenset({"generate", "loglikelihood", "residual"}
 class LocalBackend:
     """`backend=local`: transformers on this machine's CPU or GPU.
 
-    device: auto, cpu, cuda, cuda:1 … dtype: auto (float32 on a CPU, bfloat16 on a GPU), float32, bfloat16, float16.
-    max_rows: most requests in one batch; null = 64 on a CPU, 256 on a GPU. Memory may lower it.
+    Attributes:
+        device: auto, cpu, cuda, cuda:1 …
+        dtype: auto (float32 on a CPU, bfloat16 on a GPU), float32, bfloat16 or float16.
+        max_rows: Most requests in one batch; null = 64 on a CPU, 256 on a GPU. Memory may lower it.
     """
 
     device: str = "auto"

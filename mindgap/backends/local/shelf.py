@@ -24,7 +24,11 @@ class Shelf(Generic[Opened]):
         self._open: dict[Hashable, Opened] = {}
 
     def get(self, key: Hashable, open_it: Callable[[], Opened], *, fits: Callable[[], bool] = lambda: True) -> Opened:
-        """What `key` stands for, opened by `open_it` unless it is open. fits: whether there is memory for it now."""
+        """What `key` stands for, opened by `open_it` unless it is open.
+
+        Args:
+            fits: Whether there is memory for it now.
+        """
         if key in self._open:
             self._open[key] = self._open.pop(key)  # used last
             return self._open[key]
