@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from mindgap.measures.base import Measure
     from mindgap.presentation.figures import Figure
     from mindgap.results.cell import CellResult
-    from mindgap.results.sweep import Sweep as SweepResults
+    from mindgap.results.sweep import SweepResults
     from mindgap.study.experiment import Experiment
 
 Format = Literal["html", "markdown", "latex"]

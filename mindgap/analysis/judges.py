@@ -74,8 +74,8 @@ class _Judge:
             "epoch": [record.epoch for _, record in records],
             "judge": [name] * len(records),
         }
-        for place, metric in enumerate(JUDGED):
-            columns[metric] = np.array([_value(one, place) for one in scores], dtype=float)
+        for position, metric in enumerate(JUDGED):
+            columns[metric] = np.array([_value(pair, position) for pair in scores], dtype=float)
         self.scored = int((~np.isnan(columns["behaviour"]) | ~np.isnan(columns["coherence"])).sum())
         self.total = len(records)
         self.samples: Samples = from_columns(columns)
@@ -87,9 +87,9 @@ class _Judge:
 
     def clusters(self) -> tuple[list[str], list[str]]:
         """Query and item of each of `values`."""
-        place = np.nonzero(self.samples.present)[1]
-        queries = [str(self.samples.queries[code]) for code in self.samples.query[place]]
-        return queries, [str(self.samples.items[code]) for code in self.samples.item[place]]
+        columns = np.nonzero(self.samples.present)[1]
+        queries = [str(self.samples.queries[code]) for code in self.samples.query[columns]]
+        return queries, [str(self.samples.items[code]) for code in self.samples.item[columns]]
 
     def mean(self, cell: CellResult, metric: str) -> Estimate:
         config = self.group.reference.config
@@ -121,8 +121,8 @@ class _Judge:
         return replace(cell, judge=self.name, records=tuple(records), metrics={**cell.metrics, **means})
 
 
-def _value(scores: Scores | None, place: int) -> float:
-    value = None if scores is None else scores[place].value
+def _value(scores: Scores | None, position: int) -> float:
+    value = None if scores is None else scores[position].value
     return math.nan if value is None else value
 
 

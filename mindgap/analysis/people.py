@@ -13,7 +13,7 @@ from mindgap.results.cards import Place, place_of
 from mindgap.results.cell import CellResult
 from mindgap.results.judgements import PERSON, Judgements, read_judgements
 from mindgap.results.rating_plan import RatingPlan, read_plan
-from mindgap.results.sweep import Group, Sweep
+from mindgap.results.sweep import Group, SweepResults
 from mindgap.stats.agreement import Agreement, agreement
 from mindgap.stats.ppi import Anchored, anchored_mean, tuned_power
 from mindgap.stats.samples import JUDGED
@@ -97,7 +97,7 @@ class _Scores:
         return [place[0] for place in self.places] * cells, [place[1] for place in self.places] * cells
 
 
-def anchor_sweep(sweep: Sweep, *, seed: int = 0, resamples: int = 2_000) -> tuple[AnchoredGroup, ...]:
+def anchor_sweep(sweep: SweepResults, *, seed: int = 0, resamples: int = 2_000) -> tuple[AnchoredGroup, ...]:
     """Anchor each of the sweep's groups in which people rated something."""
     plan, judgements = read_plan(sweep.folder), read_judgements(sweep)
     anchored = (anchor(group, plan, judgements, seed=seed, resamples=resamples) for group in sweep.groups)

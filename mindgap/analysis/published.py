@@ -45,9 +45,9 @@ class Published:
     models: Mapping[str, Mapping[str, Any]]
     flags: tuple[Mapping[str, str], ...] = ()
 
-    def flag(self, model: str, method: str, query: str, metric: str) -> str:
+    def flag(self, model: str, method: str, query: str, measure: str) -> str:
         """Why a figure is not to be trusted; empty if nothing is known against it."""
-        figure = {"model": model, "method": method, "query": query, "metric": metric}
+        figure = {"model": model, "method": method, "query": query, "metric": measure}
         return next((flag["why"] for flag in self.flags if figure.items() <= flag.items()), "")
 
 
@@ -65,7 +65,7 @@ class Line:
         published_model: Full name of the study's model.
         query: The behaviour asked for; None = over all queries that both have.
         queries: How many queries that are.
-        metric: What was measured.
+        measure: What was measured.
         ours: Our mean with its interval.
         published: The study's; None where it gives no such figure.
         inside: Whether the published figure lies in our interval, its own rounding allowed for; None without both.
@@ -81,7 +81,7 @@ class Line:
     published_model: str
     query: str | None
     queries: int
-    metric: Declaration
+    measure: Declaration
     ours: Estimate
     published: float | None
     inside: bool | None = None
@@ -188,15 +188,15 @@ def _lines(result: CellResult, model: str, entry: Mapping[str, Any], figures: Pu
     asked = {record.query for record in result.records}
     shared = [query for query in entry["queries"] if query in asked]
     lines = []
-    for metric in (measure for measure in result.measures if measure.name in figures.precision and shared):
-        measured = [record for record in result.records if metric.name in record.measures]
+    for measure in (measure for measure in result.measures if measure.name in figures.precision and shared):
+        measured = [record for record in result.records if measure.name in record.measures]
         if not measured:
             continue
         for query in (None, *shared):
             queries = set(shared) if query is None else {query}
             records = [record for record in measured if record.query in queries]
-            ours = _mean(metric, records, seed, single=query is not None)
-            value, flag, rounding = _figure(figures, model, entry, result.method, metric.name, query, shared)
+            ours = _mean(measure, records, seed, single=query is not None)
+            value, flag, rounding = _figure(figures, model, entry, result.method, measure.name, query, shared)
             lines.append(
                 Line(
                     cell=result.name,
@@ -208,7 +208,7 @@ def _lines(result: CellResult, model: str, entry: Mapping[str, Any], figures: Pu
                     published_model=str(entry["model"]),
                     query=query,
                     queries=len(queries),
-                    metric=metric,
+                    measure=measure,
                     ours=ours,
                     published=value,
                     flag=flag,
@@ -223,7 +223,7 @@ def _figure(
     model: str,
     entry: Mapping[str, Any],
     method: str,
-    metric: str,
+    measure: str,
     query: str | None,
     shared: Sequence[str],
 ) -> tuple[float | None, str, float]:
@@ -232,26 +232,26 @@ def _figure(
     Over fewer queries than the study's it is the mean of their single figures, so that both sides rest on the same.
     """
     if query is not None:
-        value = entry["queries"][query].get(method, {}).get(metric)
-        return value, figures.flag(model, method, query, metric), float(figures.precision[metric])
-    doubtful = [name for name in shared if figures.flag(model, method, name, metric)]
+        value = entry["queries"][query].get(method, {}).get(measure)
+        return value, figures.flag(model, method, query, measure), float(figures.precision[measure])
+    doubtful = [name for name in shared if figures.flag(model, method, name, measure)]
     flag = f"contains {', '.join(map(repr, doubtful))}" if doubtful else ""
     if len(shared) == len(entry["queries"]):
-        return entry["all_queries"][method].get(metric), flag, float(figures.precision["all_queries"])
-    values = [entry["queries"][name].get(method, {}).get(metric) for name in shared]
+        return entry["all_queries"][method].get(measure), flag, float(figures.precision["all_queries"])
+    values = [entry["queries"][name].get(method, {}).get(measure) for name in shared]
     present = [value for value in values if value is not None]
-    return (sum(present) / len(present) if present else None), flag, float(figures.precision[metric])
+    return (sum(present) / len(present) if present else None), flag, float(figures.precision[measure])
 
 
-def _mean(metric: Declaration, records: Sequence[Record], seed: int, *, single: bool) -> Estimate:
+def _mean(measure: Declaration, records: Sequence[Record], seed: int, *, single: bool) -> Estimate:
     return crossed_mean(
-        np.array([column(record, metric.name) for record in records]),
+        np.array([column(record, measure.name) for record in records]),
         [record.query for record in records],
         [record.item for record in records],
         seed=seed,
         resamples=PER_QUERY_RESAMPLES if single else 10_000,
-        binary=metric.binary,
-        bounds=metric.range,
+        binary=measure.binary,
+        bounds=measure.range,
     )
 
 

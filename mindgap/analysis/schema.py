@@ -21,7 +21,7 @@ from mindgap.analysis.comparison import (
 )
 from mindgap.analysis.headline import headline
 from mindgap.core.estimate import Estimate, finite
-from mindgap.results.sweep import Sweep
+from mindgap.results.sweep import SweepResults
 from mindgap.stats.account import AccuracyAccount, Interaction
 from mindgap.stats.agreement import Agreement
 from mindgap.stats.dose import DoseResponse
@@ -32,7 +32,7 @@ VERSION = 1
 """Raised when a field changes its meaning or goes away; new fields do not raise it."""
 
 
-def comparison_json(sweep: Sweep, comparisons: Sequence[GroupComparison]) -> str:
+def comparison_json(sweep: SweepResults, comparisons: Sequence[GroupComparison]) -> str:
     """The document as text: no NaN, no infinity, the same for the same samples."""
     document = {
         "version": VERSION,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from mindgap.results.imports.cells import read_findings
 from mindgap.results.imports.findings import Finding
-from mindgap.results.sweep import Sweep
+from mindgap.results.sweep import SweepResults
 
 
-def warnings_of(sweep: Sweep) -> list[str]:
+def warnings_of(sweep: SweepResults) -> list[str]:
     """The warnings of a sweep, a line each; empty where there is nothing to warn of."""
     failed = [cell for cell in sweep.cells if cell.status == "failed"]
     warnings = [f"Failed: {cell.name}: {cell.reason}" for cell in failed]

@@ -10,7 +10,7 @@ from mindgap.analysis.judges import judges_compared
 from mindgap.analysis.people import anchor
 from mindgap.results.judgements import read_judgements
 from mindgap.results.rating_plan import read_plan
-from mindgap.results.sweep import Sweep
+from mindgap.results.sweep import SweepResults
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class SweepComparison:
         groups: The comparison of each group of cells that may be compared, in the sweep's order.
     """
 
-    sweep: Sweep
+    sweep: SweepResults
     groups: tuple[GroupComparison, ...]
 
 
-def compare_sweep(sweep: Sweep) -> SweepComparison:
+def compare_sweep(sweep: SweepResults) -> SweepComparison:
     """Compare the cells of each group, the judges that scored them, and people's ratings with both.
 
     Raises:

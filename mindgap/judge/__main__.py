@@ -61,7 +61,7 @@ def _run(arguments: Sequence[str], conf: Path) -> int:
     from rich.console import Console
 
     from mindgap.judge.again import judge_again
-    from mindgap.judge.summary import print_summary
+    from mindgap.judge.summary import print_agreement
     from mindgap.results.sweep import read_sweep
     from mindgap.storage.store import Store
 
@@ -76,7 +76,7 @@ def _run(arguments: Sequence[str], conf: Path) -> int:
             unreached = sum(judge_again(sweep, judge, store, console) for judge in judges)
         finally:
             store.close()
-    print_summary(console, sweep)
+    print_agreement(console, sweep)
     return 1 if unreached else 0
 
 

@@ -12,12 +12,12 @@ from mindgap.judges.base import Judge
 from mindgap.judges.fetch import judgement_key, judgements
 from mindgap.results.cell import CellResult
 from mindgap.results.judgements import forget_others, judge_requests, write_judgements
-from mindgap.results.sweep import Sweep
+from mindgap.results.sweep import SweepResults
 from mindgap.storage.store import Store
 from mindgap.study.progress import Progress
 
 
-def judge_again(sweep: Sweep, judge: Judge, store: Store, console: Console) -> int:
+def judge_again(sweep: SweepResults, judge: Judge, store: Store, console: Console) -> int:
     """Have `judge` score every reply of the sweep, and write its judgements cell by cell.
 
     Whatever the store knows, from this sweep or another, is not asked for.

@@ -18,7 +18,7 @@ from mindgap.analysis.judges import judges_compared
 from mindgap.presentation.judge_tables import judge_headlines, judge_tables, reversal_notice, single_judge_notice
 from mindgap.presentation.terminal_tables import print_table
 from mindgap.results.judgements import read_judgements
-from mindgap.results.sweep import Sweep
+from mindgap.results.sweep import SweepResults
 from mindgap.storage.atomic import replacing
 
 DISAGREEMENTS = "disagreements.csv"
@@ -28,7 +28,7 @@ SHOWN = 8
 """Disagreements on the terminal."""
 
 
-def print_summary(console: Console, sweep: Sweep) -> None:
+def print_agreement(console: Console, sweep: SweepResults) -> None:
     """Means by judge, agreement, headlines, and the largest disagreements, which also go to `disagreements.csv`."""
     judgements = read_judgements(sweep)
     several_judges = []

@@ -100,14 +100,14 @@ def tradeoff(group: GroupComparison, cost: Declaration) -> Figure | None:
     return Figure(f"tradeoff-{cost.name}", f"Behaviour against {_lower(label)}", caption, _spec(traces, layout))
 
 
-def distribution(group: GroupComparison, metric: Declaration) -> Figure | None:
+def distribution(group: GroupComparison, measure: Declaration) -> Figure | None:
     """Shares of samples at each score from 1 to 5, and of those without a score, a bar a cell."""
     import plotly.graph_objects as go
 
-    shown = [comparison for comparison in _finished(group) if metric.name in comparison.cell.metrics]
+    shown = [comparison for comparison in _finished(group) if measure.name in comparison.cell.metrics]
     if not shown:
         return None
-    counts = np.array([score_counts(comparison.cell.records, metric) for comparison in shown], float)
+    counts = np.array([score_counts(comparison.cell.records, measure) for comparison in shown], float)
     shares = counts / counts.sum(1, keepdims=True)
     names = [_wrapped(comparison.name) for comparison in shown]
     traces = [
@@ -130,29 +130,29 @@ def distribution(group: GroupComparison, metric: Declaration) -> Figure | None:
         yaxis={"autorange": "reversed"},
         legend={"traceorder": "normal", "orientation": "h", "y": 1.02, "yanchor": "bottom"},
     )
-    label = metric.label
+    label = measure.label
     caption = f"{label}, scores rounded to whole numbers; judged by {group.group.judge}."
-    return Figure(f"distribution-{metric.name}", label, caption, _spec(traces, layout))
+    return Figure(f"distribution-{measure.name}", label, caption, _spec(traces, layout))
 
 
-def heat_map(group: GroupComparison, metric: Declaration) -> Figure | None:
+def heat_map(group: GroupComparison, measure: Declaration) -> Figure | None:
     """Means of a measure by steering query and cell."""
     import plotly.graph_objects as go
 
-    shown = [comparison for comparison in _finished(group) if metric.name in comparison.cell.metrics]
+    shown = [comparison for comparison in _finished(group) if measure.name in comparison.cell.metrics]
     queries = list(dict.fromkeys(record.query for comparison in shown for record in comparison.cell.records))
     if not shown or len(queries) < 2:
         return None
-    means = [means_by_query(comparison.cell.records, metric) for comparison in shown]
+    means = [means_by_query(comparison.cell.records, measure) for comparison in shown]
     values = [[mean.get(query) for mean in means] for query in queries]
-    bounds = metric.range if metric.range == (1, 5) else (None, None)
+    bounds = measure.range if measure.range == (1, 5) else (None, None)
     trace = go.Heatmap(
         z=values,
         x=[_wrapped(comparison.name, 14) for comparison in shown],
         y=[_wrapped(query.removeprefix("be "), 24) for query in queries],
-        texttemplate=f"%{{z:.{metric.digits}f}}",
+        texttemplate=f"%{{z:.{measure.digits}f}}",
         textfont={"size": 11},
-        hovertemplate=f"%{{y}}<br>%{{x}}<br>%{{z:.{metric.digits}f}}<extra></extra>",
+        hovertemplate=f"%{{y}}<br>%{{x}}<br>%{{z:.{measure.digits}f}}<extra></extra>",
         colorscale="Viridis",
         zmin=bounds[0],
         zmax=bounds[1],
@@ -167,7 +167,9 @@ def heat_map(group: GroupComparison, metric: Declaration) -> Figure | None:
         showlegend=False,
         meta={"width": 260 + 74 * len(shown)},
     )
-    return Figure(f"heat-{metric.name}", metric.label, "Means over items and epochs, by query.", _spec([trace], layout))
+    return Figure(
+        f"heat-{measure.name}", measure.label, "Means over items and epochs, by query.", _spec([trace], layout)
+    )
 
 
 def coherence_against_accuracy(group: GroupComparison) -> Figure | None:
@@ -205,12 +207,12 @@ def coherence_against_accuracy(group: GroupComparison) -> Figure | None:
     return Figure("coherence-accuracy", "Coherence against accuracy", caption, _spec(traces, layout))
 
 
-def dose_response(group: GroupComparison, metric: Declaration) -> Figure | None:
+def dose_response(group: GroupComparison, measure: Declaration) -> Figure | None:
     """A measure over the relative dose, a line for each method that was run at two doses or more."""
     import plotly.graph_objects as go
 
     traces: list[Any] = []
-    shown = [comparison for comparison in _finished(group) if _has(comparison, metric)]
+    shown = [comparison for comparison in _finished(group) if _has(comparison, measure)]
     for style, members in _by_label(group, shown):
         dosed = sorted(
             (comparison for comparison in members if comparison.cell.dose is not None),
@@ -221,27 +223,27 @@ def dose_response(group: GroupComparison, metric: Declaration) -> Figure | None:
         traces.append(
             go.Scatter(
                 x=[comparison.cell.dose for comparison in dosed],
-                y=[_mean(comparison, metric) for comparison in dosed],
-                error_y=_bars([comparison.cell.metrics[metric.name] for comparison in dosed]),
+                y=[_mean(comparison, measure) for comparison in dosed],
+                error_y=_bars([comparison.cell.metrics[measure.name] for comparison in dosed]),
                 mode="lines+markers",
                 marker={"size": 9, "color": style.colour, "symbol": style.symbol},
                 line={"color": style.colour},
                 name=_safe(members[0].cell.label),
-                hovertemplate=f"dose %{{x:.3g}}: %{{y:.{metric.digits}f}}",
+                hovertemplate=f"dose %{{x:.3g}}: %{{y:.{measure.digits}f}}",
             )
         )
     if not traces:
         return None
-    layout = _layout(380, xaxis={"title": "relative dose", "rangemode": "tozero"}, yaxis={"title": metric.label})
-    if _has(group.reference, metric):
+    layout = _layout(380, xaxis={"title": "relative dose", "rangemode": "tozero"}, yaxis={"title": measure.label})
+    if _has(group.reference, measure):
         layout["shapes"] = [
             {
                 "type": "line",
                 "xref": "paper",
                 "x0": 0,
                 "x1": 1,
-                "y0": _mean(group.reference, metric),
-                "y1": _mean(group.reference, metric),
+                "y0": _mean(group.reference, measure),
+                "y1": _mean(group.reference, measure),
                 "line": {"dash": "dash", "width": 1, "color": REFERENCE_COLOUR},
                 "label": {"text": _safe(group.reference.name), "textposition": "start", "font": {"size": 11}},
             }
@@ -249,7 +251,7 @@ def dose_response(group: GroupComparison, metric: Declaration) -> Figure | None:
     caption = (
         "Relative dose: norm of what is added over the median norm of the residual stream there. Bars: 95 % intervals."
     )
-    return Figure(f"dose-{metric.name}", metric.label, caption, _spec(traces, layout))
+    return Figure(f"dose-{measure.name}", measure.label, caption, _spec(traces, layout))
 
 
 def account(group: GroupComparison) -> Figure | None:
@@ -319,13 +321,13 @@ def _finished(group: GroupComparison) -> list[CellComparison]:
     return [comparison for comparison in group.cells if comparison.cell in group.group.finished]
 
 
-def _has(comparison: CellComparison, metric: Declaration) -> bool:
-    estimate = comparison.cell.metrics.get(metric.name)
+def _has(comparison: CellComparison, measure: Declaration) -> bool:
+    estimate = comparison.cell.metrics.get(measure.name)
     return estimate is not None and estimate.value is not None
 
 
-def _mean(comparison: CellComparison, metric: Declaration) -> float:
-    value = comparison.cell.metrics[metric.name].value
+def _mean(comparison: CellComparison, measure: Declaration) -> float:
+    value = comparison.cell.metrics[measure.name].value
     assert value is not None
     return value
 
@@ -341,13 +343,13 @@ def _bars(estimates: Sequence[Estimate]) -> dict[str, Any]:
     return {"type": "data", "symmetric": False, "thickness": 1.2, "width": 3, **reaches}
 
 
-def _hover_text(comparison: CellComparison, metrics: Iterable[Declaration]) -> str:
+def _hover_text(comparison: CellComparison, measures: Iterable[Declaration]) -> str:
     """What a point says when it is pointed at."""
     lines = [f"<b>{_safe(comparison.name)}</b>"]
-    for metric in metrics:
-        estimate, digits = comparison.cell.metrics[metric.name], metric.digits
+    for measure in measures:
+        estimate, digits = comparison.cell.metrics[measure.name], measure.digits
         interval = "" if estimate.low is None else f" [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
-        lines.append(f"{metric.name} {estimate.value:.{digits}f}{interval}")
+        lines.append(f"{measure.name} {estimate.value:.{digits}f}{interval}")
     if comparison.front is not None:
         lines.append(f"on the front in {comparison.front.probability:.0%} of resamples")
     return "<br>".join(lines)

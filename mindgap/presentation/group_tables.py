@@ -151,10 +151,8 @@ def bounds_table(group: GroupComparison) -> Table | None:
                 continue
             measure = shown[tested.metric]
             ends = [Number(decimal(end, measure.digits, signed=True)) for end in (lowest, highest)]
-            left_out, difference = (
-                Number(str(tested.estimate.missing)),
-                number(tested.estimate, measure.digits, signed=True),
-            )
+            left_out = Number(str(tested.estimate.missing))
+            difference = number(tested.estimate, measure.digits, signed=True)
             rows.append((comparison.name, measure.label, left_out, difference, *ends))
     if not rows:
         return None

@@ -22,7 +22,7 @@ def against_tables(against: Against) -> tuple[Table, ...]:
     tables = []
     for model in dict.fromkeys(line.published_model for line in against.lines):
         lines = [line for line in against.lines if line.published_model == model]
-        measures = list(dict.fromkeys(line.metric for line in lines))
+        measures = list(dict.fromkeys(line.measure for line in lines))
         notes = (
             f"Published: {against.source}.",
             f"Intervals are ours, 95 %. * = the published figure lies outside. {SUSPECT} = not to be trusted:",
@@ -32,7 +32,7 @@ def against_tables(against: Against) -> tuple[Table, ...]:
         )
         tables.append(_overall(model, [line for line in lines if line.query is None], measures, notes))
         for measure in measures:
-            query_lines = [line for line in lines if line.metric == measure and line.query is not None]
+            query_lines = [line for line in lines if line.measure == measure and line.query is not None]
             if query_lines:
                 tables.append(_by_query(model, measure, query_lines))
     return tuple(tables)
@@ -53,7 +53,7 @@ def _overall(model: str, lines: Sequence[Line], measures: Sequence[Declaration],
         columns += [measure.label, "published", "difference"]
     rows: list[tuple[Entry, ...]] = []
     for cell in dict.fromkeys(line.cell for line in lines):
-        line_by_measure = {line.metric.name: line for line in lines if line.cell == cell}
+        line_by_measure = {line.measure.name: line for line in lines if line.cell == cell}
         row: list[Entry] = [next(iter(line_by_measure.values())).label]
         for measure in measures:
             line = line_by_measure.get(measure.name)
@@ -87,7 +87,7 @@ def _published(line: Line) -> tuple[Entry, Entry]:
     """The published figure, marked where it is not to be trusted, and ours minus it."""
     if line.published is None:
         return "–", "–"
-    measure = line.metric
+    measure = line.measure
     digits = measure.digits if line.query is None else 3 if measure.binary else 1
     shown = decimal(line.published, digits) + (SUSPECT if line.flag else "")
     if line.difference is None:

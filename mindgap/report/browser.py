@@ -14,7 +14,7 @@ from mindgap.core.keys import content_key
 from mindgap.core.records import Record
 from mindgap.measures.estimates import column
 from mindgap.results.cards import Place, place_of
-from mindgap.results.sweep import Sweep
+from mindgap.results.sweep import SweepResults
 
 TEXTS = (
     "system_prompt",
@@ -49,7 +49,7 @@ class TextIndex:
         return None if text is None else self.numbers.setdefault(text, len(self.numbers))
 
 
-def payload(sweep: Sweep, *, max_samples: int) -> dict[str, Any]:
+def payload(sweep: SweepResults, *, max_samples: int) -> dict[str, Any]:
     """What the page's script reads; JSON without NaN.
 
     Where the sweep has more than `max_samples` samples, some places are left out. A place is there under all its cells
@@ -132,7 +132,7 @@ def _columns(rows: Sequence[tuple[int, Record]], chosen: dict[Place, int], texts
     return columns
 
 
-def _measured(sweep: Sweep, rows: Sequence[tuple[int, Record]]) -> list[dict[str, Any]]:
+def _measured(sweep: SweepResults, rows: Sequence[tuple[int, Record]]) -> list[dict[str, Any]]:
     """Every measure that the other columns do not tell, with its value of each sample: `name`, `digits`, `values`."""
     measures = {measure.name: measure for cell in sweep.cells for measure in cell.measures}
     return [

@@ -18,7 +18,7 @@ from mindgap.analysis.warnings import warnings_of
 from mindgap.presentation.published_tables import against_tables
 from mindgap.presentation.sections import Section, sections
 from mindgap.report.browser import packed, payload
-from mindgap.results.sweep import Sweep
+from mindgap.results.sweep import SweepResults
 
 HERE = Path(__file__).resolve().parent
 
@@ -41,7 +41,7 @@ class GroupPart:
 
 
 def render(
-    sweep: Sweep, comparisons: Sequence[GroupComparison], *, max_samples: int, against: Against | None = None
+    sweep: SweepResults, comparisons: Sequence[GroupComparison], *, max_samples: int, against: Against | None = None
 ) -> str:
     """The page as text. Scripts run only if their hash is in the page's own policy, and nothing may be fetched.
 
@@ -115,7 +115,7 @@ def _as_read(text: str) -> str:
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
-def _about(sweep: Sweep) -> str:
+def _about(sweep: SweepResults) -> str:
     cells, samples = len(sweep.cells), sum(len(cell.records) for cell in sweep.cells)
     judges = ", ".join(sweep.judges)
     models = ", ".join(dict.fromkeys(cell.model for cell in sweep.cells))

@@ -9,10 +9,10 @@ from mindgap.analysis.headline import headline
 from mindgap.presentation.group_tables import all_tables
 from mindgap.presentation.judge_tables import judge_notices, judge_tables
 from mindgap.presentation.tables import latex, markdown, markdown_text
-from mindgap.results.sweep import Sweep
+from mindgap.results.sweep import SweepResults
 
 
-def markdown_report(sweep: Sweep, comparisons: Sequence[GroupComparison]) -> str:
+def markdown_report(sweep: SweepResults, comparisons: Sequence[GroupComparison]) -> str:
     """The headline and every table."""
     parts = [f"# {sweep.name}"]
     for group in comparisons:
@@ -23,7 +23,7 @@ def markdown_report(sweep: Sweep, comparisons: Sequence[GroupComparison]) -> str
     return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
-def latex_report(sweep: Sweep, comparisons: Sequence[GroupComparison]) -> str:
+def latex_report(sweep: SweepResults, comparisons: Sequence[GroupComparison]) -> str:
     """Every table as a `table` environment; `\\input` it after `\\usepackage{booktabs}`."""
     parts = ["% Needs \\usepackage{booktabs}. Made by mindgap from comparison.json of the same folder.\n"]
     for number, group in enumerate(comparisons, 1):

@@ -13,7 +13,7 @@ from mindgap.analysis.schema import comparison_json
 from mindgap.analysis.whole import SweepComparison
 from mindgap.presentation.people_tables import anchored_markdown
 from mindgap.results.rating_plan import RatingPlan
-from mindgap.results.sweep import Sweep
+from mindgap.results.sweep import SweepResults
 from mindgap.storage.atomic import replacing
 
 Format = Literal["html", "markdown", "latex"]
@@ -62,7 +62,7 @@ def write_report(
     return tuple(written)
 
 
-def write_anchored(sweep: Sweep, plan: RatingPlan, groups: Sequence[AnchoredGroup]) -> tuple[Path, ...]:
+def write_anchored(sweep: SweepResults, plan: RatingPlan, groups: Sequence[AnchoredGroup]) -> tuple[Path, ...]:
     """Write estimates that are anchored in people's ratings as `anchored.json` and `anchored.md`.
 
     Args:

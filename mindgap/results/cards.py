@@ -10,7 +10,7 @@ from typing import Any
 from mindgap.core.keys import content_key
 from mindgap.core.records import JudgeRequest, Query, Record
 from mindgap.results.cell import CellResult
-from mindgap.results.sweep import Sweep
+from mindgap.results.sweep import SweepResults
 from mindgap.tasks.queries import QuerySet
 
 Place = tuple[str, str, int]
@@ -64,7 +64,7 @@ class Cards:
         return len(self.by_record) / len(self.by_place)
 
 
-def cards_of(sweep: Sweep) -> Cards:
+def cards_of(sweep: SweepResults) -> Cards:
     """The sweep's cards. The question is the first cell's at a place, so that it cannot tell cells apart."""
     questions: dict[Place, tuple[str, str]] = {}
     by_place: dict[Place, dict[str, Card]] = {}

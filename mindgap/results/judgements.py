@@ -20,7 +20,7 @@ from mindgap.results.cards import cards_of
 from mindgap.results.cell import CellResult
 from mindgap.results.imports.items import split_options
 from mindgap.results.ratings import read_ratings
-from mindgap.results.sweep import Sweep
+from mindgap.results.sweep import SweepResults
 from mindgap.storage.atomic import replacing
 from mindgap.tasks.queries import QuerySet
 
@@ -34,7 +34,7 @@ Judgements = Mapping[str, Mapping[str, Mapping[str, Scores]]]
 """Scores by the cell's name, judge and sample key."""
 
 
-def read_judgements(sweep: Sweep) -> Judgements:
+def read_judgements(sweep: SweepResults) -> Judgements:
     """Everybody's scores of everything in the sweep, by the cell's name, judge and sample key."""
     ratings = scores_by_person(sweep)
     return {cell.name: recorded_judgements(cell, ratings) for cell in sweep.cells}
@@ -72,7 +72,7 @@ def recorded_judgements(cell: CellResult, ratings: Mapping[str, Mapping[str, Sco
     return by_judge
 
 
-def scores_by_person(sweep: Sweep) -> dict[str, dict[str, Scores]]:
+def scores_by_person(sweep: SweepResults) -> dict[str, dict[str, Scores]]:
     """People's ratings by `person:<rater>` and sample key; a rating counts for all samples with that very response."""
     ratings = read_ratings(sweep.folder)
     if not ratings:

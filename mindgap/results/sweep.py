@@ -63,7 +63,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Sweep:
+class SweepResults:
     """All finished and failed cells of a sweep's folder.
 
     Attributes:
@@ -92,7 +92,7 @@ class Sweep:
         return tuple(dict.fromkeys(cell.judge for cell in self.cells))
 
 
-def read_sweep(folder: Path) -> Sweep:
+def read_sweep(folder: Path) -> SweepResults:
     """Read the sweep in `folder`.
 
     Raises:
@@ -110,7 +110,7 @@ def read_sweep(folder: Path) -> Sweep:
     waiting = tuple(
         path.name for path in inside if (path / "run.log").is_file() and not (path / METRICS_FILE).is_file()
     )
-    return Sweep(folder.resolve(), grouped(cells), waiting)
+    return SweepResults(folder.resolve(), grouped(cells), waiting)
 
 
 def grouped(cells: Sequence[CellResult]) -> tuple[Group, ...]:

@@ -20,7 +20,7 @@ from mindgap.core.errors import MindgapError
 from mindgap.core.explain import UserMistake, explain
 from mindgap.report.write import write_report
 from mindgap.results.files import METRICS_FILE, write_summary
-from mindgap.results.sweep import Sweep, read_sweep
+from mindgap.results.sweep import SweepResults, read_sweep
 from mindgap.study import terminal
 from mindgap.study.check import check, check_writable
 from mindgap.study.claims import refuse_running, release
@@ -58,7 +58,7 @@ class SweepCallback(Callback):
             sys.exit(0)
 
 
-def run_sweep(jobs: Sequence[Mapping[str, Any]], console: Console) -> Sweep | None:
+def run_sweep(jobs: Sequence[Mapping[str, Any]], console: Console) -> SweepResults | None:
     """Run jobs in this process, one after another; the sweep as its files have it, or None where only a plan was asked.
 
     Args:
@@ -104,7 +104,7 @@ def begin_sweep(jobs: Sequence[Mapping[str, Any]], console: Console, *, launches
     return True
 
 
-def end_sweep(settings: Mapping[str, Any], console: Console) -> Sweep:
+def end_sweep(settings: Mapping[str, Any], console: Console) -> SweepResults:
     """Sum up from the files, which is where cells of any launcher leave their results: read once, compared once."""
     folder = Path(settings["outputs"]) / settings["sweep"]
     release(folder)

@@ -19,7 +19,7 @@ from mindgap.core.measurement import Declaration
 from mindgap.presentation.group_tables import all_tables, differences_table, means_table
 from mindgap.presentation.tables import markdown
 from mindgap.results.cell import CellResult
-from mindgap.results.sweep import Group, Sweep
+from mindgap.results.sweep import Group, SweepResults
 from mindgap.storage.atomic import replacing
 from mindgap.tracking.wandb import RUN_ID, WandbTracker, one_line, quiet_client
 from mindgap.tracking.wandb_sweep import CELLS, COMPARISON, PARETO, sweep_content, sweep_figures
@@ -251,7 +251,7 @@ def _run_ids(folders: Sequence[Path]) -> list[str]:
     return [path.read_text(encoding="utf-8").strip() for path in paths if path.is_file()]
 
 
-def _at_wandb(sweep: Sweep, tracker: WandbTracker) -> tuple[WandbProject, list[CellResult]]:
+def _at_wandb(sweep: SweepResults, tracker: WandbTracker) -> tuple[WandbProject, list[CellResult]]:
     """Where W&B has the sweep, and the cells of which it has no run: never logged, or offline and not uploaded."""
     import wandb
 

@@ -15,7 +15,7 @@ from sweeps import KINDS, make_cell, with_records
 from mindgap.analysis.compute import compare
 from mindgap.analysis.schema import comparison_json
 from mindgap.results.cell import CellResult
-from mindgap.results.sweep import Sweep, grouped
+from mindgap.results.sweep import SweepResults, grouped
 
 DOCUMENTED = Path(__file__).resolve().parents[2] / "docs" / "comparison-json.md"
 
@@ -28,7 +28,7 @@ def strict(text: str) -> Any:
 
 
 def document(cells: list[CellResult]) -> Any:
-    sweep = Sweep(Path("study"), grouped(cells))
+    sweep = SweepResults(Path("study"), grouped(cells))
     return strict(comparison_json(sweep, [compare(group) for group in sweep.groups]))
 
 

@@ -77,7 +77,7 @@ def line(against: Against, metric: str, query: str | None = None, method: str = 
     (match,) = (
         line
         for line in against.lines
-        if (line.metric.name, line.query, line.method) == (metric, query, method)
+        if (line.measure.name, line.query, line.method) == (metric, query, method)
         and line.published_model.startswith(model)
     )
     return match

@@ -11,12 +11,12 @@ from typing import Any
 from sweeps import HOSTILE, KINDS, make_cell
 
 from mindgap.report.browser import packed, payload
-from mindgap.results.sweep import Sweep, grouped
+from mindgap.results.sweep import SweepResults, grouped
 
 
 def data(*, max_samples: int = 10_000, kinds: Any = KINDS[:3], **changes: Any) -> Any:
     cells = [make_cell(Path("study"), kind, queries=("be funny", "be terse"), items=10, **changes) for kind in kinds]
-    return payload(Sweep(Path("study"), grouped(cells)), max_samples=max_samples)
+    return payload(SweepResults(Path("study"), grouped(cells)), max_samples=max_samples)
 
 
 def test_a_sample_is_found_under_its_cell_and_place_with_its_own_text() -> None:

@@ -14,14 +14,14 @@ from mindgap.core.errors import ConfigError
 from mindgap.results.cards import Cards, cards_of, place_of
 from mindgap.results.rating_plan import RatingPlan, drawing_order, planned, read_plan, with_rater
 from mindgap.results.ratings import Rating, append_rating, read_ratings
-from mindgap.results.sweep import Sweep, grouped
+from mindgap.results.sweep import SweepResults, grouped
 
 PLACES = [(query, f"item {number}", 0) for query, size in (("a", 4), ("b", 8), ("c", 12)) for number in range(size)]
 
 
 def cards(items: int = 10) -> Cards:
     cells = [make_cell(Path("x"), kind, queries=QUERIES[:4], items=items) for kind in KINDS[:3]]
-    return cards_of(Sweep(Path("x"), grouped(cells)))
+    return cards_of(SweepResults(Path("x"), grouped(cells)))
 
 
 def test_every_place_is_drawn_equally_often_in_the_long_run() -> None:
@@ -96,7 +96,7 @@ def test_equal_responses_are_one_card_that_stands_for_both() -> None:
     twin = make_cell(Path("x"), KINDS[1], queries=QUERIES[:2], items=3)
     copied = [type(b)(**{**vars(b), "response": a.response}) for a, b in zip(cell.records, twin.records, strict=True)]
     twin = type(twin)(**{**vars(twin), "records": tuple(copied)})
-    all_cards = cards_of(Sweep(Path("x"), grouped([cell, twin])))
+    all_cards = cards_of(SweepResults(Path("x"), grouped([cell, twin])))
     assert all(len(at) == 1 for at in all_cards.by_place.values())
     assert {len(keys) for keys in all_cards.samples.values()} == {2}
 
@@ -114,7 +114,7 @@ def test_the_last_word_wins_and_half_a_line_is_dropped(tmp_path: Path) -> None:
 def test_a_place_where_nothing_was_said_can_be_drawn_and_shows_nothing() -> None:
     cell = make_cell(Path("x"), KINDS[0], queries=QUERIES[:2], items=3)
     silent = replace(cell.records[0], response=" \n")
-    all_cards = cards_of(Sweep(Path("x"), grouped([replace(cell, records=(silent, *cell.records[1:]))])))
+    all_cards = cards_of(SweepResults(Path("x"), grouped([replace(cell, records=(silent, *cell.records[1:]))])))
     assert len(all_cards.by_place) == 6 and all_cards.by_place[place_of(silent)] == ()
     plan = with_rater(RatingPlan(0, 0.3, 6), "anna", 100, all_cards)
     assert len(plan.drawn) == 6 and len(plan.deck("anna", all_cards)) == 5

@@ -25,7 +25,7 @@ from mindgap.replay.importing import import_recording
 from mindgap.report.__main__ import main as report
 from mindgap.results.imports.columns import load_map
 from mindgap.results.judgements import judge_requests
-from mindgap.results.sweep import Sweep, read_sweep
+from mindgap.results.sweep import SweepResults, read_sweep
 
 BEFORE = Path(__file__).resolve().parents[1] / "data" / "v0.1.0"
 RECORDED = ("2025_01_8b", "2025_01_70b", "2025_09_8b")
@@ -44,7 +44,7 @@ def without_new_fields(document: dict[str, Any]) -> dict[str, Any]:
     return document
 
 
-def compared(sweep: Sweep) -> dict[str, Any]:
+def compared(sweep: SweepResults) -> dict[str, Any]:
     return without_new_fields(json.loads(comparison_json(sweep, compare_sweep(sweep).groups)))
 
 
