@@ -23,7 +23,9 @@ log = logging.getLogger(__name__)
 
 
 class Transport(AsyncHTTPWrapper):
-    """Calls by way of the process's one HTTP client, tried again as all of mindgap's calls are. To be awaited in `loop.event_loop`.
+    """Calls by way of the process's one HTTP client, tried again as all of mindgap's calls are.
+
+    To be awaited in `loop.event_loop`.
 
     Args:
         timeout: Seconds a call, whatever the SDK says.
