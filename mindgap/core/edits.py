@@ -7,7 +7,7 @@ output of a block, both are one direction times a number, and any number of them
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
@@ -35,7 +35,7 @@ class AddVector:
     """
 
     layer: int
-    vector: np.ndarray
+    vector: np.ndarray = field(repr=False)
     positions: Positions = "all"
     label: str = ""
 
@@ -144,7 +144,7 @@ class FeatureEdit:
     layer: int
     feature: int
     scale: float
-    direction: np.ndarray | None
+    direction: np.ndarray | None = field(repr=False)
     gain: float = 1.0
     offset: float = 0.0
     positions: Positions = "all"

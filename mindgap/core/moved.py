@@ -20,7 +20,7 @@ MOVED: Mapping[str, str] = {
     "mindgap.replay.columns.Arm": "mindgap.results.imports.columns.Arm",
     "mindgap.replay.columns.ColumnMap": "mindgap.results.imports.columns.ColumnMap",
     "mindgap.replay.columns.Columns": "mindgap.results.imports.columns.Columns",
-    "mindgap.sae.train.TrainSettings": "mindgap.training.train.TrainSettings",
+    "mindgap.sae.train.TrainSettings": "mindgap.training.settings.TrainSettings",
 }
 """The name of an earlier version: the name now. A class that moves again gets its new name in every line that ends
 there."""
