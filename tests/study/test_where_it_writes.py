@@ -1,4 +1,4 @@
-"""A folder or a store that cannot be written ends a study with one sentence, before anything is spent or left behind."""
+"""A folder or a store that cannot be written ends a study with one sentence; nothing is spent or left behind."""
 
 from __future__ import annotations
 
