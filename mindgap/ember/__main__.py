@@ -64,8 +64,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _serve(given: Sequence[str]) -> None:
-    settings, config = _configured(given)
+def _serve(arguments: Sequence[str]) -> None:
+    settings, config = _configured(arguments)
     if missing := [name for name in ("fastapi", "uvicorn") if importlib.util.find_spec(name) is None]:
         raise UnavailableError(f"mindgap.ember lacks {' and '.join(missing)}: pip install 'mindgap[ember]'")
     listening = _listen(settings)
@@ -82,7 +82,7 @@ def _serve(given: Sequence[str]) -> None:
         _run(service, settings, listening)
 
 
-def _configured(given: Sequence[str]) -> tuple[Settings, dict[str, Any]]:
+def _configured(arguments: Sequence[str]) -> tuple[Settings, dict[str, Any]]:
     """Settings, and the composed configuration. Raises ConfigError, with a did-you-mean."""
     from mindgap.cli.arguments import split_arguments
 
@@ -90,8 +90,8 @@ def _configured(given: Sequence[str]) -> tuple[Settings, dict[str, Any]]:
         return argument.startswith(ALIAS) and "=" in argument
 
     own = {field.name for field in fields(Settings)} - {"aliases"}
-    aliases = dict(argument.split("=", 1) for argument in given if is_alias(argument))
-    others = [argument for argument in given if not is_alias(argument)]
+    aliases = dict(argument.split("=", 1) for argument in arguments if is_alias(argument))
+    others = [argument for argument in arguments if not is_alias(argument)]
     if not any(argument.startswith("method=") for argument in others):
         others.append("method=autosteer")
     words, plain, config = split_arguments(others, sorted(own), "ember", GROUPS)

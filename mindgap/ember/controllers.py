@@ -45,10 +45,12 @@ class Event:
 
     @property
     def features(self) -> frozenset[int]:
-        return frozenset(one.feature for clause in self.clauses for one in clause)
+        return frozenset(comparison.feature for clause in self.clauses for comparison in clause)
 
     def happens(self, activations: Mapping[int, float]) -> bool:
-        return all(any(_holds(one, activations[one.feature]) for one in clause) for clause in self.clauses)
+        return all(
+            any(_holds(comparison, activations[comparison.feature]) for comparison in clause) for clause in self.clauses
+        )
 
 
 @dataclass(frozen=True)
@@ -149,15 +151,15 @@ class _Compiler:
         each = [self._comparisons(conditional) for conditional in group.conditionals]
         return tuple(each) if group.operator == "AND" else (tuple(itertools.chain(*each)),)
 
-    def _comparisons(self, one: ConditionalIn) -> Clause:
-        if not isinstance(one.right_hand, float):
+    def _comparisons(self, conditional: ConditionalIn) -> Clause:
+        if not isinstance(conditional.right_hand, float):
             raise RequestError(400, "A condition compares features with a number here, not with other features.")
         comparisons = []
-        for feature in self._indices(one.left_hand):
+        for feature in self._indices(conditional.left_hand):
             scale = float(self._features.scales[feature])
-            if one.right_hand and not scale:
+            if conditional.right_hand and not scale:
                 raise RequestError(400, f"Feature {feature} was never seen active, so it cannot be compared.")
-            comparisons.append(Comparison(feature, one.operator, one.right_hand, scale))
+            comparisons.append(Comparison(feature, conditional.operator, conditional.right_hand, scale))
         return tuple(comparisons)
 
     def _indices(self, group: FeatureGroupIn) -> list[int]:
@@ -201,8 +203,8 @@ def _when(edit: FeatureEdit, condition: Condition | None) -> FeatureEdit:
     return replace(edit, when=condition)
 
 
-def _holds(one: Comparison, activation: float) -> bool:
-    bound = one.bound
+def _holds(comparison: Comparison, activation: float) -> bool:
+    bound = comparison.bound
     return {
         "<": activation < bound,
         "<=": activation <= bound,
@@ -210,4 +212,4 @@ def _holds(one: Comparison, activation: float) -> bool:
         "!=": activation != bound,
         ">=": activation >= bound,
         ">": activation > bound,
-    }[one.operator]
+    }[comparison.operator]

@@ -71,16 +71,16 @@ def token_features(
         named = torch.zeros_like(wanted)
         named[sorted(chosen)] = True
         wanted &= named
-    found: TokenFeatures = []
-    for some in torch.split(stream, TOKENS_PER_STEP):
+    token_activations: TokenFeatures = []
+    for residuals in torch.split(stream, TOKENS_PER_STEP):
         yield
         with torch.inference_mode():
-            strengths = torch.where(wanted, sae.encode(some.float()) / torch.where(wanted, scale, 1), 0)
+            strengths = torch.where(wanted, sae.encode(residuals.float()) / torch.where(wanted, scale, 1), 0)
             for row in strengths:
                 active = row.nonzero()[:, 0]
                 active = active[row[active].argsort(descending=True, stable=True)]
-                found.append(list(zip(active.tolist(), row[active].tolist(), strict=True)))
-    return found
+                token_activations.append(list(zip(active.tolist(), row[active].tolist(), strict=True)))
+    return token_activations
 
 
 def mean_features(engine: Engine, spans: Sequence[tuple[list[int], int]]) -> Generator[None, None, np.ndarray]:

@@ -50,7 +50,7 @@ class SharedEndpoint:
         return iter(self._worker.run(collected(run(self._endpoint.engine, requests))).result())
 
     def loglikelihood(self, requests: Sequence[OptionsRequest]) -> Iterator[tuple[int, OptionScores]]:
-        scored = ([one] for one in loglikelihood(self._endpoint.engine, requests))
+        scored = ([scored_request] for scored_request in loglikelihood(self._endpoint.engine, requests))
         return iter(self._worker.run(collected(scored)).result())
 
     def residuals(self, texts: Texts, layer: int) -> np.ndarray:
@@ -126,8 +126,10 @@ class Maker:
         """
         features = self._bench.features
         shown = self._stimulus(behaviour, self._autosteer.prompts)
-        found = evidence(shown, self._bench, behaviour, 1)
-        score = np.where(features.scales > 0, found.contrast * (1 + self._autosteer.meaning * found.meaning), -np.inf)
+        measured = evidence(shown, self._bench, behaviour, 1)
+        score = np.where(
+            features.scales > 0, measured.contrast * (1 + self._autosteer.meaning * measured.meaning), -np.inf
+        )
         candidates = [int(f) for f in np.argsort(-score, kind="stable")[:CONDITION_CANDIDATES] if score[f] > 0]
         if not candidates:
             raise ConfigError(f"no feature is more active where {behaviour!r} is shown. Word it differently")

@@ -257,8 +257,8 @@ class Worker:
         self._remove([slot for slot, row in enumerate(self._rows) if row.generation.cancelled])
         session = self._session
         if joining:
-            session.admit([self._row(one) for one in joining])
-            self.counts.prompt_tokens += sum(len(one.prompt) for one in joining)
+            session.admit([self._row(generation) for generation in joining])
+            self.counts.prompt_tokens += sum(len(generation.prompt) for generation in joining)
         if not session.rows:
             return
         self._watch.over(self._rows)
@@ -272,35 +272,37 @@ class Worker:
     def _rows(self) -> list[_Active]:
         return self._session.rows  # type: ignore[return-value]  # nobody else admits rows
 
-    def _row(self, one: Generation) -> _Active:
-        uniform = sampling.draws(one.seed, one.decoding)
-        text = ReplyText(self.engine.tokenizer, one.stops)
-        return _Active(0, one.prompt, one.decoding, uniform, one.edits, generation=one, text=text)
+    def _row(self, generation: Generation) -> _Active:
+        uniform = sampling.draws(generation.seed, generation.decoding)
+        text = ReplyText(self.engine.tokenizer, generation.stops)
+        return _Active(
+            0, generation.prompt, generation.decoding, uniform, generation.edits, generation=generation, text=text
+        )
 
     def _deliver(self, row: _Active) -> bool:
         """Give out what the last token brought; whether the reply is over."""
         if row.failed is not None:
             self._end(row.generation, row.failed)
             return True
-        one, token, count = row.generation, row.reply[-1], len(row.reply)
+        generation, token, count = row.generation, row.reply[-1], len(row.reply)
         if count == 1:
-            self._count_first_token(time.monotonic() - one.asked)
-        ended = token in self.engine.stops or token in one.stop_tokens
+            self._count_first_token(time.monotonic() - generation.asked)
+        ended = token in self.engine.stops or token in generation.stop_tokens
         new = "" if ended else row.text.push(token)
         ended = ended or row.text.stopped
-        over = ended or count == one.decoding.max_tokens
-        events = () if one.whole else tuple(row.happened)
+        over = ended or count == generation.decoding.max_tokens
+        events = () if generation.whole else tuple(row.happened)
         if over:
             new += row.text.finish()
             reason = "stop" if ended else "length"
-            text, events = (row.text.text, tuple(row.happened)) if one.whole else (new, events)
-            one.deliver(Piece(count - 1, text, events, reason, count))
+            text, events = (row.text.text, tuple(row.happened)) if generation.whole else (new, events)
+            generation.deliver(Piece(count - 1, text, events, reason, count))
             self.counts.replies += 1
-            took = time.monotonic() - one.asked
+            took = time.monotonic() - generation.asked
             self.counts.reply_seconds += 0.1 * (took - self.counts.reply_seconds)
-        elif not one.whole and (new or events):
-            one.deliver(Piece(count - 1, new, events))
-        if not one.whole:
+        elif not generation.whole and (new or events):
+            generation.deliver(Piece(count - 1, new, events))
+        if not generation.whole:
             row.happened.clear()
         return over
 

@@ -60,12 +60,12 @@ def main(arguments: list[str] | None = None) -> int:
     return command(arguments, _run, text=HELP)
 
 
-def _run(given: Sequence[str]) -> None:
+def _run(arguments: Sequence[str]) -> None:
     from rich.console import Console
 
     from mindgap.cli.arguments import read_arguments
 
-    words, plain, model = read_arguments(given, tuple(Settings.__dataclass_fields__), "features")
+    words, plain, model = read_arguments(arguments, tuple(Settings.__dataclass_fields__), "features")
     settings = Settings(count=_whole(plain.get("count", "10"), "count"), sort=plain.get("sort", "density"))
     asked, *rest = words or [""]
     if asked not in COMMANDS:
@@ -84,10 +84,10 @@ def _search(words: Sequence[str], model: ModelSpec, settings: Settings, console:
 
     text = _text(words, "search")
     catalogue = catalogue_of(model)
-    found = search(catalogue, text, settings.count)
-    if not found:
+    nearest = search(catalogue, text, settings.count)
+    if not nearest:
         raise ConfigError(f"no feature's label or contexts have to do with {text!r}: try other words")
-    print_features(console, catalogue, [index for index, _ in found], scores=[score for _, score in found])
+    print_features(console, catalogue, [index for index, _ in nearest], scores=[score for _, score in nearest])
 
 
 def _show(words: Sequence[str], model: ModelSpec, settings: Settings, console: Console) -> None:

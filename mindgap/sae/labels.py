@@ -38,15 +38,15 @@ def labelled(catalogue: Catalogue) -> Catalogue:
     """`catalogue` with a label by word statistics for every live feature. The same catalogue gets the same labels."""
     seen = [_Seen.of(feature.contexts) for feature in catalogue.each()]
     at, around = Counter[str](), Counter[str]()
-    for one in seen:
-        at.update(one.activating)
-        around.update(one.others)
+    for words_seen in seen:
+        at.update(words_seen.activating)
+        around.update(words_seen.others)
     labels, words = [], []
-    for feature, one in zip(catalogue.each(), seen, strict=True):
-        active = _typical(one.activating, at, AT_LEAST, one.count)
-        near = _typical(one.others, around, NEAR_AT_LEAST, one.count)
+    for feature, words_seen in zip(catalogue.each(), seen, strict=True):
+        active = _typical(words_seen.activating, at, AT_LEAST, words_seen.count)
+        near = _typical(words_seen.others, around, NEAR_AT_LEAST, words_seen.count)
         near = [word for word in near if word not in {*active, *COMMON}]
-        labels.append(_label(feature, active, near) if one.count else "")
+        labels.append(_label(feature, active, near) if words_seen.count else "")
         words.append(merged([*active, *near], WORDS))
     return catalogue.with_labels(labels, words, [STATISTICS if label else "" for label in labels])
 

@@ -163,4 +163,4 @@ def merged(words: Sequence[str], most: int) -> list[str]:
 
 def by_context(words: Sequence[Sequence[str]]) -> Counter[str]:
     """In how many contexts each word is."""
-    return Counter(word for one in words for word in set(one))
+    return Counter(word for context in words for word in set(context))

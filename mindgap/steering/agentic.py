@@ -83,14 +83,14 @@ class Agentic:
         wanted = parse(query.text)
         relevance = bench.features.relevance(wanted.behaviour)
         live = np.where(bench.features.scales > 0, relevance, -np.inf)
-        found = [int(feature) for feature in np.argsort(-live, kind="stable")[: self.search]]
+        candidates = [int(feature) for feature in np.argsort(-live, kind="stable")[: self.search]]
         sign = 1 if wanted.towards else -1
         if asked:
-            picked = self._ask(query, found, bench)
+            picked = self._ask(query, candidates, bench)
         elif "residual" in bench.endpoint.can:
-            picked = self._by_effect(wanted.behaviour, sign, found, bench)
+            picked = self._by_effect(wanted.behaviour, sign, candidates, bench)
         else:  # a remote endpoint: nothing to measure an effect with
-            picked = [(feature, sign * self.strength, ", by order of search") for feature in found[: self.most]]
+            picked = [(feature, sign * self.strength, ", by order of search") for feature in candidates[: self.most]]
         edits = [
             feature_edit(bench.features, feature, strength, note=f"meaning {relevance[feature]:+.2f}{why}")
             for feature, strength, why in picked
@@ -99,38 +99,38 @@ class Agentic:
         return tuple(edits)
 
     def _by_effect(
-        self, behaviour: str, sign: int, found: Sequence[int], bench: SteeringBench
+        self, behaviour: str, sign: int, candidates: Sequence[int], bench: SteeringBench
     ) -> list[tuple[int, float, str]]:
         how = self.stimulus
         shown = stimuli(
             bench, [behaviour], prompts=how.prompts, instruction=how.instruction, writer=how.written_on(bench)
         )[0]
         causal = evidence(shown, bench, behaviour, sign).causal
-        best = sorted(found, key=lambda feature: -abs(causal[feature]))[: self.most]
+        best = sorted(candidates, key=lambda feature: -abs(causal[feature]))[: self.most]
         return [(f, math.copysign(self.strength, causal[f]), f", causal {causal[f]:+.3f}") for f in best]
 
-    def _ask(self, query: Query, found: Sequence[int], bench: SteeringBench) -> list[tuple[int, float, str]]:
+    def _ask(self, query: Query, candidates: Sequence[int], bench: SteeringBench) -> list[tuple[int, float, str]]:
         assert self.picker is not None
         endpoint = self.provider.open(ModelSpec(self.picker, litellm_id=self.picker))
-        listed = "\n".join(f"{feature}: {bench.features.label(feature)}" for feature in found)
+        listed = "\n".join(f"{feature}: {bench.features.label(feature)}" for feature in candidates)
         question = QUESTION.format(behaviour=query.text, features=listed, most=self.most, strength=self.strength)
         decoding = Decoding(max_tokens=400, temperature=0)
         request = Request(endpoint.identity, (Message("user", question),), decoding, bench.seed)
         reply = completions([request], endpoint, bench.store)[request.key]
         if reply.error is not None:
             raise UnavailableError(f"agentic steering: {self.picker} did not answer ({reply.error})")
-        return [(*one, f", picked by {self.picker}") for one in self._read(reply.text, found)]
+        return [(*pick, f", picked by {self.picker}") for pick in self._read(reply.text, candidates)]
 
-    def _read(self, text: str, found: Sequence[int]) -> list[tuple[int, float]]:
+    def _read(self, text: str, candidates: Sequence[int]) -> list[tuple[int, float]]:
         """What the picker picked, from the first JSON list in its answer."""
         try:
             listed = json.loads(text[text.index("[") : text.rindex("]") + 1])
-            picked = {int(one["feature"]): float(one["strength"]) for one in listed}
+            picked = {int(pick["feature"]): float(pick["strength"]) for pick in listed}
         except (ValueError, KeyError, TypeError) as error:
             raise ConfigError(f"agentic steering: {self.picker} answered with no list of features: {text!r}") from error
-        if not picked or len(picked) > self.most or not set(picked) <= set(found):
+        if not picked or len(picked) > self.most or not set(picked) <= set(candidates):
             raise ConfigError(
-                f"agentic steering: {self.picker} was to pick up to {self.most} of {list(found)}: {text!r}"
+                f"agentic steering: {self.picker} was to pick up to {self.most} of {list(candidates)}: {text!r}"
             )
         if any(not abs(strength) <= self.strength for strength in picked.values()):
             raise ConfigError(f"agentic steering: {self.picker} chose a strength beyond ±{self.strength}: {text!r}")

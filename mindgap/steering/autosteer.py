@@ -167,19 +167,19 @@ class AutoSteer:
 
     def trials(self, specifications: Sequence[str], bench: SteeringBench) -> list[list[Trial]]:
         """All that was tried out, for each specification."""
-        wanted = [parse(specification) for specification in specifications]
+        goals = [parse(specification) for specification in specifications]
         shown = stimuli(
             bench,
-            [one.behaviour for one in wanted],
+            [goal.behaviour for goal in goals],
             prompts=self.prompts,
             instruction=self.instruction,
             writer=self.written_on(bench),
         )
         attempts = []
-        for specification, one, stimulus in zip(specifications, wanted, shown, strict=True):
+        for specification, goal, stimulus in zip(specifications, goals, shown, strict=True):
             seen, held = stimulus.parted(2 / 3)
-            sign = 1 if one.towards else -1
-            proposed = self._propose(specification, evidence(seen, bench, one.behaviour, sign), bench)
+            sign = 1 if goal.towards else -1
+            proposed = self._propose(specification, evidence(seen, bench, goal.behaviour, sign), bench)
             attempts.append(Attempt(proposed, held, sign))
         return try_out(attempts, bench)
 
@@ -187,8 +187,8 @@ class AutoSteer:
         """The bench on which behaving replies are written: the model's own, or the writer's."""
         return bench if self.writer is None else hosted_writer(bench, self.writer, self.provider)
 
-    def _propose(self, specification: str, found: Evidence, bench: SteeringBench) -> list[Proposal]:
-        ranked = self._rank(found)
+    def _propose(self, specification: str, measured: Evidence, bench: SteeringBench) -> list[Proposal]:
+        ranked = self._rank(measured)
         if not ranked:
             raise ConfigError(
                 f"Auto Steer finds no feature for {specification!r}: none makes behaving replies likelier. "
@@ -196,20 +196,20 @@ class AutoSteer:
             )
         norm = reference_norm(bench, bench.features.sae_layer)
         doses = [dose for dose in DOSES if dose <= self.dose] or [self.dose]
-        combinations = self._combine(ranked, found, bench.features)
+        combinations = self._combine(ranked, measured, bench.features)
         return [(_at_dose(edits, dose, norm), dose) for edits in combinations for dose in doses]
 
-    def _rank(self, found: Evidence) -> list[int]:
+    def _rank(self, measured: Evidence) -> list[int]:
         """Candidates by causal effect, times contrast and meaning as far as these agree with its sign."""
-        sign = np.sign(found.causal)
-        contrast = 1 + np.maximum(found.contrast * sign, 0)
-        meaning = (UNRELATED + np.maximum(found.meaning * sign, 0)) ** self.meaning
-        score = np.abs(found.causal) * contrast * meaning
+        sign = np.sign(measured.causal)
+        contrast = 1 + np.maximum(measured.contrast * sign, 0)
+        meaning = (UNRELATED + np.maximum(measured.meaning * sign, 0)) ** self.meaning
+        score = np.abs(measured.causal) * contrast * meaning
         best = np.argsort(-score, kind="stable")[: self.candidates]
         return [int(feature) for feature in best if score[feature] > 0]
 
     def _combine(
-        self, ranked: Sequence[int], found: Evidence, features: FeatureEndpoint
+        self, ranked: Sequence[int], measured: Evidence, features: FeatureEndpoint
     ) -> list[tuple[FeatureEdit, ...]]:
         """Nudges of 1, 2, 4 … features that together come nearest to the gradient (orthogonal matching pursuit).
 
@@ -218,30 +218,30 @@ class AutoSteer:
         directions = features.directions(ranked)
         lengths = np.linalg.norm(directions, axis=1)
         units = directions / lengths[:, None]
-        signs = np.sign(found.causal[ranked])
+        signs = np.sign(measured.causal[ranked])
         chosen: list[int] = []
         combinations = []
-        left = found.gradient
+        left = measured.gradient
         for _ in range(min(self.most, len(ranked))):
             fit = units @ left * signs
             fit[chosen] = -np.inf
             if fit.max() <= 0:
                 break
             chosen.append(int(fit.argmax()))
-            shares = np.linalg.lstsq(units[chosen].T, found.gradient, rcond=None)[0]
-            left = found.gradient - shares @ units[chosen]
+            shares = np.linalg.lstsq(units[chosen].T, measured.gradient, rcond=None)[0]
+            left = measured.gradient - shares @ units[chosen]
             if len(chosen) in SIZES or len(chosen) == self.most:
                 kept = [(row, share) for row, share in zip(chosen, shares, strict=True) if share * signs[row] > 0]
                 combinations.append(
-                    tuple(self._nudge(ranked[row], share / lengths[row], found, features) for row, share in kept)
+                    tuple(self._nudge(ranked[row], share / lengths[row], measured, features) for row, share in kept)
                 )
         return combinations
 
-    def _nudge(self, feature: int, activation: float, found: Evidence, features: FeatureEndpoint) -> FeatureEdit:
+    def _nudge(self, feature: int, activation: float, measured: Evidence, features: FeatureEndpoint) -> FeatureEdit:
         """An edit that adds `activation` to the feature; what speaks for it goes into its note."""
         note = (
-            f"contrast {found.contrast[feature]:+.1f}, causal {found.causal[feature]:+.3f}, "
-            f"meaning {found.meaning[feature]:+.2f}"
+            f"contrast {measured.contrast[feature]:+.1f}, causal {measured.causal[feature]:+.3f}, "
+            f"meaning {measured.meaning[feature]:+.2f}"
         )
         positions: Positions = "response" if self.positions == "response" else "all"
         edit = feature_edit(features, feature, 0.0, positions=positions, note=note)

@@ -73,7 +73,9 @@ def stimuli(
         for behaviour in behaviours
     ]
     # In one batch: many short replies are read and written much faster together.
-    every = iter(writer.respond([messages for one in asked for messages in one], CONTRAST_TOKENS))
+    every = iter(
+        writer.respond([messages for conversation_group in asked for messages in conversation_group], CONTRAST_TOKENS)
+    )
     replies = [[next(every).text.strip() for _ in plain] for _ in behaviours]
     neutral = [reply.text.strip() for reply in bench.respond(plain, CONTRAST_TOKENS)]
     decoding = Decoding(max_tokens=CONTRAST_TOKENS, temperature=1, top_p=1)

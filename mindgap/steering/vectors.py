@@ -85,8 +85,8 @@ class DifferenceInMeans:
         replies = bench.respond(prompts, CONTRAST_TOKENS)
         edits: list[tuple[AddVector, ...]] = []
         for number, query in enumerate(queries):
-            mine = slice(number * len(questions), (number + 1) * len(questions))
-            texts = [(p, r.text) for p, r in zip(prompts[mine], replies[mine], strict=True) if r.text.strip()]
+            span = slice(number * len(questions), (number + 1) * len(questions))
+            texts = [(p, r.text) for p, r in zip(prompts[span], replies[span], strict=True) if r.text.strip()]
             if not texts or not len(neutral):
                 raise ValueError(f"the model gave no response to any contrast prompt for {query.text!r}: no vector")
             vector = bench.residuals(texts, layer).mean(0) - neutral.mean(0)

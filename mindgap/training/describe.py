@@ -52,12 +52,12 @@ def main(arguments: list[str] | None = None) -> int:
     return command(arguments, _run, text=HELP, stopped="stopped. Labels of an LLM that were saved are kept.")
 
 
-def _run(given: Sequence[str]) -> None:
+def _run(arguments: Sequence[str]) -> None:
     from mindgap.cli.arguments import model_of, split_arguments
     from mindgap.core.build import build
     from mindgap.sae.locate import catalogue_of, catalogue_path, release_of
 
-    words, plain, config = split_arguments(given, SETTINGS, "training.describe")
+    words, plain, config = split_arguments(arguments, SETTINGS, "training.describe")
     if words:
         raise ConfigError(
             f"{words[0]}: settings are written as name=value; see python -m mindgap.training.describe --help"

@@ -130,10 +130,10 @@ class _Sums:
 
     def contexts(self, feature: int, sequences: Sequence[list[int]], pieces: _Pieces) -> list[dict[str, Any]]:
         """The strongest contexts of a feature, equal ones once, as rows of the catalogue."""
-        found: dict[tuple[int, ...], dict[str, Any]] = {}
+        contexts: dict[tuple[int, ...], dict[str, Any]] = {}
         for place in range(COLLECTED):
             text = self._text[feature, place]
-            if text < 0 or len(found) == CONTEXTS:
+            if text < 0 or len(contexts) == CONTEXTS:
                 break
             ids, at = sequences[text], int(self._at[feature, place]) + 1  # the first token has no activation
             first, last = max(1, at - BEFORE), min(len(ids), at + AFTER + 1)
@@ -144,8 +144,8 @@ class _Sums:
                 "activation": float(self._peak[feature, place]),
                 "activations": np.rint(shares * STEPS).astype(np.uint8),
             }
-            found.setdefault(tuple(ids[max(0, at - FIRST) : at + 1]), context)
-        return list(found.values())
+            contexts.setdefault(tuple(ids[max(0, at - FIRST) : at + 1]), context)
+        return list(contexts.values())
 
     def manners(self, names: Sequence[str]) -> list[list[dict[str, Any]]]:
         """For each feature the manners under which it is clearly more active than in all other replies."""
@@ -193,11 +193,11 @@ def _manners(texts: Any) -> list[str | None]:
 
     parts = yaml.safe_load(files("mindgap").joinpath("data/sae_prompts.yaml").read_text(encoding="utf-8"))
     longest_first = sorted(parts["manners"], key=len, reverse=True)
-    found = []
+    manners = []
     for text in texts:
         system = text.messages[0].content if text.messages and text.messages[0].role == "system" else ""
-        found.append(next((manner for manner in longest_first if manner in system), None))
-    return found
+        manners.append(next((manner for manner in longest_first if manner in system), None))
+    return manners
 
 
 def _promoted(engine: Engine, sae: SAE, tokens: Sequence[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -48,13 +48,13 @@ def main(arguments: list[str] | None = None) -> int:
     return command(arguments, _run, text=HELP, stopped=kept, bare=True)
 
 
-def _run(given: Sequence[str]) -> None:
+def _run(arguments: Sequence[str]) -> None:
     import yaml
 
     from mindgap.cli.arguments import model_of, split_arguments
     from mindgap.core.build import build
 
-    words, plain, config = split_arguments(given, TrainSettings.names(), "training.train")
+    words, plain, config = split_arguments(arguments, TrainSettings.names(), "training.train")
     if words:
         raise ConfigError(
             f"{words[0]}: settings are written as name=value; see python -m mindgap.training.train --help"
