@@ -89,7 +89,7 @@ def _configured(given: Sequence[str]) -> tuple[Settings, dict[str, Any]]:
     def is_alias(argument: str) -> bool:
         return argument.startswith(ALIAS) and "=" in argument
 
-    own = {one.name for one in fields(Settings)} - {"aliases"}
+    own = {field.name for field in fields(Settings)} - {"aliases"}
     aliases = dict(argument.split("=", 1) for argument in given if is_alias(argument))
     others = [argument for argument in given if not is_alias(argument)]
     if not any(argument.startswith("method=") for argument in others):
@@ -113,7 +113,7 @@ def _opened(settings: Settings, config: dict[str, Any]) -> Service:
     if lacks := backend.lacks(model, needs):  # type: ignore[arg-type]
         raise UnavailableError(f"model={model.name} cannot be served: it lacks {'; '.join(lacks)}")
     interventions = build(config["method"], "method").interventions
-    chosen = [one for one in interventions if isinstance(one, AutoSteer)]
+    chosen = [intervention for intervention in interventions if isinstance(intervention, AutoSteer)]
     if not chosen:
         raise ConfigError("method: mindgap.ember needs one with Auto Steer among its interventions")
     endpoint = backend.open(model)

@@ -105,8 +105,8 @@ class _Replies:
             loop.call_soon_threadsafe(self._pieces.put_nowait, (number, piece))
 
         self.generations = [
-            replace(one, deliver=lambda piece, number=number: deliver(number, piece))  # type: ignore[misc]
-            for number, one in enumerate(generations)
+            replace(generation, deliver=lambda piece, number=number: deliver(number, piece))  # type: ignore[misc]
+            for number, generation in enumerate(generations)
         ]
 
     async def pieces(self) -> AsyncIterator[tuple[int, Piece]]:

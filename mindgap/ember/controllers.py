@@ -113,15 +113,15 @@ class _Compiler:
     def _changes(self, interventions: Sequence[InterventionIn], before: Mapping[int, Change]) -> dict[int, Change]:
         """What is done to each feature in all, in the order of first mention."""
         changes = dict(before)
-        for one in interventions:
-            for feature in self._indices(one.features):
+        for intervention in interventions:
+            for feature in self._indices(intervention.features):
                 gain, offset = changes.get(feature, UNCHANGED)
-                if one.mode == "nudge":
-                    changes[feature] = gain, offset + one.value
-                elif one.mode == "pin":
-                    changes[feature] = 0.0, one.value
+                if intervention.mode == "nudge":
+                    changes[feature] = gain, offset + intervention.value
+                elif intervention.mode == "pin":
+                    changes[feature] = 0.0, intervention.value
                 else:
-                    changes[feature] = gain * one.value, offset * one.value
+                    changes[feature] = gain * intervention.value, offset * intervention.value
         return changes
 
     def _edit(self, feature: int, change: Change) -> FeatureEdit:
@@ -146,7 +146,7 @@ class _Compiler:
 
     def _clauses(self, group: ConditionalGroupIn) -> tuple[Clause, ...]:
         """The group as clauses that all have to hold. A group of features is compared by any of them."""
-        each = [self._comparisons(one) for one in group.conditionals]
+        each = [self._comparisons(conditional) for conditional in group.conditionals]
         return tuple(each) if group.operator == "AND" else (tuple(itertools.chain(*each)),)
 
     def _comparisons(self, one: ConditionalIn) -> Clause:

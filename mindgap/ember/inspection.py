@@ -59,7 +59,8 @@ def token_features(
 ) -> Generator[None, None, TokenFeatures]:
     """Features at each token under `edits`, in units of their scale; those without one are left out.
 
-    chosen: the only features that are wanted; None = all.
+    Args:
+        chosen: The only features that are wanted; None = all.
     """
     sae = _resident(engine)
     with torch.inference_mode(), _steered(engine, edits):

@@ -11,7 +11,9 @@ from mindgap.ember.worker import Worker
 class Metrics:
     """Requests are counted in the event loop, everything else is read from the worker.
 
-    paths: those that are counted each; all others are counted together, so that nobody can fill the memory with them.
+    Args:
+        paths: Those that are counted each; all others are counted together, so that nobody can fill the memory with
+            them.
     """
 
     def __init__(self, worker: Worker, paths: frozenset[str]) -> None:

@@ -90,9 +90,12 @@ class Service:
     # -- conversations -----------------------------------------------------------------------------------------------
 
     async def tokens(self, messages: Sequence[ChatMessage], *, reply: bool = False) -> list[int]:
-        """Token ids of a conversation. reply: up to where the assistant begins a new turn, whoever spoke last.
+        """Token ids of a conversation.
 
         Raises RequestError, 400, for one that is too long or that the model's chat template refuses.
+
+        Args:
+            reply: Up to where the assistant begins a new turn, whoever spoke last.
         """
         return await asyncio.to_thread(self._tokens, messages, reply)
 
@@ -104,7 +107,7 @@ class Service:
         if len(messages) > self.settings.max_messages:
             most = self.settings.max_messages
             raise RequestError(400, f"Too many messages: {len(messages)} where {most} are the most.")
-        plain = tuple(Message(one.role, one.content) for one in messages)
+        plain = tuple(Message(message.role, message.content) for message in messages)
         try:
             with self._tokenizing:
                 ids = chat.encode_prompt(self.tokenizer, plain) if reply else conversation(self.tokenizer, plain)

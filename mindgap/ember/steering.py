@@ -181,8 +181,13 @@ class Maker:
 def contrasted(means_1: np.ndarray, means_2: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """How clearly each feature is more active in the second of paired data sets: a t statistic, `[features]`.
 
-    means_1, means_2: `[pairs, features]`. Differences are in units of the scale; a hundredth of it is added to the
-    standard error, so that a feature active in one conversation alone does not look certain. 0 where there is no scale.
+    Differences are in units of the scale; a hundredth of it is added to the standard error, so that a feature active
+    in one conversation alone does not look certain. 0 where there is no scale.
+
+    Args:
+        means_1: `[pairs, features]`.
+        means_2: `[pairs, features]`.
+        scales: `[features]`.
     """
     with np.errstate(divide="ignore", invalid="ignore"):
         difference = np.where(scales > 0, (means_2 - means_1) / scales, 0)

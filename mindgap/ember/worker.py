@@ -36,9 +36,13 @@ PROMPT_TOKENS_PER_STEP = 1024
 
 @dataclass(frozen=True)
 class Piece:
-    """Part of a reply. token: how many came before. finish_reason: None until the last piece. tokens: in the reply.
+    """Part of a reply.
 
-    error: why there is no reply.
+    Attributes:
+        token: How many came before.
+        finish_reason: None until the last piece.
+        tokens: In the reply.
+        error: Why there is no reply.
     """
 
     token: int
@@ -51,9 +55,12 @@ class Piece:
 
 @dataclass(eq=False)
 class Generation:
-    """One reply asked for. deliver: called in the model's thread with each piece; the last one ends it.
+    """One reply asked for.
 
-    whole: only the last piece is wanted, with all of the text. stop_tokens: beside the model's own.
+    Attributes:
+        deliver: Called in the model's thread with each piece; the last one ends it.
+        whole: Only the last piece is wanted, with all of the text.
+        stop_tokens: Beside the model's own.
     """
 
     prompt: list[int]
@@ -75,7 +82,12 @@ class Generation:
 
 @dataclass(eq=False)
 class _Active(Row):
-    """A generation in the batch. happened: events that have not been told yet, in order. seen: all so far."""
+    """A generation in the batch.
+
+    Attributes:
+        happened: Events that have not been told yet, in order.
+        seen: All so far.
+    """
 
     generation: Generation = None  # type: ignore[assignment]  # always given; `Row` has defaults
     text: ReplyText = None  # type: ignore[assignment]
@@ -307,7 +319,8 @@ class Worker:
     def _fail(self, joining: Iterable[Generation], reason: str, *, everybody: bool = False) -> None:
         """Everybody in the batch, or about to be, is told why there is no reply; a new batch is begun.
 
-        everybody: those that wait, too, and tasks: the thread is about to end.
+        Args:
+            everybody: Those that wait, too, and tasks: the thread is about to end.
         """
         with self._changed:
             failed = list(dict.fromkeys([*(row.generation for row in self._rows), *joining]))

@@ -33,7 +33,11 @@ STEPS = 255
 class Context:
     """A stretch of one text around the token where the feature is strongest in that text.
 
-    pieces: its tokens as text. at: index of the strongest one. activation: there. activations: at each piece.
+    Attributes:
+        pieces: Its tokens as text.
+        at: Index of the strongest one.
+        activation: Of the strongest one.
+        activations: At each piece.
     """
 
     pieces: tuple[str, ...]
@@ -46,7 +50,9 @@ class Context:
 class Manner:
     """How a feature answers to a manner asked for in the system prompt.
 
-    lift: mean activation over replies under it / over all other replies. z: the difference in standard errors.
+    Attributes:
+        lift: Mean activation over replies under it / over all other replies.
+        z: The difference in standard errors.
     """
 
     manner: str
@@ -58,11 +64,17 @@ class Manner:
 class Feature:
     """One feature.
 
-    label: phrase for people; empty for a feature that was never active. labeller: who made it. words: what is typical
-    of the places where it is active, best first. density: share of tokens where it is active. scale: typical maximum
-    activation (`mindgap.sae.scale`). promoted, demoted: tokens whose logits its direction raises and lowers most, of
-    those in the texts. promotion: by how much it raises the first, in standard deviations over tokens.
-    contexts: from different texts, strongest first. manners: those under which it is clearly more active.
+    Attributes:
+        label: Phrase for people; empty for a feature that was never active.
+        labeller: Who made it.
+        words: What is typical of the places where it is active, best first.
+        density: Share of tokens where it is active.
+        scale: Typical maximum activation (`mindgap.sae.scale`).
+        promoted: Tokens whose logits its direction raises most, of those in the texts.
+        demoted: Tokens whose logits it lowers most.
+        promotion: By how much it raises the first, in standard deviations over tokens.
+        contexts: From different texts, strongest first.
+        manners: Those under which it is clearly more active.
     """
 
     index: int

@@ -35,7 +35,8 @@ SAELENS_TENSORS = ("W_enc", "b_enc", "W_dec", "b_dec")
 def read_sae(path: Path, cache: Path | None = None) -> SAE:
     """The SAE in the file `path`, whose name tells the format. Raises UnavailableError where it cannot be read.
 
-    cache: where the hash of the file is remembered; None = the user's cache folder.
+    Args:
+        cache: Where the hash of the file is remembered; None = the user's cache folder.
     """
     try:
         if path.suffix in GOODFIRE_SUFFIXES:

@@ -44,7 +44,8 @@ def save(sae: SAE, path: Path, *, dtype: torch.dtype = torch.float16) -> None:
 def load(path: Path, cache: Path | None = None) -> SAE:
     """The SAE in `path`. Tensors lie in the mapped file until they are used. Raises UnavailableError if it is not ours.
 
-    cache: where the hash of the file is remembered; None = the user's cache folder.
+    Args:
+        cache: Where the hash of the file is remembered; None = the user's cache folder.
     """
     from safetensors import SafetensorError, safe_open
 

@@ -52,7 +52,8 @@ KNOWN = (
 def load_sae(release: str, cache: Path | None = None) -> SAE:
     """The SAE of a release, its weights mapped from the file. Raises UnavailableError with the words of `sae_lacks`.
 
-    cache: where hashes of files are remembered; None = the user's cache folder.
+    Args:
+        cache: Where hashes of files are remembered; None = the user's cache folder.
     """
     path, missing = _find(release)
     if missing:

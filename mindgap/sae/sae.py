@@ -28,9 +28,12 @@ class SAE:
 
     It is computed in float32 or better and given back in the type of x: activations decide at a threshold.
 
-    identity: name and hash of the weights; goes into content keys. layer: block whose output it reads (0 = first).
-    encoder, decoder: `[features, d_model]`; a decoder row is the feature's direction, of any length.
-    scale: `[features]`, typical maximum activation of each feature, or None where it has not been measured.
+    Attributes:
+        identity: Name and hash of the weights; goes into content keys.
+        layer: Block whose output it reads (0 = first).
+        encoder: `[features, d_model]`; a decoder row is the feature's direction, of any length.
+        decoder: `[features, d_model]`; a decoder row is the feature's direction, of any length.
+        scale: `[features]`, typical maximum activation of each feature, or None where it has not been measured.
     """
 
     identity: str

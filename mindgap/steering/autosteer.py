@@ -52,9 +52,12 @@ UNRELATED = 0.02
 class Evidence:
     """What speaks for each feature, `[features]` each.
 
-    contrast: paired t statistic of its mean activation, behaving against neutral. causal: change of the log-likelihood
-    ratio (nats per token, behaving against neutral) per unit of relative dose along its direction, to first order.
-    meaning: how near its label comes to the query, in [-1, 1]. gradient: `[d_model]`, of the log-likelihood ratio.
+    Attributes:
+        contrast: Paired t statistic of its mean activation, behaving against neutral.
+        causal: Change of the log-likelihood ratio (nats per token, behaving against neutral) per unit of relative dose
+            along its direction, to first order.
+        meaning: How near its label comes to the query, in [-1, 1].
+        gradient: `[d_model]`, of the log-likelihood ratio.
     """
 
     contrast: np.ndarray
@@ -67,8 +70,10 @@ class Evidence:
 class Trial:
     """One combination of features and strengths on prompts the choice has not seen.
 
-    gain: rise of the log-likelihood ratio of behaving against neutral replies, nats per token. damage: estimated
-    Kullback-Leibler divergence from the unsteered model, nats per token of what that model says unasked.
+    Attributes:
+        gain: Rise of the log-likelihood ratio of behaving against neutral replies, nats per token.
+        damage: Estimated Kullback-Leibler divergence from the unsteered model, nats per token of what that model says
+            unasked.
     """
 
     edits: tuple[FeatureEdit, ...]
@@ -83,7 +88,11 @@ Proposal = tuple[tuple[FeatureEdit, ...], float]
 
 @dataclass(frozen=True)
 class Attempt:
-    """What is to be tried out for one specification, on which replies. sign: -1 = away from the behaviour."""
+    """What is to be tried out for one specification, on which replies.
+
+    Attributes:
+        sign: -1 = away from the behaviour.
+    """
 
     proposed: Sequence[Proposal]
     held: Stimulus
@@ -245,7 +254,11 @@ class AutoSteer:
 
 
 def evidence(shown: Stimulus, bench: SteeringBench, behaviour: str, sign: int) -> Evidence:
-    """What speaks for each feature of the bench's SAE. sign: -1 where the behaviour is to be steered away from."""
+    """What speaks for each feature of the bench's SAE.
+
+    Args:
+        sign: -1 where the behaviour is to be steered away from.
+    """
     features = bench.features
     scale = features.scales
     with np.errstate(divide="ignore", invalid="ignore"):

@@ -24,9 +24,12 @@ def feature_edit(
     positions: Positions = "all",
     note: str = "",
 ) -> FeatureEdit:
-    """The edit of one feature, with its direction, scale and label filled in. strength: in units of the scale.
+    """The edit of one feature, with its direction, scale and label filled in.
 
     Raises ValueError for a feature that the SAE does not have.
+
+    Args:
+        strength: In units of the scale.
     """
     if not 0 <= feature < features.features:
         raise ValueError(f"there is no feature {feature}: the SAE has features 0 to {features.features - 1}")
@@ -61,7 +64,9 @@ class Chosen:
 class Features:
     """The same named features for every query, whatever it says.
 
-    features: which, how and how strong. positions: `all` or `response` (see `FeatureEdit`).
+    Attributes:
+        features: Which, how and how strong.
+        positions: `all` or `response` (see `FeatureEdit`).
     """
 
     features: tuple[Chosen, ...] = ()
@@ -81,8 +86,8 @@ class Features:
         positions: Positions = "response" if self.positions == "response" else "all"
         try:
             edits = tuple(
-                feature_edit(bench.features, one.feature, one.strength, mode=one.mode, positions=positions)
-                for one in self.features
+                feature_edit(bench.features, feature.feature, feature.strength, mode=feature.mode, positions=positions)
+                for feature in self.features
             )
         except ValueError as error:
             raise ConfigError(f"method.interventions: {error}") from error

@@ -30,8 +30,11 @@ class Intervention(Protocol):
 class Method:
     """`conf/method/*.yaml`. Pure: it turns messages into new messages and touches nothing else.
 
-    name: short name for folders and tables. label: for people. instruction: sentence with `{query}` in it,
-    given to the model in the system prompt; None = no instruction. interventions: applied together.
+    Attributes:
+        name: Short name for folders and tables.
+        label: For people.
+        instruction: Sentence with `{query}` in it, given to the model in the system prompt; None = no instruction.
+        interventions: Applied together.
     """
 
     name: str

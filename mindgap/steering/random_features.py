@@ -24,7 +24,8 @@ class RandomFeatures:
 
     What this does to a response is what steering by features does whatever the features mean.
 
-    like: the Auto Steer whose edits are matched.
+    Attributes:
+        like: The Auto Steer whose edits are matched.
     """
 
     like: AutoSteer = field(default_factory=AutoSteer)

@@ -19,10 +19,13 @@ from mindgap.steering.vectors import CONTRAST_TOKENS, contrast_prompts
 class Stimulus:
     """One entry a prompt, in the prompts' order.
 
-    asked: replies that show the behaviour, after the instruction that asked for it. behaving: the same replies after
-    the prompt alone. neutral: replies to the prompt alone. All of these are greedy, so that they differ in what was
-    asked and in nothing else. sampled: replies to the prompt alone at temperature 1: how much less likely steering
-    makes them estimates the Kullback-Leibler divergence from the unsteered model.
+    Attributes:
+        asked: Replies that show the behaviour, after the instruction that asked for it.
+        behaving: The same replies after the prompt alone.
+        neutral: Replies to the prompt alone. All of these are greedy, so that they differ in what was asked and in
+            nothing else.
+        sampled: Replies to the prompt alone at temperature 1: how much less likely steering makes them estimates the
+            Kullback-Leibler divergence from the unsteered model.
     """
 
     asked: tuple[Text, ...]

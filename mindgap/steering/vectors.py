@@ -51,9 +51,11 @@ class DifferenceInMeans:
     Marks and Tegmark (2023, arXiv 2310.06824) for the estimator; contrast by system prompt as in Chen et al. (2025,
     arXiv 2507.21509).
 
-    depth: relative depth of the block whose output is read and steered. prompts: number of contrast prompts.
-    positions: `all` or `response` (see `AddVector`). instruction: asks for the behaviour while contrast responses
-    are written.
+    Attributes:
+        depth: Relative depth of the block whose output is read and steered.
+        prompts: Number of contrast prompts.
+        positions: `all` or `response` (see `AddVector`).
+        instruction: Asks for the behaviour while contrast responses are written.
     """
 
     depth: float = 0.4

@@ -26,11 +26,13 @@ class DamagedError(Exception):
 def prepare(folder: Path, source: str, build: Callable[[Path], None]) -> dict[str, str]:
     """Hex SHA-256 of each file in `folder` by name, after building the folder if it is missing, stale or damaged.
 
-    source: says what the files are made from; a folder made from something else is built anew.
-    build: fills the empty folder it is given with plain files. What it raises comes through, and nothing is changed.
-
     Processes that come at the same time wait for the one that builds. A process killed while it builds leaves only an
     unfinished folder beside the real one, which the next builder removes. Raises OSError where the disk refuses.
+
+    Args:
+        source: Says what the files are made from; a folder made from something else is built anew.
+        build: Fills the empty folder it is given with plain files. What it raises comes through, and nothing is
+            changed.
     """
     if files := _intact(folder, source):
         return files

@@ -34,7 +34,8 @@ def check(experiments: Sequence[Experiment]) -> None:
 
 
 def check_writable(experiment: Experiment) -> None:
-    """Make the folder of the sweep and open the store. Raises UnavailableError where one of them cannot be."""
+    """Open the store and make the folder of the sweep. Raises UnavailableError where one of them cannot be."""
+    Store(experiment.store).close()
     try:
         (experiment.outputs / experiment.sweep).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -42,7 +43,6 @@ def check_writable(experiment: Experiment) -> None:
             f"outputs={experiment.outputs}: nothing can be written there ({error.strerror}). "
             "Choose another folder: outputs=DIR"
         ) from error
-    Store(experiment.store).close()
 
 
 def _check_backends(experiments: Sequence[Experiment]) -> None:

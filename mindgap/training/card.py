@@ -39,7 +39,12 @@ Made by `python -m mindgap.training.train {command}`.
 def card(
     name: str, model: str, settings: TrainSettings, quality: Quality, corpus: Mapping[str, int], *, tokens: int
 ) -> str:
-    """The card as Markdown. corpus: number of texts by where they come from. tokens: of the training text."""
+    """The card as Markdown.
+
+    Args:
+        corpus: Number of texts by where they come from.
+        tokens: Of the training text.
+    """
     return CARD.format(
         name=name,
         model=model.partition("/")[2],

@@ -96,7 +96,9 @@ class _Sums:
     def add(self, row: int, activations: torch.Tensor, start: int | None, manner: int | None) -> None:
         """Take in text `row`: activations `[tokens, features]` of all its tokens but the first.
 
-        start: where its reply begins in them; None where nothing is one. manner: under which the reply was written.
+        Args:
+            start: Where its reply begins in them; None where there is none.
+            manner: Under which the reply was written.
         """
         self.tokens += len(activations)
         token, feature = activations.nonzero(as_tuple=True)

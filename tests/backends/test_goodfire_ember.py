@@ -91,9 +91,13 @@ def run(made: Experiment, progress: type[Progress] = Progress) -> list[Record]:
 NOT_REMOTE = ("key", "dose", "edits", "loglik_answer", "loglik_correct", "option_logprobs", "perplexity")
 """What depends on where it ran, and what only backend=local can measure."""
 
+NOT_REMOTE_MEASURES = ("loglik_accuracy", "nll")
+"""Those of the measures that only backend=local can take."""
+
 
 def compared(record: Record) -> dict[str, Any]:
-    plain = dataclasses.asdict(record)
+    everywhere = {name: value for name, value in record.measures.items() if name not in NOT_REMOTE_MEASURES}
+    plain = dataclasses.asdict(replace(record, measures=everywhere))
     return {name: value for name, value in plain.items() if name not in (*NOT_REMOTE, "perplexity_missing")}
 
 

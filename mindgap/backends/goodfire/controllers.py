@@ -23,9 +23,12 @@ class Steered(Variant):
 
 
 def indices(edits: Sequence[Edit], sae: str) -> tuple[int, ...]:
-    """Which features `edits` are of. sae: whose they have to be.
+    """Which features `edits` are of.
 
     Raises ValueError for what the API cannot do, so that nothing is ever sent that steers otherwise than asked.
+
+    Args:
+        sae: Whose they have to be.
     """
     for edit in edits:
         if not isinstance(edit, FeatureEdit):
@@ -40,11 +43,14 @@ def indices(edits: Sequence[Edit], sae: str) -> tuple[int, ...]:
 
 
 def steered(model: str, edits: Sequence[Edit], sae: str, features: Mapping[int, Feature]) -> Steered | str:
-    """What `edits` make of `model`, for the SDK. features: the SDK's, by index in the SAE.
+    """What `edits` make of `model`, for the SDK.
 
     An edit adds `(gain - 1) a + offset` to the activation a; all edits read the unedited one, so those of one feature
     add up, while the API's interventions act one after the other: it gets one change a feature. Values are in units of
     the feature's scale, here and there. Raises ValueError: see `indices`.
+
+    Args:
+        features: The SDK's, by index in the SAE.
     """
     changes = dict.fromkeys(indices(edits, sae), (1.0, 0.0))
     for edit in edits:

@@ -198,7 +198,11 @@ class GoodfireEndpoint:
         return [self._known[index].label for index in range(count)]
 
     def _look_up(self, features: Sequence[int], *, all_there: bool = True) -> None:
-        """Learn the SDK's features of these indices. all_there: raises UnavailableError for one that does not exist."""
+        """Learn the SDK's features of these indices.
+
+        Args:
+            all_there: Raises UnavailableError for one that does not exist.
+        """
         missing = [index for index in features if index not in self._known]
         for start in range(0, len(missing), PAGE):
             page = missing[start : start + PAGE]

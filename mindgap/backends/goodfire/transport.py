@@ -25,8 +25,14 @@ log = logging.getLogger(__name__)
 class Transport(AsyncHTTPWrapper):
     """Calls by way of the process's one HTTP client, tried again as all of mindgap's calls are.
 
-    timeout: seconds a call, whatever the SDK says. key: never shown in a message. A call that fails for good raises
-    Trouble. To be awaited in `loop.event_loop`.
+    To be awaited in `loop.event_loop`.
+
+    Args:
+        timeout: Seconds a call, whatever the SDK says.
+        key: Never shown in a message.
+
+    Raises:
+        Trouble: A call failed for good.
     """
 
     def __init__(self, *, timeout: float, max_retries: int, key: str) -> None:

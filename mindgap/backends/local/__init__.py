@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mindgap.backends.base import Capability
+from mindgap.backends.local.memory import fits_beside, memory_lacks
+from mindgap.backends.local.shelf import Shelf
 from mindgap.core.errors import ConfigError, UnavailableError
 from mindgap.core.model import ModelSpec
 from mindgap.core.records import Completion, Message, OptionScores, OptionsRequest, Request
@@ -33,8 +35,10 @@ CAN: frozenset[Capability] = frozenset({"generate", "loglikelihood", "residual"}
 class LocalBackend:
     """`backend=local`: transformers on this machine's CPU or GPU.
 
-    device: auto, cpu, cuda, cuda:1 … dtype: auto (float32 on a CPU, bfloat16 on a GPU), float32, bfloat16, float16.
-    max_rows: most requests in one batch; null = 64 on a CPU, 256 on a GPU. Memory may lower it.
+    Attributes:
+        device: auto, cpu, cuda, cuda:1 …
+        dtype: auto (float32 on a CPU, bfloat16 on a GPU), float32, bfloat16 or float16.
+        max_rows: Most requests in one batch; null = 64 on a CPU, 256 on a GPU. Memory may lower it.
     """
 
     device: str = "auto"
@@ -59,6 +63,7 @@ class LocalBackend:
         from mindgap.backends.local.embedded import embedded_model_lacks
 
         missing += embedded_model_lacks() if model.embedded else _lacks_weights(model)
+        missing += memory_lacks(model, device=self.device, dtype=self.dtype)
         if "features" in needs:
             missing += _lacks_sae(model)
         return missing
@@ -67,10 +72,17 @@ class LocalBackend:
         """Load the model, or hand out the one that this process has loaded already."""
         if missing := self.lacks(model, frozenset()):
             raise UnavailableError(f"backend=local cannot run model={model.name}: it lacks {'; '.join(missing)}")
-        return _open(self, model)
+        key = (self, model)
+        fits = partial(fits_beside, model, device=self.device, dtype=self.dtype)
+        return _shelf().get(key, lambda: _open(self, model), fits=fits)
 
 
 @cache
+def _shelf() -> Shelf[LocalEndpoint]:
+    """The models that this process has open."""
+    return Shelf()
+
+
 def _open(backend: LocalBackend, model: ModelSpec) -> LocalEndpoint:
     from mindgap.backends.local.engine import Engine
     from mindgap.backends.local.load import load
@@ -237,10 +249,6 @@ def _lacks_weights(model: ModelSpec) -> list[str]:
     missing = []
     if not Path(model.hf_id).expanduser().is_dir() and not _in_hub_cache(model):
         missing.append(f"the weights: hf download {model.hf_id}, or model.hf_id=/folder/with/them")
-    if model.parameters_b is not None:
-        need = model.parameters_b * 2 * 1.2  # 2 bytes a parameter, a fifth more for the KV cache and activations
-        if (have := _memory_gb()) < need:
-            missing.append(f"memory: about {need:.0f} GB needed, {have:.0f} GB here")
     return missing
 
 
@@ -251,24 +259,3 @@ def _in_hub_cache(model: ModelSpec) -> bool:
     from huggingface_hub import try_to_load_from_cache
 
     return isinstance(try_to_load_from_cache(model.hf_id, "config.json", revision=model.revision), str)
-
-
-def _memory_gb() -> float:
-    """Memory of the largest GPU if there is one, else of this machine, in GB. Loads no torch."""
-    import psutil
-
-    if smi := _gpu_memory_gb():
-        return smi
-    return psutil.virtual_memory().total / 1e9
-
-
-def _gpu_memory_gb() -> float:
-    import shutil
-    import subprocess
-
-    if shutil.which("nvidia-smi") is None:
-        return 0.0
-    query = ["nvidia-smi", "--query-gpu=memory.total", "--format=csv,noheader,nounits"]
-    answer = subprocess.run(query, capture_output=True, text=True, timeout=10, check=False)
-    sizes = [float(line) for line in answer.stdout.split() if line.isdigit()]
-    return sum(sizes) * 1024**2 / 1e9

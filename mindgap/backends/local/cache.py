@@ -16,8 +16,11 @@ from transformers.cache_utils import Cache, CacheLayerMixin
 class _Window:
     """Where the running forward pass writes. Shared by all layers, set by `SlotCache` before the pass.
 
-    first: slot of the pass's first row. positions: `[rows, tokens]` where each token goes in its slot; None while
-    prompts are read into empty slots, where token `t` goes to position `t`. span: positions that attention looks at.
+    Attributes:
+        first: Slot of the pass's first row.
+        positions: `[rows, tokens]` where each token goes in its slot; None while prompts are read into empty slots,
+            where token `t` goes to position `t`.
+        span: Positions that attention looks at.
     """
 
     first: int = 0
@@ -102,7 +105,8 @@ class SlotCache(Cache):
     def begin_extension(self, positions: torch.Tensor, span: int) -> None:
         """The next pass appends tokens at `positions`, `[rows, tokens]`, to slots `0 … rows - 1`.
 
-        span: one more than the highest of the positions.
+        Args:
+            span: One more than the highest of the positions.
         """
         self.window.first, self.window.positions, self.window.span = 0, positions, span
 

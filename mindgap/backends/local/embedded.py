@@ -46,8 +46,12 @@ class EmbeddedModel:
 def embedded_model(cache: Path | None = None) -> EmbeddedModel:
     """The embedded model's folder, checked against its checksums; converted first where it is missing or damaged.
 
-    cache: where the folder lives; null = `cache_folder()`. Raises UnavailableError, with the command that mends it,
-    where the package is missing or damaged or the cache cannot be written.
+    Args:
+        cache: Where the folder lives; None = `cache_folder()`.
+
+    Raises:
+        UnavailableError: The package is missing or damaged, or the cache cannot be written; with the command that
+            mends it.
     """
     folder = _folder(cache)
     try:

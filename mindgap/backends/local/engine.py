@@ -118,7 +118,10 @@ class Engine:
     ) -> torch.Tensor:
         """Logits `[rows, tokens, vocabulary]` of tokens that are added to slots at `positions`, both `[rows, tokens]`.
 
-        Say first which requests the rows are of: `Steering.rows_are`. span: one more than the highest position.
+        Say first which requests the rows are of: `Steering.rows_are`.
+
+        Args:
+            span: One more than the highest position.
         """
         cache.begin_extension(positions, span)
         return self.forward(tokens, positions, self.attention.masks(positions, span, self.dtype), cache, steering)

@@ -51,10 +51,16 @@ class _Sets(NamedTuple):
 
 @dataclass(frozen=True)
 class FeaturePass:
-    """The edits of the running pass. rows: which rows of the batch have any. sets: theirs, one a row.
+    """The edits of the running pass.
 
-    chosen: `[n]`, the features to read. read: `[rows, edits * (1 + comparisons)]`, where among them each row has its
-    edited and then its compared features. directions: `[rows, edits, d_model]`. real: `[rows, tokens]` or None.
+    Attributes:
+        rows: Which rows of the batch have any.
+        sets: Theirs, one a row.
+        chosen: `[n]`, the features to read.
+        read: `[rows, edits * (1 + comparisons)]`, where among them each row has its edited and then its compared
+            features.
+        directions: `[rows, edits, d_model]`.
+        real: `[rows, tokens]` or None.
     """
 
     rows: torch.Tensor
@@ -68,8 +74,10 @@ class FeaturePass:
 class FeatureTable:
     """What the feature edits of a run need, on the device; `for_rows` narrows it to a pass, `change` computes.
 
-    requests: the edits of each. sae: for TopK with its encoder on `device`; of any other the weights of the features
-    concerned are brought there, and nothing else of it is touched.
+    Args:
+        requests: The edits of each.
+        sae: For TopK with its encoder on `device`; of any other the weights of the features concerned are brought
+            there, and nothing else of it is touched.
     """
 
     def __init__(self, requests: Sequence[Sequence[FeatureEdit]], sae: SAE, device: torch.device) -> None:

@@ -54,7 +54,8 @@ def _chosen(
     sampled = (temperature > 0) & ~broken
     if not bool(sampled.any()):
         return greedy
-    scaled = logits.float() / torch.where(sampled, temperature, 1.0)[:, None]
+    usable = torch.where(broken[:, None], 0.0, logits.float())
+    scaled = usable / torch.where(sampled, temperature, 1.0)[:, None]
     probabilities = torch.softmax(scaled, -1)
     # Sorting the whole vocabulary is the slow part on a CPU, and the nucleus is nearly always among the first few.
     looked_at = min(_FIRST_LOOK, logits.shape[-1])

@@ -24,8 +24,10 @@ from mindgap.sae.sae import SAE
 class LayerTable:
     """The distinct vectors of one layer. Row 0 is zero: a row that is not steered here points at it.
 
-    vectors: `[distinct + 1, d_model]`. prompt_rows, response_rows: `[requests]`, the table row that each request
-    adds at prompt positions and at the positions that predict its response.
+    Attributes:
+        vectors: `[distinct + 1, d_model]`.
+        prompt_rows: `[requests]`, the table row that each request adds at prompt positions.
+        response_rows: `[requests]`, the table row that each request adds where its response is predicted.
     """
 
     vectors: torch.Tensor

@@ -58,3 +58,16 @@ def test_draws_belong_to_the_seed() -> None:
     np.testing.assert_array_equal(one[:10], sampling.draws(1, Decoding(10, 0.9)))  # a longer reply begins the same
     assert (one != sampling.draws(2, Decoding(64, 0.6))).all()
     assert not sampling.draws(1, Decoding(64, 0.0)).any()
+
+
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+@pytest.mark.parametrize("temperature", [0.0, 0.8])
+def test_a_row_without_usable_logits_is_broken_and_its_neighbours_are_untouched(bad: float, temperature: float) -> None:
+    logits = torch.randn(5, 40, generator=torch.Generator().manual_seed(0))
+    arguments = torch.full((5,), temperature), torch.full((5,), 0.9), torch.linspace(0.1, 0.9, 5)
+    healthy = sampling.choose(logits, *arguments)
+    logits[2, 7] = bad
+    logits[4] = float("-inf")
+    chosen = sampling.choose(logits, *arguments)
+    assert chosen[[2, 4]].tolist() == [sampling.BROKEN] * 2
+    assert chosen[[0, 1, 3]].tolist() == healthy[[0, 1, 3]].tolist()
