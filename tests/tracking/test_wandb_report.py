@@ -155,8 +155,8 @@ def test_without_the_client_it_says_what_to_install(tmp_path: Path, monkeypatch:
         publish(compared(folder))
 
 
-def test_settings_are_those_of_the_cells_unless_others_are_given(sweep: Path) -> None:
-    cells = read_sweep(sweep).cells
+def test_settings_are_those_of_the_cells_unless_others_are_given(tmp_path: Path) -> None:
+    cells = read_sweep(write_sweep(tmp_path / "study", kinds=KINDS[:2], queries=QUERIES[:2], items=4)).cells
     assert tracker_of(cells) == WandbTracker(mode="online")
     saved = {"_target_": "mindgap.tracking.WandbTracker", "project": "steering", "entity": "us", "mode": "offline"}
     tracked = [_tracked(cells[0], saved), cells[1]]
