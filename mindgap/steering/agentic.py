@@ -119,19 +119,32 @@ class Agentic:
         reply = completions([request], endpoint, bench.store)[request.key]
         if reply.error is not None:
             raise UnavailableError(f"agentic steering: {self.picker} did not answer ({reply.error})")
-        return [(*pick, f", picked by {self.picker}") for pick in self._read(reply.text, candidates)]
+        picks = picks_in(reply.text, candidates, most=self.most, strongest=self.strength, picker=self.picker)
+        return [(*pick, f", picked by {self.picker}") for pick in picks]
 
-    def _read(self, text: str, candidates: Sequence[int]) -> list[tuple[int, float]]:
-        """What the picker picked, from the first JSON list in its answer."""
-        try:
-            listed = json.loads(text[text.index("[") : text.rindex("]") + 1])
-            picked = {int(pick["feature"]): float(pick["strength"]) for pick in listed}
-        except (ValueError, KeyError, TypeError) as error:
-            raise ConfigError(f"agentic steering: {self.picker} answered with no list of features: {text!r}") from error
-        if not picked or len(picked) > self.most or not set(picked) <= set(candidates):
-            raise ConfigError(
-                f"agentic steering: {self.picker} was to pick up to {self.most} of {list(candidates)}: {text!r}"
-            )
-        if any(not abs(strength) <= self.strength for strength in picked.values()):
-            raise ConfigError(f"agentic steering: {self.picker} chose a strength beyond ±{self.strength}: {text!r}")
-        return list(picked.items())
+
+def picks_in(
+    answer: str, candidates: Sequence[int], *, most: int, strongest: float, picker: str
+) -> list[tuple[int, float]]:
+    """Features with their strengths, from the first JSON list in what a picker answered.
+
+    Args:
+        answer: What it said.
+        candidates: The features it was to choose from.
+        most: How many it was to pick at most.
+        strongest: The largest strength it was to give, up or down.
+        picker: Its name, for messages.
+
+    Raises:
+        ConfigError: For an answer that keeps to none of this.
+    """
+    try:
+        listed = json.loads(answer[answer.index("[") : answer.rindex("]") + 1])
+        picked = {int(pick["feature"]): float(pick["strength"]) for pick in listed}
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"agentic steering: {picker} answered with no list of features: {answer!r}") from error
+    if not picked or len(picked) > most or not set(picked) <= set(candidates):
+        raise ConfigError(f"agentic steering: {picker} was to pick up to {most} of {list(candidates)}: {answer!r}")
+    if any(not abs(strength) <= strongest for strength in picked.values()):
+        raise ConfigError(f"agentic steering: {picker} chose a strength beyond ±{strongest}: {answer!r}")
+    return list(picked.items())

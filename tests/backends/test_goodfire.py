@@ -220,13 +220,13 @@ def test_what_lasts_is_an_error_with_its_reason_and_without_the_key(
 
 def test_waiting_as_long_as_asked_holds_nothing_else_up(endpoint: Any, service: Service) -> None:
     service.script = [(429, {"Retry-After": "1"})] * 4
-    late: list[float] = []
+    ticks = 0
 
     async def tick() -> None:
+        nonlocal ticks
         while True:
-            before = time.monotonic()
             await asyncio.sleep(0.01)
-            late.append(time.monotonic() - before)
+            ticks += 1
 
     ticking = asyncio.run_coroutine_threadsafe(tick(), event_loop())
     began = time.monotonic()
@@ -236,7 +236,7 @@ def test_waiting_as_long_as_asked_holds_nothing_else_up(endpoint: Any, service: 
     assert [done[index].text for index in range(8)] == ["Hello."] * 8
     assert len(service.chats) == 12
     assert took >= 1
-    assert max(late) < 0.8, "the event loop stood still"
+    assert ticks > 10, "the event loop stood still"
 
 
 def test_another_model_under_the_same_name_is_not_recorded_as_the_first(endpoint: Any, service: Service) -> None:

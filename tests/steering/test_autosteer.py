@@ -23,7 +23,7 @@ from mindgap.core.errors import ConfigError  # noqa: E402
 from mindgap.core.model import ModelSpec  # noqa: E402
 from mindgap.core.records import Message, OptionsRequest, Query  # noqa: E402
 from mindgap.sae import native_format  # noqa: E402
-from mindgap.steering.agentic import Agentic  # noqa: E402
+from mindgap.steering.agentic import Agentic, picks_in  # noqa: E402
 from mindgap.steering.autosteer import AutoSteer, Trial, choose, evidence  # noqa: E402
 from mindgap.steering.bench import SteeringBench  # noqa: E402
 from mindgap.steering.features import Chosen, Features  # noqa: E402
@@ -166,12 +166,12 @@ def test_without_a_key_agentic_steering_picks_by_causal_effect(
     assert "picks without an LLM: gpt-4o-mini lacks" in caplog.text
 
 
-def test_what_a_picker_may_answer(tmp_path: Path) -> None:
-    agentic = Agentic()
-    assert agentic._read('Here: [{"feature": 7, "strength": -0.4}]', [7, 9]) == [(7, -0.4)]
+def test_what_a_picker_may_answer() -> None:
+    agreed: dict[str, Any] = {"most": 8, "strongest": 0.6, "picker": "a model"}
+    assert picks_in('Here: [{"feature": 7, "strength": -0.4}]', [7, 9], **agreed) == [(7, -0.4)]
     for answer in ("none", "[]", '[{"feature": 8, "strength": 0.1}]', '[{"feature": 7, "strength": 0.9}]'):
-        with pytest.raises(ConfigError, match="agentic steering"):
-            agentic._read(answer, [7, 9])
+        with pytest.raises(ConfigError, match="agentic steering: a model"):
+            picks_in(answer, [7, 9], **agreed)
 
 
 @pytest.mark.parametrize("prompts", [0, 1, 2, 3])
