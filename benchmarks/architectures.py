@@ -125,6 +125,7 @@ def main() -> int:
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
     names = arguments.architectures or list(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    build("llama")  # what all models import is imported once, before the processes part
     outcomes = []
     for outcome in in_processes(names, arguments.jobs, arguments.limit):
         outcomes.append(outcome)
@@ -299,13 +300,12 @@ def asked(engine: Engine) -> list[Asked]:
 @torch.inference_mode()
 def generation_apart(engine: Engine, requests: Sequence[Asked]) -> float:
     """Generate in `SLOTS` slots that rows join and leave, greedily, and compare the logits of every step."""
-    decoding, uniform = Decoding(NEW_TOKENS, 0), np.zeros(NEW_TOKENS, dtype=np.float32)
+    uniform = np.zeros(NEW_TOKENS, dtype=np.float32)
     prompts = [chat.encode_prompt(engine.tokenizer, messages) for messages, _ in requests]
     waiting = [
         Row(index, prompt, Decoding(1 + index % NEW_TOKENS, 0), uniform, edits)
         for index, (prompt, (_, edits)) in enumerate(zip(prompts, requests, strict=True))
     ]
-    del decoding
     session = open_session(engine, slots=SLOTS, edits=[edits for _, edits in requests])
     apart = 0.0
     while waiting or session.rows:

@@ -74,6 +74,21 @@ def text_config(model: nn.Module) -> Any:
     return config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
 
 
+def size_of(config: Any, name: str) -> int:
+    """A size that a text configuration gives.
+
+    Raises:
+        UnavailableError: Where it gives none.
+    """
+    size = getattr(config, name, None)
+    if not isinstance(size, int):
+        raise UnavailableError(
+            f"the configuration of this model ({type(config).__name__}) gives no {name}: models of this kind are not "
+            "supported"
+        )
+    return size
+
+
 def attention_of(model: nn.Module, config: Any) -> Attention:
     """How the layers of a model with this text configuration look back."""
     window = getattr(config, "sliding_window", None)
@@ -121,11 +136,11 @@ def _text_decoder(model: nn.Module) -> nn.Module | None:
     for name in ("get_decoder", "get_text_model"):
         if callable(find := getattr(model, name, None)):
             try:
-                found = find()
+                decoder = find()
             except (AttributeError, NotImplementedError, TypeError):
                 continue
-            if isinstance(found, nn.Module) and found is not model:
-                return found
+            if isinstance(decoder, nn.Module) and decoder is not model:
+                return decoder
     for name in ("language_model", "text_model"):
         for path, module in model.named_modules():
             if path.rpartition(".")[2] == name:
