@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -87,6 +87,25 @@ def size_of(config: Any, name: str) -> int:
             "supported"
         )
     return size
+
+
+def layer_configs(config: Any) -> list[Any]:
+    """The configuration of each layer: the text's own, where layers do not differ in their sizes."""
+    layers = getattr(config, "per_layer_config", None)
+    return list(layers) if layers else [config] * size_of(config, "num_hidden_layers")
+
+
+def cached_numbers(config: Any) -> int:
+    """How many numbers the keys of one token take in a layer of this configuration, at most."""
+    queries = getattr(config, "num_attention_heads", None) or 1  # none where nothing attends
+    heads = getattr(config, "num_key_value_heads", None) or queries
+    width = getattr(config, "head_dim", None) or size_of(config, "hidden_size") // _largest(queries)
+    return _largest(heads) * _largest(width)
+
+
+def _largest(sizes: int | Sequence[int]) -> int:
+    """A size that all layers share, or the largest where each has its own."""
+    return int(sizes) if isinstance(sizes, int) else max(sizes)
 
 
 def attention_of(model: nn.Module, config: Any) -> Attention:

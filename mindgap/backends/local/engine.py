@@ -18,7 +18,9 @@ from mindgap.backends.local.architecture import (
     Attention,
     Masks,
     attention_of,
+    cached_numbers,
     find_blocks,
+    layer_configs,
     size_of,
     stop_tokens,
     text_config,
@@ -225,13 +227,9 @@ class Engine:
 
     def row_memory(self, length: int) -> int:
         """Bytes that a row of `length` tokens takes: keys, values and logits."""
-        config = self.config
-        queries = getattr(config, "num_attention_heads", None) or 1  # none where nothing attends
-        heads = getattr(config, "num_key_value_heads", None) or queries
-        width = getattr(config, "head_dim", None) or self.d_model // _most(queries)
-        cache = 2 * self.layers * _most(heads) * _most(width) * length * self.dtype.itemsize
+        cache = 2 * sum(map(cached_numbers, layer_configs(self.config))) * length * self.dtype.itemsize
         logits = 4 * 4 * self.vocabulary
-        return int(cache + logits)
+        return cache + logits
 
     def free_memory(self) -> int:
         """Bytes that are free where the model is."""
@@ -241,7 +239,3 @@ class Engine:
 
         return int(psutil.virtual_memory().available)
 
-
-def _most(number: int | Sequence[int]) -> int:
-    """A number that a configuration gives for all layers, or the largest where it gives one for each."""
-    return int(number) if isinstance(number, int) else max(number)
