@@ -97,7 +97,7 @@ def _open(backend: LocalBackend, model: ModelSpec) -> LocalEndpoint:
         max_rows=backend.max_rows or (64 if on_cpu else 256),
         open_sae=partial(load_sae, model.sae) if model.sae else None,
     )
-    engine.slots = tried(engine, loaded.identity) == "slots"
+    engine.way = tried(engine, loaded.identity)
     can: frozenset[Capability] = CAN | {"features"} if model.sae else CAN
     return LocalEndpoint(engine, f"local{ENGINE_VERSION}/{loaded.identity}", can, model)
 

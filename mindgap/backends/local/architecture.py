@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,40 @@ def text_config(model: nn.Module) -> Any:
     return config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else config
 
 
+def size_of(config: Any, name: str) -> int:
+    """A size that a text configuration gives.
+
+    Raises:
+        UnavailableError: Where it gives none.
+    """
+    size = getattr(config, name, None)
+    if not isinstance(size, int):
+        raise UnavailableError(
+            f"the configuration of this model ({type(config).__name__}) gives no {name}: models of this kind are not "
+            "supported"
+        )
+    return size
+
+
+def layer_configs(config: Any) -> list[Any]:
+    """The configuration of each layer: the text's own, where layers do not differ in their sizes."""
+    layers = getattr(config, "per_layer_config", None)
+    return list(layers) if layers else [config] * size_of(config, "num_hidden_layers")
+
+
+def cached_numbers(config: Any) -> int:
+    """How many numbers the keys of one token take in a layer of this configuration, at most."""
+    queries = getattr(config, "num_attention_heads", None) or 1  # none where nothing attends
+    heads = getattr(config, "num_key_value_heads", None) or queries
+    width = getattr(config, "head_dim", None) or size_of(config, "hidden_size") // _largest(queries)
+    return _largest(heads) * _largest(width)
+
+
+def _largest(sizes: int | Sequence[int]) -> int:
+    """A size that all layers share, or the largest where each has its own."""
+    return int(sizes) if isinstance(sizes, int) else max(sizes)
+
+
 def attention_of(model: nn.Module, config: Any) -> Attention:
     """How the layers of a model with this text configuration look back."""
     window = getattr(config, "sliding_window", None)
@@ -121,11 +155,11 @@ def _text_decoder(model: nn.Module) -> nn.Module | None:
     for name in ("get_decoder", "get_text_model"):
         if callable(find := getattr(model, name, None)):
             try:
-                found = find()
+                decoder = find()
             except (AttributeError, NotImplementedError, TypeError):
                 continue
-            if isinstance(found, nn.Module) and found is not model:
-                return found
+            if isinstance(decoder, nn.Module) and decoder is not model:
+                return decoder
     for name in ("language_model", "text_model"):
         for path, module in model.named_modules():
             if path.rpartition(".")[2] == name:

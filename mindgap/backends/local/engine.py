@@ -6,14 +6,25 @@ steering belongs to the row, so a row's logits do not depend on its neighbours b
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
 
-from mindgap.backends.local.architecture import Attention, Masks, attention_of, find_blocks, stop_tokens, text_config
+from mindgap.backends.local.architecture import (
+    Attention,
+    Masks,
+    attention_of,
+    cached_numbers,
+    find_blocks,
+    layer_configs,
+    size_of,
+    stop_tokens,
+    text_config,
+)
 from mindgap.backends.local.cache import SlotCache
 from mindgap.backends.local.feature_edits import FeatureTable
 from mindgap.backends.local.steering import Steering, build_tables, check_edits, is_constant
@@ -24,6 +35,12 @@ from mindgap.sae.sae import SAE
 PROMPT_TOKENS_PER_PASS = 4096
 """Most tokens, padding included, that one pass over prompts or scored texts carries."""
 
+Way = Literal["slots", "own cache", "no cache"]
+"""How rows are read: in passes that they share, each row in a slot of one cache; each row by itself, with the cache that
+transformers makes for the model; each row by itself and anew for every token."""
+CACHE_ARGUMENTS = ("past_key_values", "cache_params", "state")
+"""What models of transformers call the cache that a pass goes on from and returns."""
+
 
 class Engine:
     """A loaded model.
@@ -33,8 +50,11 @@ class Engine:
         tokenizer: Its tokenizer.
         max_rows: Bounds the batch; the memory at hand may bound it further.
         open_sae: Opens the model's SAE, when it is first needed; None = it has none.
-        slots: Whether rows share passes by the slot cache; False = one row at a time, for a model whose state that
-            cache cannot hold.
+        way: How rows are read. A model that remembers more than keys and values has no use for slots, and is read
+            with its own cache instead.
+
+    Raises:
+        UnavailableError: For a model that does not tell its size, or has no blocks that could be steered.
     """
 
     def __init__(
@@ -44,25 +64,30 @@ class Engine:
         *,
         max_rows: int,
         open_sae: Callable[[], SAE] | None = None,
-        slots: bool = True,
+        way: Way = "slots",
     ) -> None:
         self._open_sae = open_sae
         self.model, self.tokenizer, self.max_rows = model.eval().requires_grad_(False), tokenizer, max_rows
         self.config: Any = text_config(model)
-        self.blocks = find_blocks(model, self.config.num_hidden_layers)
+        self.d_model, self.vocabulary = size_of(self.config, "hidden_size"), size_of(self.config, "vocab_size")
+        self.blocks = find_blocks(model, size_of(self.config, "num_hidden_layers"))
         self.device: torch.device = next(model.parameters()).device
         self.dtype: torch.dtype = next(model.parameters()).dtype
         self.stops = stop_tokens(model, tokenizer)
         self.attention: Attention = attention_of(model, self.config)
-        self.slots = slots and self.attention.fits_slots
+        self.way: Way = "own cache" if way == "slots" and not self.attention.fits_slots else way
+        arguments = inspect.signature(model.forward).parameters
+        self._keeps_logits = "logits_to_keep" in arguments
+        self._cache_argument = next((name for name in CACHE_ARGUMENTS if name in arguments), None)
 
     @property
     def layers(self) -> int:
         return len(self.blocks)
 
     @property
-    def d_model(self) -> int:
-        return int(self.config.hidden_size)
+    def slots(self) -> bool:
+        """Whether rows share passes."""
+        return self.way == "slots"
 
     @property
     def context(self) -> int:
@@ -136,6 +161,36 @@ class Engine:
         logits: torch.Tensor = output.logits[0]
         return logits
 
+    def pass_with_own_cache(
+        self, tokens: Sequence[int], cache: Any, request: int, steering: Steering, *, response_from: int
+    ) -> tuple[torch.Tensor, Any]:
+        """Read on in one row, with the cache that transformers makes for this model.
+
+        Args:
+            tokens: What follows the tokens that the cache holds.
+            cache: What an earlier pass over this row returned; None at its start. It must not be used again.
+            request: Whose edits the row has.
+            steering: The edits.
+            response_from: The first of `tokens` at a response position.
+
+        Returns:
+            Logits `[vocabulary]` after the last token, and the cache to go on from.
+
+        Raises:
+            UnavailableError: Where the model keeps no cache.
+        """
+        argument = self._cache_argument
+        if argument is None:
+            raise UnavailableError("models of this kind keep no cache")
+        arguments = {"input_ids": torch.tensor([list(tokens)], device=self.device), "use_cache": True, argument: cache}
+        steering.row_is(torch.tensor([request], device=self.device), response_from=response_from)
+        with steering:
+            output = self.model(**arguments)
+        kept = getattr(output, argument, None)
+        if kept is None:
+            raise UnavailableError("models of this kind keep no cache")
+        return output.logits[0, -1], kept
+
     def padded(self, sequences: list[list[int]]) -> tuple[torch.Tensor, torch.Tensor]:
         """Token ids padded behind with 0, and where they are real: both `[rows, longest]`."""
         longest = max(map(len, sequences))
@@ -153,7 +208,10 @@ class Engine:
         steering: Steering,
         logits_to_keep: int = 0,
     ) -> torch.Tensor:
-        """Logits `[rows, tokens, vocabulary]` of one pass that reads and writes `cache`."""
+        """Logits `[rows, tokens, vocabulary]` of one pass that reads and writes `cache`.
+
+        logits_to_keep: How many of the last tokens the logits are wanted of; 0 = all. Some models give all always.
+        """
         with steering:  # only here: between passes the caller may use the model for something else
             output = self.model(
                 input_ids=tokens,
@@ -161,7 +219,7 @@ class Engine:
                 attention_mask=mask,
                 past_key_values=cache,
                 use_cache=True,
-                logits_to_keep=logits_to_keep,
+                **({"logits_to_keep": logits_to_keep} if self._keeps_logits else {}),
             )
         logits: torch.Tensor = output.logits
         return logits
@@ -172,12 +230,9 @@ class Engine:
 
     def row_memory(self, length: int) -> int:
         """Bytes that a row of `length` tokens takes: keys, values and logits."""
-        config = self.config
-        heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
-        width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-        cache = 2 * self.layers * heads * width * length * self.dtype.itemsize
-        logits = 4 * 4 * int(config.vocab_size)
-        return int(cache + logits)
+        cache = 2 * sum(map(cached_numbers, layer_configs(self.config))) * length * self.dtype.itemsize
+        logits = 4 * 4 * self.vocabulary
+        return cache + logits
 
     def free_memory(self) -> int:
         """Bytes that are free where the model is."""
@@ -186,3 +241,4 @@ class Engine:
         import psutil
 
         return int(psutil.virtual_memory().available)
+

@@ -12,6 +12,7 @@ from mindgap.backends.local import chat
 from mindgap.backends.local.cache import SlotCache
 from mindgap.backends.local.engine import PROMPT_TOKENS_PER_PASS, Engine
 from mindgap.backends.local.steering import Steering
+from mindgap.core.edits import Edit
 from mindgap.core.records import OptionScores, OptionsRequest
 
 LOGITS_PER_PASS = 64 * 2**20
@@ -40,6 +41,23 @@ class _Prefix:
         return max((len(continuation.tokens) for continuation in self.continuations), default=0)
 
 
+@dataclass(frozen=True)
+class EncodedOptions:
+    """A request to score options, as token ids.
+
+    Attributes:
+        prompt: What comes before them, at least one token.
+        options: Each of them; one without tokens has likelihood 1.
+        edits: What is done inside the model.
+        error: Why it cannot be scored; None where it can.
+    """
+
+    prompt: list[int]
+    options: list[list[int]]
+    edits: tuple[Edit, ...] = ()
+    error: str | None = None
+
+
 @torch.inference_mode()
 def loglikelihood(engine: Engine, requests: Sequence[OptionsRequest]) -> Iterator[tuple[int, OptionScores]]:
     """Log-likelihood of every option of every request.
@@ -48,22 +66,28 @@ def loglikelihood(engine: Engine, requests: Sequence[OptionsRequest]) -> Iterato
     once for all options that follow it, also across requests. A request with a text that the model cannot read at its
     length, or whose likelihood is no number, has an error.
     """
-    asked = [_encoded(engine, request) for request in requests]
+    encoded = [_encoded(engine, request) for request in requests]
+    for index, request in enumerate(encoded):
+        if request.error is not None:
+            yield index, OptionScores((), (), request.error)
+    for index, totals in log_likelihoods(engine, encoded):
+        if not all(map(math.isfinite, totals)):
+            error = "the log-likelihood is not a finite number: the model's logits are broken"
+            yield index, OptionScores((), (), error)
+        else:
+            yield index, OptionScores(tuple(totals), tuple(map(len, encoded[index].options)))
+
+
+@torch.inference_mode()
+def log_likelihoods(engine: Engine, requests: Sequence[EncodedOptions]) -> Iterator[tuple[int, list[float]]]:
+    """Yield `(index, log-likelihood of each option in nats)` of requests without an error, as they are done."""
     sums = [[0.0] * len(request.options) for request in requests]
-    left = [sum(map(bool, one.options)) for one in asked]
-
-    def scores(index: int) -> OptionScores:
-        if not all(math.isfinite(total) for total in sums[index]):
-            return OptionScores((), (), "the log-likelihood is not a finite number: the model's logits are broken")
-        return OptionScores(tuple(sums[index]), tuple(map(len, asked[index].options)))
-
-    for index, one in enumerate(asked):
-        if one.error is not None:
-            yield index, OptionScores((), (), one.error)
-        elif not left[index]:
-            yield index, scores(index)
+    left = [sum(map(bool, request.options)) for request in requests]
+    for index, request in enumerate(requests):
+        if request.error is None and not left[index]:
+            yield index, sums[index]
     steering = engine.steering([request.edits for request in requests])
-    prefixes = _prefixes(requests, asked)
+    prefixes = _prefixes(requests)
     if engine.slots:
         groups = ((group, _score) for group in _scoring_groups(engine, prefixes))
     else:
@@ -74,39 +98,31 @@ def loglikelihood(engine: Engine, requests: Sequence[OptionsRequest]) -> Iterato
             sums[index][continuation.option] = total
             left[index] -= 1
             if not left[index]:
-                yield index, scores(index)
+                yield index, sums[index]
 
 
-@dataclass(frozen=True)
-class _Encoded:
-    """A request as token ids. error: why it cannot be scored."""
-
-    prompt: list[int]
-    options: list[list[int]]
-    error: str | None = None
-
-
-def _encoded(engine: Engine, request: OptionsRequest) -> _Encoded:
+def _encoded(engine: Engine, request: OptionsRequest) -> EncodedOptions:
     prompt = chat.encode_prompt(engine.tokenizer, request.messages)
     options = [chat.encode(engine.tokenizer, option) for option in request.options]
     if request.tokens and len(prompt) + max(map(len, options)) > engine.context:
         options = [list(tokens) for tokens in request.tokens]
     longest = len(prompt) + max(map(len, options), default=0)
     if longest > engine.context:
-        return _Encoded(prompt, [], f"a text of {longest} tokens exceeds the model's context of {engine.context}")
-    return _Encoded(prompt, options)
+        error = f"a text of {longest} tokens exceeds the model's context of {engine.context}"
+        return EncodedOptions(prompt, [], request.edits, error)
+    return EncodedOptions(prompt, options, request.edits)
 
 
-def _prefixes(requests: Sequence[OptionsRequest], asked: Sequence[_Encoded]) -> list[_Prefix]:
+def _prefixes(requests: Sequence[EncodedOptions]) -> list[_Prefix]:
     """Every distinct (prompt, steering) with the options that follow it, longest first."""
     prefixes: dict[tuple[object, ...], _Prefix] = {}
-    for index, (request, encoded) in enumerate(zip(requests, asked, strict=True)):
-        if encoded.error is not None:
+    for index, request in enumerate(requests):
+        if request.error is not None:
             continue
-        key = (tuple(encoded.prompt), *(edit.key for edit in request.edits))
-        prefix = prefixes.setdefault(key, _Prefix(encoded.prompt, index))
+        key = (tuple(request.prompt), *(edit.key for edit in request.edits))
+        prefix = prefixes.setdefault(key, _Prefix(request.prompt, index))
         prefix.continuations.extend(
-            _Continuation(index, number, tokens) for number, tokens in enumerate(encoded.options) if tokens
+            _Continuation(index, number, tokens) for number, tokens in enumerate(request.options) if tokens
         )
     return sorted(
         (prefix for prefix in prefixes.values() if prefix.continuations),
@@ -119,11 +135,11 @@ def _scoring_groups(engine: Engine, prefixes: list[_Prefix]) -> Iterator[list[_P
     """Groups that fit one pass over prompts and one over options. A prefix with many options is split."""
     group: list[_Prefix] = []
     for prefix in prefixes:
-        longest = max([prefix.longest, *(one.longest for one in group)])
-        width = max([len(prefix.prompt), *(len(one.prompt) for one in group)])
-        logits = longest * int(engine.config.vocab_size)
+        longest = max([prefix.longest, *(member.longest for member in group)])
+        width = max([len(prefix.prompt), *(len(member.prompt) for member in group)])
+        logits = longest * engine.vocabulary
         most = min(PROMPT_TOKENS_PER_PASS // longest, LOGITS_PER_PASS // logits, engine.rows_in_memory(width + longest))
-        rows = sum(len(one.continuations) for one in group)
+        rows = sum(len(member.continuations) for member in group)
         if group and (rows + len(prefix.continuations) > most or width * (len(group) + 1) > PROMPT_TOKENS_PER_PASS):
             yield group
             group = []
@@ -144,7 +160,7 @@ def _score(engine: Engine, group: list[_Prefix], steering: Steering) -> Iterator
     source = torch.tensor([slot for slot, _ in rows], device=engine.device)
     if width > 1:
         cache.begin_prompts(0)
-        engine.pass_over_prompts([p.prompt[:-1] for p in group], [p.index for p in group], cache, steering)
+        engine.pass_over_prompts([prefix.prompt[:-1] for prefix in group], [prefix.index for prefix in group], cache, steering)
         cache.move(source, torch.arange(len(rows), device=engine.device), width)
     tokens, real = engine.padded([[group[slot].prompt[-1], *c.tokens[:-1]] for slot, c in rows])
     targets, _ = engine.padded([continuation.tokens for _, continuation in rows])

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -170,16 +170,15 @@ class EditSets:
 
     def learn(self, edits: Sequence[tuple[Edit, ...]], rows: Sequence[Row]) -> None:
         """Have the steering know these sets, beside those that `rows` have; each row is told the number of its own."""
-        if all(_key(some) in self._sets for some in edits):
+        if all(_key(edit_set) in self._sets for edit_set in edits):
             return
-        known = self._sets
-        if len(known) > len(rows) + FORGOTTEN:
-            known = {}
+        sets = dict(self._sets)
+        if len(sets) > len(rows) + FORGOTTEN:
+            sets.clear()
             edits = [*(row.edits for row in rows), *edits]
-        sets = dict(known)
-        for some in edits:
-            sets.setdefault(_key(some), (len(sets), some))
-        self.steering = self._engine.steering([some for _, some in sets.values()])
+        for edit_set in edits:
+            sets.setdefault(_key(edit_set), (len(sets), edit_set))
+        self.steering = self._engine.steering([edit_set for _, edit_set in sets.values()])
         self._sets = sets
         for row in rows:
             row.steering = sets[_key(row.edits)][0]
@@ -265,12 +264,13 @@ class Session:
 
 
 class RowByRow:
-    """Rows that are each read anew for every token, for models whose state no slot can hold; see `RunningBatch`."""
+    """Rows that are each read by themselves, for models whose state no slot can hold; see `RunningBatch`."""
 
     def __init__(self, engine: Engine, *, edits: Sequence[tuple[Edit, ...]] = ()) -> None:
         self.engine = engine
         self.rows: list[Row] = []
         self.edit_sets = EditSets(engine, edits)
+        self._caches: dict[Row, Any] = {}
 
     def admit(self, rows: Sequence[Row]) -> None:
         """See `RunningBatch.admit`."""
@@ -282,22 +282,26 @@ class RowByRow:
     @torch.inference_mode()
     def step(self) -> torch.Tensor:
         """See `RunningBatch.step`."""
-        logits = torch.stack(
-            [
-                self.engine.pass_over_row(
-                    [*row.prompt, *row.reply],
-                    row.steering,
-                    self.edit_sets.steering,
-                    response_from=len(row.prompt) - 1,
-                )[-1]
-                for row in self.rows
-            ]
-        )
+        logits = torch.stack([self._read(row) for row in self.rows])
         Batch(self.rows, self.engine.device).choose(logits, self.rows)
+        return logits
+
+    def _read(self, row: Row) -> torch.Tensor:
+        """Logits `[vocabulary]` of the row's next token."""
+        tokens, start = [*row.prompt, *row.reply], len(row.prompt) - 1
+        steering = self.edit_sets.steering
+        if self.engine.way == "no cache":
+            return self.engine.pass_over_row(tokens, row.steering, steering, response_from=start)[-1]
+        done = len(tokens) - 1 if row in self._caches else 0
+        logits, self._caches[row] = self.engine.pass_with_own_cache(
+            tokens[done:], self._caches.get(row), row.steering, steering, response_from=max(0, start - done)
+        )
         return logits
 
     def remove(self, slots: Sequence[int]) -> None:
         """See `RunningBatch.remove`."""
+        for slot in slots:
+            self._caches.pop(self.rows[slot], None)
         gone, keep = set(slots), len(self.rows) - len(slots)
         holes = [slot for slot in slots if slot < keep]
         movers = [slot for slot in range(keep, len(self.rows)) if slot not in gone]

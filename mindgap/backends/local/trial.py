@@ -1,8 +1,9 @@
 """A trial when a model is opened: is every row of a mixed batch what a plain forward pass says it is?
 
-A few short rows under different steering are continued in one batch and compared with passes of each row alone, steered
-by a hook of the trial's own. It protects against architectures that nobody has listed. The verdict is kept by model and
-versions, so a trial costs once.
+A few short rows under different steering are continued in one batch, their options scored and their residual stream
+read; all is compared with passes of each row alone, steered by a hook of the trial's own. Before, the model has to be
+causal. It protects against architectures that nobody has listed. The verdict is kept by model and versions, so a trial
+costs once.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
-from mindgap.backends.local.engine import Engine
+from mindgap.backends.local.engine import Engine, Way
 from mindgap.backends.local.residuals import residual_stream
+from mindgap.backends.local.scoring import EncodedOptions, log_likelihoods
 from mindgap.backends.local.session import Row, open_session
 from mindgap.core.edits import AddVector, Positions
 from mindgap.core.errors import MindgapError, UnavailableError
@@ -28,14 +30,17 @@ from mindgap.storage.cache import cache_folder
 
 log = logging.getLogger(__name__)
 
-Way = Literal["slots", "row by row"]
-VERSION = 1
+WAYS: tuple[Way, ...] = ("slots", "own cache", "no cache")
+"""From the fastest to the one that is right for every causal LM."""
+VERSION = 2
 """Raise it when the trial or the engine changes what may pass."""
 LENGTHS = (3, 9, 14)
 """Tokens of the prompts."""
 LONGEST = 96
 """A window of fewer tokens than this is overstepped by the last row."""
 NEW_TOKENS = 4
+OPTION_LENGTHS = (2, 4)
+"""Tokens of the options that are scored."""
 NORM = 0.5
 """Of the trial's steering vectors, over the norm of the residual stream."""
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 4e-2, torch.float16: 6e-3}
@@ -53,10 +58,14 @@ class Trial:
 
 
 def tried(engine: Engine, identity: str) -> Way:
-    """How the model can be run: by the slot cache, or one row at a time.
+    """The fastest way of reading rows that gives what plain passes give.
+
+    Args:
+        engine: The model.
+        identity: What the verdict is kept under, beside versions and device.
 
     Raises:
-        UnavailableError: Where neither gives what a plain pass gives; it says what differs.
+        UnavailableError: Where there is no such way; it says what differs.
     """
     import transformers
 
@@ -70,37 +79,58 @@ def tried(engine: Engine, identity: str) -> Way:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as temporary:
             temporary.write_text(json.dumps(verdict), encoding="utf-8")
-    if verdict["way"] is None:
+    way: Way | None = next((way for way in WAYS if way == verdict["way"]), None)
+    if way is None:
         raise UnavailableError(
             f"{identity}: a model of this kind ({type(engine.model).__name__}) cannot be steered rightly here: "
             f"{verdict['why']}. Nothing was generated with it"
         )
-    if verdict["way"] == "row by row":
+    if way != "slots":
         log.warning(
-            "%s: rows of this kind of model cannot share a batch (%s); each is read by itself, which is slow",
+            "%s: rows of this kind of model cannot share a batch (%s); each is read by itself%s, which is slow",
             type(engine.model).__name__,
             verdict["why"],
+            "" if way == "own cache" else " and anew for every token",
         )
-    return "slots" if verdict["way"] == "slots" else "row by row"
+    return way
 
 
 def try_out(engine: Engine) -> dict[str, str | None]:
     """The verdict: `way`, None where there is none, and `why` it is not by slots."""
+    usual = engine.way
     why = f"its layers ({', '.join(sorted(engine.attention.kinds))}) remember more than keys and values"
-    usual = engine.slots
     try:
+        if (flaw := _flaw(engine)) is not None:
+            return {"way": None, "why": flaw}
         trials = _trials(engine)
-        for slots in (True, False) if usual else (False,):
-            engine.slots = slots
+        for way in WAYS[WAYS.index(usual) :]:
+            engine.way = way
             difference = _difference(engine, trials)
             if difference is None:
-                return {"way": "slots" if slots else "row by row", "why": why}
-            why = difference
+                return {"way": way, "why": why}
+            # The first reason is the one that tells why the fastest way is closed.
+            why = difference if way == "slots" or way == WAYS[-1] else why
     except SEAM as error:
         why = _said(error)
     finally:
-        engine.slots = usual
+        engine.way = usual
     return {"way": None, "why": why}
+
+
+@torch.inference_mode()
+def _flaw(engine: Engine) -> str | None:
+    """What no way of reading rows could mend: None where the model is causal and its numbers are finite."""
+    tokens = _tokens(engine, np.random.default_rng(2), LENGTHS[2])
+    whole = _plain(engine, tokens, (), response_from=0)
+    if not bool(torch.isfinite(whole).any()):
+        return "its logits are no finite numbers, even unsteered"
+    part = _plain(engine, tokens[: LENGTHS[1]], (), response_from=0)
+    if not _close(engine, whole[: len(part)], part) <= 1:
+        return "a token sees those that come after it, so that it does not predict them: it is no causal language model"
+    shape = tuple(residual_stream(engine, [tokens], 0).shape)
+    if shape != (1, len(tokens), engine.d_model):
+        return f"its blocks give {list(shape)} where [1 row, {len(tokens)} tokens, {engine.d_model} wide] was expected"
+    return None
 
 
 def _trials(engine: Engine) -> list[Trial]:
@@ -108,7 +138,6 @@ def _trials(engine: Engine) -> list[Trial]:
     rng = np.random.default_rng(0)
     reach = engine.attention.window or engine.attention.chunk
     lengths = [*LENGTHS[:2], reach + 6 if reach and reach + 6 <= LONGEST else LENGTHS[2]]
-    vocabulary = int(engine.config.vocab_size)
     middle = engine.layers // 2
     size = NORM * _typical_norm(engine, middle)
 
@@ -122,35 +151,85 @@ def _trials(engine: Engine) -> list[Trial]:
         (vector(0, "all"), vector(middle, "response")),
     ]
     return [
-        Trial(rng.integers(0, vocabulary, length).tolist(), edits)
+        Trial(_tokens(engine, rng, length), edits)
         for length, edits in zip(lengths, steerings, strict=True)
     ]
 
 
+def _tokens(engine: Engine, rng: np.random.Generator, length: int) -> list[int]:
+    """Random tokens, none of those that stand for something else: padding, an end, a picture."""
+    configs = {id(config): config for config in (engine.config, engine.model.config)}.values()
+    special = {
+        value for config in configs for name, value in vars(config).items() if name.endswith(("token_id", "token_index"))
+        if isinstance(value, int)
+    }
+    ordinary = [token for token in range(engine.vocabulary) if token not in special]
+    tokens: list[int] = rng.choice(ordinary, length).tolist()
+    return tokens
+
+
 @torch.inference_mode()
 def _typical_norm(engine: Engine, layer: int) -> float:
-    tokens = np.random.default_rng(1).integers(0, int(engine.config.vocab_size), 6).tolist()
+    tokens = _tokens(engine, np.random.default_rng(1), 6)
     norm = float(residual_stream(engine, [tokens], layer)[0, 1:].float().norm(dim=-1).median())
     return norm if np.isfinite(norm) and norm > 0 else 1.0
+
+
+def _close(engine: Engine, actual: torch.Tensor, expected: torch.Tensor) -> float:
+    """The largest difference, over what rounding may make of it: at most 1 where they are equal."""
+    scale = max(1.0, float(expected.abs().max()))
+    return float((actual - expected).abs().max()) / scale / TOLERANCE[engine.dtype]
 
 
 @torch.inference_mode()
 def _difference(engine: Engine, trials: Sequence[Trial]) -> str | None:
     """What differs between rows in one batch and each row alone; None where nothing does."""
-    tolerance = TOLERANCE[engine.dtype]
     try:
-        batched = _batched(engine, trials)
+        return _generation_differs(engine, trials) or _scores_differ(engine, trials) or _residuals_differ(engine, trials)
     except SEAM as error:
         return _said(error)
-    for trial, (steps, reply) in zip(trials, batched, strict=True):
+
+
+def _generation_differs(engine: Engine, trials: Sequence[Trial]) -> str | None:
+    for trial, (steps, reply) in zip(trials, _batched(engine, trials), strict=True):
         for step, logits in enumerate(steps):
             tokens = [*trial.tokens, *reply[:step]]
             expected = _plain(engine, tokens, trial.edits, response_from=len(trial.tokens) - 1)[-1]
-            apart = float((logits - expected).abs().max())
-            scale = max(1.0, float(expected.abs().max()))
-            if not apart <= tolerance * scale:
+            apart = _close(engine, logits, expected)
+            if not apart <= 1:
                 what = "a steered" if trial.edits else "an unsteered"
-                return f"logits of {what} row in a batch differ from the row's own by {apart / scale:.1e}"
+                apart *= TOLERANCE[engine.dtype]
+                return f"logits of {what} row in a batch differ from the row's own by {apart:.1e}"
+    return None
+
+
+def _scores_differ(engine: Engine, trials: Sequence[Trial]) -> str | None:
+    rng = np.random.default_rng(3)
+    options = [_tokens(engine, rng, length) for length in OPTION_LENGTHS]
+    asked = [EncodedOptions(trial.tokens, options, trial.edits) for trial in trials]
+    for index, totals in log_likelihoods(engine, asked):
+        trial = trials[index]
+        start = len(trial.tokens) - 1
+        for option, total in zip(options, totals, strict=True):
+            logits = _plain(engine, [*trial.tokens, *option], trial.edits, response_from=start)[start:-1]
+            targets = torch.tensor(option, device=engine.device)[:, None]
+            expected = logits.log_softmax(-1).gather(-1, targets).sum()
+            # each logit that enters may be off by the tolerance
+            apart = _close(engine, torch.tensor(total), expected.cpu()) / len(option)
+            if not apart <= max(1.0, float(logits.abs().max())):
+                return f"a log-likelihood of {total:.4g} was computed where it is {float(expected):.4g}"
+    return None
+
+
+def _residuals_differ(engine: Engine, trials: Sequence[Trial]) -> str | None:
+    layer = engine.layers // 2
+    sequences = [trial.tokens for trial in trials]
+    groups = [sequences] if engine.slots else [[sequence] for sequence in sequences]
+    batched = [row for group in groups for row in residual_stream(engine, group, layer).float()]
+    for sequence, row in zip(sequences, batched, strict=True):
+        (expected,) = residual_stream(engine, [sequence], layer).float()
+        if not _close(engine, row[: len(sequence)], expected) <= 1:
+            return "the residual stream of a row in a batch differs from the row's own"
     return None
 
 
@@ -194,4 +273,4 @@ def _plain(engine: Engine, tokens: Sequence[int], edits: Sequence[AddVector], *,
 
 def _said(error: Exception) -> str:
     first = (str(error).strip().splitlines() or ["no reason given"])[0]
-    return f"{type(error).__name__}: {first[:200]}"
+    return first if isinstance(error, MindgapError) else f"{type(error).__name__}: {first[:200]}"
