@@ -54,7 +54,10 @@ TOLERANCE = 1e-4
 VOCABULARY, LARGEST = 120, 30_000_000
 SLOTS, NEW_TOKENS = 3, 5
 OPTIONS = ("yes", "no, or so it was said", "maybe")
-START, END = "<!-- table of benchmarks/architectures.py: begin -->", "<!-- table of benchmarks/architectures.py: end -->"
+START, END = (
+    "<!-- table of benchmarks/architectures.py: begin -->",
+    "<!-- table of benchmarks/architectures.py: end -->",
+)
 
 SIZES: dict[str, Any] = {
     **dict.fromkeys(("hidden_size", "d_model", "n_embd", "dim", "embed_dim", "embedding_size", "hidden_dim"), 64),
@@ -70,7 +73,9 @@ SIZES: dict[str, Any] = {
     **dict.fromkeys(("vocab_size", "vocab_size_per_layer_input", "decoder_vocab_size", "src_vocab_size"), VOCABULARY),
     **dict.fromkeys(("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts"), 4),
     **dict.fromkeys(("num_experts_per_tok", "moe_topk", "moe_k", "top_k_experts", "num_experts_per_token"), 2),
-    **dict.fromkeys(("n_group", "topk_group", "n_shared_experts", "first_k_dense_replace", "moe_num_shared_experts"), 1),
+    **dict.fromkeys(
+        ("n_group", "topk_group", "n_shared_experts", "first_k_dense_replace", "moe_num_shared_experts"), 1
+    ),
     **dict.fromkeys(("max_position_embeddings", "n_positions", "n_ctx", "max_target_positions", "max_seq_len"), 256),
     **dict.fromkeys(("max_source_positions", "max_sequence_length", "seq_length"), 256),
     **dict.fromkeys(("sliding_window", "attention_chunk_size", "window_size", "attention_window_size"), 16),
@@ -182,21 +187,21 @@ def outcome_of(model_type: str) -> Outcome:
     model_class = _class_name(model_type)
     try:
         model = build(model_type)
-    except Exception as error:  # whatever a configuration of transformers may raise: the table says it
+    except Exception as error:  # noqa: BLE001  # whatever a configuration of transformers may raise: the table says it
         return Outcome(model_type, model_class, NOT_BUILT, said(error))
     try:
         engine = Engine(model, letters(), max_rows=SLOTS)
         verdict = try_out(engine)
     except MindgapError as error:
         return Outcome(model_type, model_class, REFUSED, said(error))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever a model may raise: the table says it
         return Outcome(model_type, model_class, BROKEN, f"when opened: {said(error)}")
     if verdict["way"] is None:
         return Outcome(model_type, model_class, REFUSED, str(verdict["why"]))
     engine.slots = verdict["way"] == "slots"
     try:
         apart = comparison(engine)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  # whatever a model may raise: the table says it
         return Outcome(model_type, model_class, BROKEN, f"when asked: {said(error)}")
     worst = max(apart, key=lambda kind: apart[kind])
     if not apart[worst] <= TOLERANCE:
@@ -236,7 +241,7 @@ def small(config: Any) -> dict[str, Any]:
     for name, value in vars(config).items():
         if isinstance(value, transformers.PreTrainedConfig):
             changed[name] = small(value)
-        elif name.endswith("_token_id") or name.endswith("_token_index"):
+        elif name.endswith(("_token_id", "_token_index")):
             if isinstance(value, int) and value >= VOCABULARY:
                 changed[name] = 1 if name.startswith(("pad", "bos", "eos")) else VOCABULARY - 1
             elif isinstance(value, list):
@@ -316,7 +321,9 @@ def generation_apart(engine: Engine, requests: Sequence[Asked]) -> float:
         for (tokens, row), one_row in zip(before, logits, strict=True):
             expected = plain(engine, tokens, row.edits, response_from=len(row.prompt) - 1)[-1]
             apart = max(apart, difference(one_row, expected))
-        done = [slot for slot, row in enumerate(session.rows) if row.failed or len(row.reply) == row.decoding.max_tokens]
+        done = [
+            slot for slot, row in enumerate(session.rows) if row.failed or len(row.reply) == row.decoding.max_tokens
+        ]
         session.remove(done)
     return apart
 

@@ -36,8 +36,9 @@ PROMPT_TOKENS_PER_PASS = 4096
 """Most tokens, padding included, that one pass over prompts or scored texts carries."""
 
 Way = Literal["slots", "own cache", "no cache"]
-"""How rows are read: in passes that they share, each row in a slot of one cache; each row by itself, with the cache that
-transformers makes for the model; each row by itself and anew for every token."""
+"""How rows are read: in passes that they share, each row in a slot of one cache; each row by itself, with the cache
+that transformers makes for the model; each row by itself and anew for every token."""
+
 CACHE_ARGUMENTS = ("past_key_values", "cache_params", "state")
 """What models of transformers call the cache that a pass goes on from and returns."""
 
@@ -241,4 +242,3 @@ class Engine:
         import psutil
 
         return int(psutil.virtual_memory().available)
-

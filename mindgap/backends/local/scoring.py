@@ -160,7 +160,9 @@ def _score(engine: Engine, group: list[_Prefix], steering: Steering) -> Iterator
     source = torch.tensor([slot for slot, _ in rows], device=engine.device)
     if width > 1:
         cache.begin_prompts(0)
-        engine.pass_over_prompts([prefix.prompt[:-1] for prefix in group], [prefix.index for prefix in group], cache, steering)
+        engine.pass_over_prompts(
+            [prefix.prompt[:-1] for prefix in group], [prefix.index for prefix in group], cache, steering
+        )
         cache.move(source, torch.arange(len(rows), device=engine.device), width)
     tokens, real = engine.padded([[group[slot].prompt[-1], *c.tokens[:-1]] for slot, c in rows])
     targets, _ = engine.padded([continuation.tokens for _, continuation in rows])

@@ -150,17 +150,17 @@ def _trials(engine: Engine) -> list[Trial]:
         (vector(middle, "all"),),
         (vector(0, "all"), vector(middle, "response")),
     ]
-    return [
-        Trial(_tokens(engine, rng, length), edits)
-        for length, edits in zip(lengths, steerings, strict=True)
-    ]
+    return [Trial(_tokens(engine, rng, length), edits) for length, edits in zip(lengths, steerings, strict=True)]
 
 
 def _tokens(engine: Engine, rng: np.random.Generator, length: int) -> list[int]:
     """Random tokens, none of those that stand for something else: padding, an end, a picture."""
     configs = {id(config): config for config in (engine.config, engine.model.config)}.values()
     special = {
-        value for config in configs for name, value in vars(config).items() if name.endswith(("token_id", "token_index"))
+        value
+        for config in configs
+        for name, value in vars(config).items()
+        if name.endswith(("token_id", "token_index"))
         if isinstance(value, int)
     }
     ordinary = [token for token in range(engine.vocabulary) if token not in special]
@@ -185,7 +185,9 @@ def _close(engine: Engine, actual: torch.Tensor, expected: torch.Tensor) -> floa
 def _difference(engine: Engine, trials: Sequence[Trial]) -> str | None:
     """What differs between rows in one batch and each row alone; None where nothing does."""
     try:
-        return _generation_differs(engine, trials) or _scores_differ(engine, trials) or _residuals_differ(engine, trials)
+        return (
+            _generation_differs(engine, trials) or _scores_differ(engine, trials) or _residuals_differ(engine, trials)
+        )
     except SEAM as error:
         return _said(error)
 
