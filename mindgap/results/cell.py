@@ -54,8 +54,8 @@ class CellResult:
     seconds: float = 0.0
     judge_usd: float | None = None
     source: str | None = None
-    config: dict[str, Any] = field(default_factory=dict)
-    measures: tuple[Declaration, ...] = ()
-    metrics: dict[str, Estimate] = field(default_factory=dict)
-    counts: dict[str, int] = field(default_factory=dict)
-    records: tuple[Record, ...] = ()
+    config: dict[str, Any] = field(default_factory=dict, repr=False)  # what is long is not shown: cells stay readable
+    measures: tuple[Declaration, ...] = field(default=(), repr=False)
+    metrics: dict[str, Estimate] = field(default_factory=dict, repr=False)
+    counts: dict[str, int] = field(default_factory=dict, repr=False)
+    records: tuple[Record, ...] = field(default=(), repr=False)

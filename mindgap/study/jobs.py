@@ -8,7 +8,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mindgap.core.compose import config_folder
+from mindgap.core.compose import composing, config_folder, literal
 from mindgap.core.errors import ConfigError
 from mindgap.core.explain import UserMistake, explain
 from mindgap.core.keys import content_key
@@ -44,24 +44,27 @@ def compose_jobs(config: DictConfig) -> list[DictConfig]:
     return [compose(config.hydra.job.config_name, overrides=list(job)) for job in batch]
 
 
-def jobs_of(overrides: Sequence[str], config_dir: Path | None = None) -> list[dict[str, Any]]:
+def jobs_of(
+    overrides: Sequence[str], config_dir: Path | None = None, *, sweep: str | None = None
+) -> list[dict[str, Any]]:
     """The resolved configurations that overrides stand for, as `python -m mindgap OVERRIDES -m` would run them.
 
     Args:
         overrides: As on the command line; several values of one make a sweep.
         config_dir: A folder of the user's own YAML files.
+        sweep: Name of the sweep where no override gives one.
 
     Raises:
         ConfigError: For what does not exist or cannot be read, with a did-you-mean.
     """
-    from hydra import compose, initialize_config_dir
+    from hydra import compose
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    search = [f"hydra.searchpath=['file://{config_dir.resolve()}']"] if config_dir else []
+    search = [f"hydra.searchpath=[{literal('config_dir', f'file://{config_dir.resolve()}')}]"] if config_dir else []
     folder = config_folder()
     try:
-        with initialize_config_dir(str(folder), version_base="1.3", job_name="mindgap"):
+        with composing(folder, sweep):
             parser = OverridesParser.create()
             given = parser.parse_overrides([*overrides, *search])
             single = [str(override.input_line) for override in given if not override.is_sweep_override()]

@@ -70,8 +70,11 @@ def run_sweep(jobs: Sequence[Mapping[str, Any]], console: Console) -> SweepResul
     """
     if not begin_sweep(jobs, console, launches_here=True):
         return None
-    for job in jobs:
-        run_settings(job, console)
+    try:
+        for job in jobs:
+            run_settings(job, console)
+    finally:  # after an interrupt this process may live on: it must not seem to be at work still
+        release(Path(jobs[0]["outputs"]) / jobs[0]["sweep"])
     return end_sweep(jobs[0], console)
 
 

@@ -115,3 +115,15 @@ def judge_files(folder: Path, **judges: dict[str, Any]) -> Path:
         node = {"_target_": "scripted.Reader", "title": name, "like": True, "stop_after": None, "deaf": "", "usd": None}
         (folder / "judge" / f"{name}.yaml").write_text(yaml.safe_dump(node | settings), encoding="utf-8")
     return folder
+
+
+@dataclass(frozen=True)
+class Unopened(Parrot):
+    """A backend that cannot be opened: nobody is there, or the user presses Ctrl-C meanwhile."""
+
+    interrupted: bool = False
+
+    def open(self, model: Any) -> Parrot:
+        if self.interrupted:
+            raise KeyboardInterrupt
+        raise ConnectionError("nobody is there")

@@ -1,0 +1,1 @@
+"""What a notebook is handed of a finished sweep: tables, comparisons, figures."""
