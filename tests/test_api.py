@@ -170,9 +170,9 @@ def test_cells_of_two_models_are_told_apart_and_never_compared(tmp_path: Path) -
     for model in ("large", "small"):
         for kind in KINDS[:2]:
             cell = make_cell(folder, kind, queries=("be funny", "be brief"), items=4)
-            write_cell(
-                replace(cell, model=model, name=f"{model}-{kind.method}", folder=folder / f"{model}-{kind.method}")
-            )
+            name = f"{model}-{kind.method}"
+            records = tuple(replace(record, model=model) for record in cell.records)
+            write_cell(replace(cell, model=model, name=name, folder=folder / name, records=records))
     sweep = mindgap.load(folder)
     rows = sweep.compare("prompt", ["behaviour"]).to_pylist()
     assert [(row["cell"], row["reference"]) for row in rows] == [
@@ -282,8 +282,10 @@ def test_equal_jobs_are_one_cell_and_a_failed_cell_is_in_the_result(tmp_path: Pa
     assert [cell.label for cell in sweep.cells] == ["Control", "Random", "Random"]
     assert {cell.status for cell in sweep.cells} == {"failed"}
     assert all("nobody is there" in cell.reason for cell in sweep.cells if cell.reason)
-    assert sweep.samples.num_rows == 0 and sweep.compare().num_rows == 0
-    assert "nobody is there" in sweep.headline and "nobody is there" in sweep._repr_html_()
+    assert sweep.samples.num_rows == 0
+    with pytest.raises(mindgap.MindgapError, match="there are no samples"):
+        sweep.compare()
+    assert "nobody is there" in sweep._repr_html_()
 
 
 def test_an_interrupt_ends_the_run_and_leaves_nothing_claimed(tmp_path: Path) -> None:
