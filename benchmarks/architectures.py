@@ -41,7 +41,7 @@ from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.residuals import response_residuals
 from mindgap.backends.local.scoring import loglikelihood
 from mindgap.backends.local.session import Row, open_session
-from mindgap.backends.local.trial import try_out
+from mindgap.backends.local.trial import WAYS, try_out
 from mindgap.core.edits import AddVector
 from mindgap.core.errors import MindgapError
 from mindgap.core.records import Decoding, Message, OptionsRequest
@@ -198,7 +198,7 @@ def outcome_of(model_type: str) -> Outcome:
         return Outcome(model_type, model_class, BROKEN, f"when opened: {said(error)}")
     if verdict["way"] is None:
         return Outcome(model_type, model_class, REFUSED, str(verdict["why"]))
-    engine.slots = verdict["way"] == "slots"
+    engine.way = next(way for way in WAYS if way == verdict["way"])
     try:
         apart = comparison(engine)
     except Exception as error:  # noqa: BLE001  # whatever a model may raise: the table says it

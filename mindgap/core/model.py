@@ -14,6 +14,7 @@ class ModelSpec:
     name: short name, used in folders and tables.
     hf_id: Hugging Face id or local folder for `backend=local`; null if it has none.
     revision: hub revision of `hf_id`; part of every content key.
+    trust_remote_code: run the code that comes with `hf_id`; part of every content key.
     embedded: the model travels in an installed package; `hf_id` is then ignored.
     litellm_id: the name litellm knows it by, for `backend=litellm`.
     goodfire_id: the name Goodfire's API knows it by, for `backend=goodfire`.
@@ -31,6 +32,7 @@ class ModelSpec:
     sae: str | None = None
     parameters_b: float | None = None
     option_scoring: str = "continuation"
+    trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
         if not self.name:
