@@ -32,11 +32,11 @@ def once(work: Callable[[], Made]) -> Generator[None, None, Made]:
 
 def collected(parts: Iterator[Sequence[Made]]) -> Generator[None, None, list[Made]]:
     """A task that takes one part a step, and returns all that is in them."""
-    found: list[Made] = []
+    pieces: list[Made] = []
     for part in parts:
-        found += part
+        pieces += part
         yield
-    return found
+    return pieces
 
 
 def conversation(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
