@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from statistics import fmean
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,9 +15,12 @@ from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.residuals import residual_stream
 from mindgap.core.edits import Edit
 from mindgap.core.records import Message
+from mindgap.ember.schemas import AggregateBy
 from mindgap.sae.sae import SAE
 
 Made = TypeVar("Made")
+ACTIVE = 0.1
+"""Strength above which a feature counts as active at a token."""
 TOKENS_PER_STEP = 64
 """Tokens that are encoded by the SAE at a time."""
 
@@ -81,6 +85,26 @@ def token_features(
                 active = active[row[active].argsort(descending=True, stable=True)]
                 token_activations.append(list(zip(active.tolist(), row[active].tolist(), strict=True)))
     return token_activations
+
+
+def aggregated(active_by_token: TokenFeatures, aggregate_by: AggregateBy) -> list[tuple[int, float]]:
+    """One strength a feature, the strongest first.
+
+    Args:
+        active_by_token: As `token_features` gives them.
+        aggregate_by: Count or frequency: tokens where it is active; else the mean, max or sum of its strength there.
+    """
+    strengths: dict[int, list[float]] = {}
+    for active in active_by_token:
+        for feature, strength in active:
+            if strength > ACTIVE:
+                strengths.setdefault(feature, []).append(strength)
+    aggregate: Callable[[list[float]], float] = {
+        "count": len, "frequency": len, "mean": fmean, "max": max, "sum": sum,
+    }[aggregate_by]  # fmt: skip
+    return sorted(
+        ((feature, float(aggregate(values))) for feature, values in strengths.items()), key=lambda pair: -pair[1]
+    )
 
 
 def mean_features(engine: Engine, spans: Sequence[tuple[list[int], int]]) -> Generator[None, None, np.ndarray]:

@@ -142,7 +142,7 @@ def _reading(routes: APIRouter, service: Service) -> None:
         chosen = body.include_feature_indexes
         wanted = None if chosen is None else frozenset(features.check(index) for index in chosen)
         tokens = await service.tokens(body.messages)
-        active_by_text = await service.done(
+        active_by_token = await service.done(
             request, inspection.token_features(engine, tokens, edits, features.scales, wanted)
         )
 
@@ -156,9 +156,13 @@ def _reading(routes: APIRouter, service: Service) -> None:
                         for feature, strength in active
                     ],
                 }
-                for text, active in zip(texts, active_by_text, strict=True)
+                for text, active in zip(texts, active_by_token, strict=True)
             ]
-            return json.dumps({"tokens": listed})
+            aggregated = [
+                {"id": str(features.uuid(feature)), "index_in_sae": feature, "activation_strength": strength}
+                for feature, strength in inspection.aggregated(active_by_token, body.aggregate_by)
+            ]
+            return json.dumps({"tokens": listed, "features": aggregated})
 
         # A long conversation makes megabytes: not in the event loop.
         return Response(await service.aside(told), media_type="application/json")

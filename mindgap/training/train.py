@@ -103,7 +103,7 @@ def train(endpoint: Any, settings: TrainSettings) -> None:
     with progress_bar("measuring", None):
         quality = measure(engine, sae, streams, held_streams, held)
     with progress_bar("describing features", None) as advance:
-        catalogue = describe(engine, sae, written, advance)
+        catalogue = describe(engine, sae, written or training, advance)
     file = out / "sae.safetensors"
     native_format.save(catalogue.with_scales(sae), file)
     finish(catalogue.of(native_format.load(file).identity)).save(out / "catalogue.parquet")

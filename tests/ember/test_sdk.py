@@ -6,6 +6,7 @@ import asyncio
 import warnings
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -285,3 +286,16 @@ def test_the_asynchronous_client(async_client: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         asyncio.get_event_loop().run_until_complete(everything())
+
+
+@pytest.mark.parametrize("aggregate_by", ["frequency", "mean", "max", "sum"])
+def test_strengths_are_aggregated_as_the_sdk_does_it(client: Any, server: Any, aggregate_by: str) -> None:
+    ours = httpx.post(
+        f"{server.url}/api/inference/v1/chat-attribution/compute-features",
+        json={"model": MODEL, "messages": ANSWERED, "aggregate_by": aggregate_by},
+        timeout=60,
+    ).json()["features"]
+    assert ours == sorted(ours, key=lambda feature: -feature["activation_strength"])
+    theirs = client.features.inspect(ANSWERED, MODEL, aggregate_by=aggregate_by).top(k=len(ours))
+    strengths = {chosen.feature.index_in_sae: chosen.activation for chosen in theirs}
+    assert strengths == {f["index_in_sae"]: pytest.approx(f["activation_strength"], rel=1e-4) for f in ours}

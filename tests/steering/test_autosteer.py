@@ -169,7 +169,14 @@ def test_without_a_key_agentic_steering_picks_by_causal_effect(
 def test_what_a_picker_may_answer() -> None:
     agreed: dict[str, Any] = {"most": 8, "strongest": 0.6, "picker": "a model"}
     assert picks_in('Here: [{"feature": 7, "strength": -0.4}]', [7, 9], **agreed) == [(7, -0.4)]
-    for answer in ("none", "[]", '[{"feature": 8, "strength": 0.1}]', '[{"feature": 7, "strength": 0.9}]'):
+    for answer in (
+        "none",
+        "[]",
+        '[{"feature": 8, "strength": 0.1}]',
+        '[{"feature": 7, "strength": 0.9}]',
+        '[{"feature": Infinity, "strength": 0.1}]',
+        '[{"feature": 7, "strength": NaN}]',
+    ):
         with pytest.raises(ConfigError, match="agentic steering: a model"):
             picks_in(answer, [7, 9], **agreed)
 
