@@ -99,12 +99,11 @@ def aggregated(active_by_token: TokenFeatures, aggregate_by: AggregateBy) -> lis
         for feature, strength in active:
             if strength > ACTIVE:
                 strengths.setdefault(feature, []).append(strength)
-    aggregate: Callable[[list[float]], float] = {
+    aggregates: dict[AggregateBy, Callable[[list[float]], float]] = {
         "count": len, "frequency": len, "mean": fmean, "max": max, "sum": sum,
-    }[aggregate_by]  # fmt: skip
-    return sorted(
-        ((feature, float(aggregate(values))) for feature, values in strengths.items()), key=lambda pair: -pair[1]
-    )
+    }  # fmt: skip
+    pairs = [(feature, float(aggregates[aggregate_by](values))) for feature, values in strengths.items()]
+    return sorted(pairs, key=lambda pair: -pair[1])
 
 
 def mean_features(engine: Engine, spans: Sequence[tuple[list[int], int]]) -> Generator[None, None, np.ndarray]:
