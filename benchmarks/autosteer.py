@@ -54,12 +54,16 @@ def main() -> None:
     wanted = SIGNS + COSTS
     for query in queries:
         code = samples.queries.index(query)
-        mine = samples.only(samples.query == code)
+        of_query = samples.only(samples.query == code)
         print(f"\n{query}")
         raised = dict.fromkeys(SIGNS, True)
         for reference in options.against:
-            found = compare_cells(mine, reference, metrics=list(wanted), correction="none").differences
-            rows = {one.metric: one.estimate for one in found if one.cell.method == options.method}
+            differences = compare_cells(of_query, reference, metrics=list(wanted), correction="none").differences
+            rows = {
+                difference.metric: difference.estimate
+                for difference in differences
+                if difference.cell.method == options.method
+            }
             parts = []
             for name in wanted:
                 estimate = rows[name]
@@ -84,7 +88,7 @@ def signs(columns: Mapping[str, list[Any]]) -> tuple[np.ndarray, np.ndarray, np.
     known = yaml.safe_load((Path(__file__).parent / "signals.yaml").read_text(encoding="utf-8"))
     model = embedder()
     plain = model.embed(known["plain"])
-    manners = {query: model.embed(one["exemplars"]) for query, one in known["behaviours"].items()}
+    manners = {query: model.embed(behaviour["exemplars"]) for query, behaviour in known["behaviours"].items()}
     replies = model.embed(columns["response"])
     near, specific, typical = [], [], []
     for query, reply, text in zip(columns["query"], replies, columns["response"], strict=True):

@@ -64,9 +64,9 @@ def clients(endpoint: LocalEndpoint, count: int, tokens: int) -> list[Client]:
     for number in range(count):
         question = f"{questions[number % len(questions)]} Say {number}."
         edits: list[FeatureEdit] = []
-        for one in range(number % 3 if features else 0):
+        for position in range(number % 3 if features else 0):
             mode = "pin" if number % 5 == 4 else "nudge"
-            edits.append(feature_edit(endpoint, int(live[(7 * number + one) % len(live)]), 0.4, mode=mode))
+            edits.append(feature_edit(endpoint, int(live[(7 * number + position) % len(live)]), 0.4, mode=mode))
         request = Request("bench", (Message("user", question),), Decoding(tokens, 0), 0, tuple(edits))
         interventions = [_intervention(features, edit) for edit in edits] if features else []
         body = {
@@ -90,17 +90,17 @@ def _intervention(features: Features, edit: FeatureEdit) -> dict[str, Any]:
 
 def engine_alone(endpoint: LocalEndpoint, some: Sequence[Client], rounds: int) -> tuple[float, int]:
     """Tokens per second of the engine at this batch size, and how many replies differ from the row alone."""
-    requests = [one.request for one in some] * rounds
+    requests = [client.request for client in some] * rounds
     for _ in endpoint.generate(requests[: len(some)]):
         pass  # warms up
     begun = time.perf_counter()
     done = dict(endpoint.generate(requests))
     took = time.perf_counter() - begun
     flips = 0
-    for number, one in enumerate(some):
-        ((_, alone),) = endpoint.generate([one.request])
+    for number, client in enumerate(some):
+        ((_, alone),) = endpoint.generate([client.request])
         flips += alone.text != done[number].text
-    return sum(one.completion_tokens or 0 for one in done.values()) / took, flips
+    return sum(completion.completion_tokens or 0 for completion in done.values()) / took, flips
 
 
 async def ask(http: aiohttp.ClientSession, url: str, body: dict[str, Any]) -> tuple[str, float, int]:
@@ -128,30 +128,30 @@ async def load(url: str, some: Sequence[Client], seconds: float) -> float:
     async with aiohttp.ClientSession(
         connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=600)
     ) as http:
-        for one in some:
-            one.alone, _, _ = await ask(http, url, one.body)
+        for client in some:
+            client.alone, _, _ = await ask(http, url, client.body)
         end = time.perf_counter() + seconds
 
-        async def go_on(one: Client) -> None:
+        async def go_on(client: Client) -> None:
             while time.perf_counter() < end:
                 try:
-                    text, wait, tokens = await ask(http, url, one.body)
+                    text, wait, tokens = await ask(http, url, client.body)
                 except (RuntimeError, aiohttp.ClientError, TimeoutError) as error:
-                    one.errors.append(f"{type(error).__name__}: {error}")
+                    client.errors.append(f"{type(error).__name__}: {error}")
                     continue
-                one.waits.append(wait)
-                one.replies += 1
-                one.wrong += text != one.alone
-                one.tokens += tokens
+                client.waits.append(wait)
+                client.replies += 1
+                client.wrong += text != client.alone
+                client.tokens += tokens
 
         async def generated() -> float:
             async with http.get(f"{url}/metrics") as answer:
-                found = re.search(r"^ember_generated_tokens_total (\S+)", await answer.text(), re.MULTILINE)
-            assert found is not None
-            return float(found[1])
+                tokens_total = re.search(r"^ember_generated_tokens_total (\S+)", await answer.text(), re.MULTILINE)
+            assert tokens_total is not None
+            return float(tokens_total[1])
 
         before, begun = await generated(), time.perf_counter()
-        asking = asyncio.gather(*(go_on(one) for one in some))
+        asking = asyncio.gather(*(go_on(client) for client in some))
         await asyncio.sleep(end - time.perf_counter())
         rate = (await generated() - before) / (time.perf_counter() - begun)
         await asking
@@ -174,21 +174,20 @@ def main() -> None:
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as server:
         assert server.stderr is not None
         try:
-            found = next((m for line in server.stderr if (m := re.search(r"listening on (http://\S+)", line))), None)
-            if found is None:
+            address = next((m for line in server.stderr if (m := re.search(r"listening on (http://\S+)", line))), None)
+            if address is None:
                 sys.exit(f"the server did not start: {' '.join(command)}")
-            served = asyncio.run(load(found[1], some, options.seconds))
+            served = asyncio.run(load(address[1], some, options.seconds))
         finally:
             server.terminate()
-    waits = np.array([wait for one in some for wait in one.waits] or [np.nan])
-    replies, errors = sum(one.replies for one in some), [error for one in some for error in one.errors]
-    variants = len({tuple(edit.key for edit in one.request.edits) for one in some})
+    waits = np.array([wait for client in some for wait in client.waits] or [np.nan])
+    replies, errors = sum(client.replies for client in some), [error for client in some for error in client.errors]
+    variants = len({tuple(edit.key for edit in client.request.edits) for client in some})
     print(f"{endpoint.identity}: {options.clients} clients, {variants} variants, {options.seconds:g} s")
     print(f"replies                     {replies:>10}")
     print(f"errors                      {len(errors):>10}  {errors[0] if errors else ''}")
-    print(
-        f"replies unlike those alone  {sum(one.wrong for one in some):>10}  (engine: {flips} of {len(some)} requests)"
-    )
+    wrong = sum(client.wrong for client in some)
+    print(f"replies unlike those alone  {wrong:>10}  (engine: {flips} of {len(some)} requests)")
     print(f"tokens/s, engine alone      {rate:>10.1f}")
     print(f"tokens/s, served            {served:>10.1f}  ({served / rate:.0%})")
     print(f"first token, p50            {np.percentile(waits, 50):>10.2f} s")

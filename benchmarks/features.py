@@ -119,9 +119,11 @@ def compare(endpoint: LocalEndpoint, arguments: argparse.Namespace) -> None:
     ]
     runs = {"unsteered": plain}
     for kind in ("nudge", "ablate", "nudge, ablate or both", "pin", "conditional"):
-        runs[kind] = [replace(one, edits=edits_of(kind, number, endpoint)) for number, one in enumerate(plain)]
+        runs[kind] = [replace(request, edits=edits_of(kind, number, endpoint)) for number, request in enumerate(plain)]
     for requests in runs.values():  # first use of everything, and of the SAE
-        seconds(endpoint, [replace(one, decoding=replace(decoding, max_tokens=2)) for one in requests[:8]], clock)
+        seconds(
+            endpoint, [replace(request, decoding=replace(decoding, max_tokens=2)) for request in requests[:8]], clock
+        )
     taken: dict[str, list[float]] = {name: [] for name in runs}
     for turn in range(arguments.rounds):
         names = list(runs)

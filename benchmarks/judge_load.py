@@ -54,12 +54,12 @@ def judge_all(model: str, url: str, count: int, concurrency: int, store_path: st
     store = Store(Path(store_path))
     print("began", flush=True)
     began, cpu = time.perf_counter(), time.process_time()
-    found = judgements(cases, judge, store)
+    judged = judgements(cases, judge, store)
     wall, cpu = time.perf_counter() - began, time.process_time() - cpu
-    both = [(j.behaviour, j.coherence) for j in found.values()]
+    both = [(j.behaviour, j.coherence) for j in judged.values()]
     reasons = Counter(b.missing.partition(":")[0] for b, _ in both if b.missing)
     scored = sum(b.value is not None and c.value is not None for b, c in both)
-    print(json.dumps({"wall": wall, "cpu": cpu, "scored": scored, "judged": len(found), "reasons": reasons}))
+    print(json.dumps({"wall": wall, "cpu": cpu, "scored": scored, "judged": len(judged), "reasons": reasons}))
 
 
 async def bare(url: str, cases: list[JudgeRequest], concurrency: int) -> dict[str, float]:
@@ -102,8 +102,8 @@ def provider(latency: float) -> Iterator[str]:
 
 def ledger(url: str) -> dict[str, Any]:
     with urllib.request.urlopen(f"{url}/ledger", timeout=10) as reply:
-        found: dict[str, Any] = json.load(reply)
-    return found
+        spent: dict[str, Any] = json.load(reply)
+    return spent
 
 
 def start(client: str, url: str, store: Path, arguments: argparse.Namespace) -> subprocess.Popen[str]:
@@ -117,8 +117,8 @@ def start(client: str, url: str, store: Path, arguments: argparse.Namespace) -> 
 
 def finish(process: subprocess.Popen[str]) -> dict[str, Any]:
     out, _ = process.communicate(timeout=600)
-    found: dict[str, Any] = json.loads(out)
-    return found
+    figures: dict[str, Any] = json.loads(out)
+    return figures
 
 
 def whole(client: str, arguments: argparse.Namespace) -> None:

@@ -63,22 +63,25 @@ def main() -> None:
     parser.add_argument("--each", type=int, default=100)
     parser.add_argument("--judge", default="llm")
     arguments = parser.parse_args()
-    overrides = [f"judge={arguments.judge}", *(given for given in arguments.samples if given.startswith("judge."))]
+    overrides = [
+        f"judge={arguments.judge}",
+        *(argument for argument in arguments.samples if argument.startswith("judge.")),
+    ]
     judge = build(composed(overrides, config_folder())["judge"], "judge")
     if not isinstance(judge, LLMJudge):
         parser.error(f"judge={arguments.judge} is no language model behind an API")
     if missing := judge.lacks():
         parser.error(f"judge={judge.name} cannot run here: it lacks {'; '.join(missing)}")
-    files = [Path(given) for given in arguments.samples if not given.startswith("judge.")]
+    files = [Path(argument) for argument in arguments.samples if not argument.startswith("judge.")]
     requests = [request for path in files for request in drawn(path, arguments.each)]
-    one = dict(replace(judge, one_request=True).judge(requests))
+    together = dict(replace(judge, one_request=True).judge(requests))
     apart, again = (dict(replace(judge, one_request=False).judge(requests)) for _ in range(2))
     print(f"judge: {judge.name}, {len(requests)} responses")
     print(f"{'':34}{'n':>5}{'same':>9}{'kappa':>8}{'rank':>8}{'mean difference':>17}")
     for name in SCORES:
-        print(line(f"{name}: apart, then in one", values(apart, name), values(one, name)))
+        print(line(f"{name}: apart, then in one", values(apart, name), values(together, name)))
         print(line(f"{name}: apart, then apart again", values(apart, name), values(again, name)))
-    costs = [judgement.cost_usd for judged in (one, apart, again) for judgement in judged.values()]
+    costs = [judgement.cost_usd for judged in (together, apart, again) for judgement in judged.values()]
     known = [cost for cost in costs if cost is not None]
     print(f"cost: {f'${sum(known):.4f}' if known else 'unknown'}")
 

@@ -49,8 +49,8 @@ def main() -> None:
 
     requests, where = [], []
     for number, _ in enumerate(queries):
-        mine = slice(number * len(questions), (number + 1) * len(questions))
-        behaving, prompts = replies[mine], asked[mine]
+        of_query = slice(number * len(questions), (number + 1) * len(questions))
+        behaving, prompts = replies[of_query], asked[of_query]
         for layer in [None, *options.layers]:
             edits: tuple[AddVector, ...] = ()
             if layer is not None:

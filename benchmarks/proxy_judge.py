@@ -35,9 +35,9 @@ def within_queries(ours: np.ndarray, theirs: np.ndarray, queries: np.ndarray) ->
 
     a, b = stats.rankdata(ours), stats.rankdata(theirs)
     for query in np.unique(queries):
-        mine = queries == query
-        a[mine] -= a[mine].mean()
-        b[mine] -= b[mine].mean()
+        of_query = queries == query
+        a[of_query] -= a[of_query].mean()
+        b[of_query] -= b[of_query].mean()
     return float(np.corrcoef(a, b)[0, 1])
 
 
@@ -46,18 +46,18 @@ class Table:
 
     def __init__(self, scored: tuple[ScoredResponse, ...], resamples: int) -> None:
         self.scored, self.resamples = scored, resamples
-        self.files = np.array([one.source for one in scored])
-        self.methods = np.array([one.method for one in scored])
-        self.queries = np.array([normal(one.request.query) for one in scored])
-        self.items = np.array([one.request.question for one in scored])
+        self.files = np.array([sample.source for sample in scored])
+        self.methods = np.array([sample.method for sample in scored])
+        self.queries = np.array([normal(sample.request.query) for sample in scored])
+        self.items = np.array([sample.request.question for sample in scored])
 
     def rows(self, title: str, target: str, ours: np.ndarray) -> None:
-        theirs = np.array([getattr(one, target) for one in self.scored])
+        theirs = np.array([getattr(sample, target) for sample in self.scored])
         for file in dict.fromkeys(self.files):
             kept = (self.files == file) & ~np.isnan(ours) & ~np.isnan(theirs)
             a, b, queries = ours[kept], theirs[kept], self.queries[kept]
-            found = agreement(a, b, queries, self.items[kept], resamples=self.resamples)
-            rho, kappa = found.spearman, found.kappa
+            agreed = agreement(a, b, queries, self.items[kept], resamples=self.resamples)
+            rho, kappa = agreed.spearman, agreed.kappa
             line = f"{target:10} {title:24} {file:30} {kept.sum():5} "
             if rho.value is None or kappa.value is None or rho.low is None:
                 print(f"{line}{'-':>6} {'':14} {'-':>7} {quadratic_kappa(a, b):6.2f}")
@@ -67,7 +67,7 @@ class Table:
             print(f"{line}{rho.value:6.2f} {interval:14} {inside:7.2f} {kappa.value:6.2f}", flush=True)
 
     def by_method(self, target: str, ours: np.ndarray) -> None:
-        theirs = np.array([getattr(one, target) for one in self.scored])
+        theirs = np.array([getattr(sample, target) for sample in self.scored])
         for file in dict.fromkeys(self.files):
             for method in dict.fromkeys(self.methods[self.files == file]):
                 kept = (self.files == file) & (self.methods == method) & ~np.isnan(theirs)
@@ -97,14 +97,14 @@ def report(scored: tuple[ScoredResponse, ...], resamples: int, embeds: bool) -> 
     table = Table(scored, resamples)
     fits = {"words": Fitting(scored, None), **({"embeddings": Fitting(scored, embedder())} if embeds else {})}
     splits = {
-        "queries": [family(one.request.query) for one in scored],
+        "queries": [family(sample.request.query) for sample in scored],
         "questions": question_folds(scored),
-        "methods": [one.method for one in scored],
-        "files": [release(one.source) for one in scored],
+        "methods": [sample.method for sample in scored],
+        "files": [release(sample.source) for sample in scored],
     }
     heads = f"{'n':>5} {'rank':>6} {'95 %':14} {'within':>7} {'kappa':>6}"
     print(f"{'score':10} {'judge, left out':24} {'file':30} {heads}")
-    length = np.array([-float(len(words(one.request.response))) for one in scored])
+    length = np.array([-float(len(words(sample.request.response))) for sample in scored])
     for target in TARGETS:
         table.rows("constant", target, np.full(len(scored), 4.0))
         table.rows("length (shorter)", target, length)

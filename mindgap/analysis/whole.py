@@ -36,6 +36,8 @@ def compare_sweep(sweep: SweepResults) -> SweepComparison:
     groups = []
     for group in sweep.groups:
         comparison = compare(group)
-        judges = judges_compared(comparison, judgements)
-        groups.append(replace(comparison, judges=judges, people=anchor(group, plan, judgements)))
+        if group.finished:  # else there is nothing that anybody has scored
+            judges, people = judges_compared(comparison, judgements), anchor(group, plan, judgements)
+            comparison = replace(comparison, judges=judges, people=people)
+        groups.append(comparison)
     return SweepComparison(sweep, tuple(groups))

@@ -50,12 +50,12 @@ GROUPS = ("model", "backend", "method")
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit codes: 0 stopped, 2 cannot be done as asked."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    if any(argument in ("-h", "--help") for argument in given):
+    settings = sys.argv[1:] if arguments is None else list(arguments)
+    if any(argument in ("-h", "--help") for argument in settings):
         sys.stdout.write(HELP + "\n")
         return 0
     try:
-        _serve(given)
+        _serve(settings)
     except MindgapError as error:
         sys.stderr.write(f"mindgap: {error}\n")
         return 2

@@ -114,11 +114,11 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        found = [_told(one) for one in error.errors()]
+        problems = [_told(problem) for problem in error.errors()]
         if request.url.path.startswith(f"{OPENAI}/"):
-            words = "; ".join(f"{'.'.join(map(str, one['loc'][1:]))}: {one['msg']}" for one in found)
+            words = "; ".join(f"{'.'.join(map(str, problem['loc'][1:]))}: {problem['msg']}" for problem in problems)
             return JSONResponse(error_body(request.url.path, 422, words), 422)
-        return JSONResponse({"detail": found}, 422)
+        return JSONResponse({"detail": problems}, 422)
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> Response:

@@ -154,7 +154,7 @@ def _nobody(piece: Piece) -> None:
 
 
 async def _whole(replies: _Replies, answer: _Answer) -> Response:
-    done = dict([one async for one in replies.pieces()])
+    done = dict([piece async for piece in replies.pieces()])
     events = list(dict.fromkeys(name for piece in done.values() for name in piece.events))
     choices = [
         {

@@ -81,9 +81,9 @@ class Guard:
     def _knows_key(self, headers: dict[bytes, bytes]) -> bool:
         if self._key is None:
             return True
-        kind, _, given = headers.get(b"authorization", b"").partition(b" ")
-        given = given if kind.lower() == b"bearer" else b""
-        return hmac.compare_digest(hashlib.sha256(given.strip()).digest(), self._key)
+        kind, _, key = headers.get(b"authorization", b"").partition(b" ")
+        key = key if kind.lower() == b"bearer" else b""
+        return hmac.compare_digest(hashlib.sha256(key.strip()).digest(), self._key)
 
     async def _body(self, headers: dict[bytes, bytes], receive: Receive) -> bytes | None:
         body = bytearray()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
+from statistics import fmean
 from typing import Any, TypeVar
 
 import numpy as np
@@ -14,9 +15,12 @@ from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.residuals import residual_stream
 from mindgap.core.edits import Edit
 from mindgap.core.records import Message
+from mindgap.ember.schemas import AggregateBy
 from mindgap.sae.sae import SAE
 
 Made = TypeVar("Made")
+ACTIVE = 0.1
+"""Strength above which a feature counts as active at a token."""
 TOKENS_PER_STEP = 64
 """Tokens that are encoded by the SAE at a time."""
 
@@ -32,11 +36,11 @@ def once(work: Callable[[], Made]) -> Generator[None, None, Made]:
 
 def collected(parts: Iterator[Sequence[Made]]) -> Generator[None, None, list[Made]]:
     """A task that takes one part a step, and returns all that is in them."""
-    found: list[Made] = []
+    pieces: list[Made] = []
     for part in parts:
-        found += part
+        pieces += part
         yield
-    return found
+    return pieces
 
 
 def conversation(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
@@ -81,6 +85,25 @@ def token_features(
                 active = active[row[active].argsort(descending=True, stable=True)]
                 token_activations.append(list(zip(active.tolist(), row[active].tolist(), strict=True)))
     return token_activations
+
+
+def aggregated(active_by_token: TokenFeatures, aggregate_by: AggregateBy) -> list[tuple[int, float]]:
+    """One strength a feature, the strongest first.
+
+    Args:
+        active_by_token: As `token_features` gives them.
+        aggregate_by: Count or frequency: tokens where it is active; else the mean, max or sum of its strength there.
+    """
+    strengths: dict[int, list[float]] = {}
+    for active in active_by_token:
+        for feature, strength in active:
+            if strength > ACTIVE:
+                strengths.setdefault(feature, []).append(strength)
+    aggregates: dict[AggregateBy, Callable[[list[float]], float]] = {
+        "count": len, "frequency": len, "mean": fmean, "max": max, "sum": sum,
+    }  # fmt: skip
+    pairs = [(feature, float(aggregates[aggregate_by](values))) for feature, values in strengths.items()]
+    return sorted(pairs, key=lambda pair: -pair[1])
 
 
 def mean_features(engine: Engine, spans: Sequence[tuple[list[int], int]]) -> Generator[None, None, np.ndarray]:

@@ -65,8 +65,8 @@ def _features(routes: APIRouter, service: Service) -> None:
     async def lookup(body: LookupRequest) -> Json:
         service.check_model(body.model)
         features = service.with_features
-        found = [features.described(features.check(index)) for index in body.indices]
-        return {"features": [{**one, "uuid": one["id"]} for one in found]}
+        features_asked = [features.described(features.check(index)) for index in body.indices]
+        return {"features": [{**feature, "uuid": feature["id"]} for feature in features_asked]}
 
     @routes.get("/features/")
     async def listed(feature_id: Annotated[list[UUID], Query(min_length=1, max_length=MOST_FEATURES)]) -> Json:
@@ -142,7 +142,9 @@ def _reading(routes: APIRouter, service: Service) -> None:
         chosen = body.include_feature_indexes
         wanted = None if chosen is None else frozenset(features.check(index) for index in chosen)
         tokens = await service.tokens(body.messages)
-        found = await service.done(request, inspection.token_features(engine, tokens, edits, features.scales, wanted))
+        active_by_token = await service.done(
+            request, inspection.token_features(engine, tokens, edits, features.scales, wanted)
+        )
 
         def told() -> str:
             texts = inspection.pieces(service.tokenizer, tokens)
@@ -154,9 +156,13 @@ def _reading(routes: APIRouter, service: Service) -> None:
                         for feature, strength in active
                     ],
                 }
-                for text, active in zip(texts, found, strict=True)
+                for text, active in zip(texts, active_by_token, strict=True)
             ]
-            return json.dumps({"tokens": listed})
+            aggregated = [
+                {"id": str(features.uuid(feature)), "index_in_sae": feature, "activation_strength": strength}
+                for feature, strength in inspection.aggregated(active_by_token, body.aggregate_by)
+            ]
+            return json.dumps({"tokens": listed, "features": aggregated})
 
         # A long conversation makes megabytes: not in the event loop.
         return Response(await service.aside(told), media_type="application/json")
@@ -180,7 +186,9 @@ def _reading(routes: APIRouter, service: Service) -> None:
                 f"startIndex={body.start_index}, endIndex={body.end_index}: the conversation has tokens 0 to "
                 f"{len(tokens) - 1}, and nothing comes before token 0 that could explain it.",
             )
-        found = await service.done(request, inspection.attribution(engine, tokens, body.start_index, body.end_index))
+        attributions = await service.done(
+            request, inspection.attribution(engine, tokens, body.start_index, body.end_index)
+        )
         to_ablate = [
             {
                 "id": str(features.uuid(feature)),
@@ -191,7 +199,7 @@ def _reading(routes: APIRouter, service: Service) -> None:
                     for place, activation in places
                 ],
             }
-            for feature, part, places in found
+            for feature, part, places in attributions
         ]
         return {"to_ablate": to_ablate, "num_input_tokens": len(tokens)}
 
@@ -213,11 +221,11 @@ def _by_text(service: Service, logits: np.ndarray, body: LogitsRequest) -> dict[
     A word of `filter_vocabulary` that is no single token has no logit, and is left out.
     """
     wanted = None if body.filter_vocabulary is None else frozenset(body.filter_vocabulary)
-    found: dict[str, float] = {}
+    logit_by_text: dict[str, float] = {}
     for token in np.argsort(-logits, kind="stable"):
-        if body.top_k is not None and len(found) == body.top_k:
+        if body.top_k is not None and len(logit_by_text) == body.top_k:
             break
         text = service.tokenizer.decode([int(token)])
-        if text not in found and (wanted is None or text in wanted):
-            found[text] = float(logits[token])
-    return found
+        if text not in logit_by_text and (wanted is None or text in wanted):
+            logit_by_text[text] = float(logits[token])
+    return logit_by_text

@@ -145,10 +145,15 @@ class TokenizeRequest(ModelRequest):
     messages: Messages
 
 
+AggregateBy = Literal["count", "frequency", "mean", "max", "sum"]
+"""Of the tokens where a feature is active (strength above 0.1, as the SDK counts): how many, two words for it; the
+mean, the largest, or the sum of their strengths."""
+
+
 class ComputeFeaturesRequest(ModelRequest):
     messages: Messages
-    aggregate_by: Literal["count", "frequency", "mean", "max", "sum"] = "count"
-    """What the client makes of the answer, which is token by token whatever is said here."""
+    aggregate_by: AggregateBy = "count"
+    """How the tokens' strengths become one strength a feature."""
     controller: ControllerIn | None = None
     include_feature_indexes: Annotated[list[Index], Field(max_length=MOST_FEATURES)] | None = None
 

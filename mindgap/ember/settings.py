@@ -75,7 +75,7 @@ def read(plain: Mapping[str, str]) -> Settings:
     """Settings from `name=value` texts; `aliases.HANDLE` adds a name, or takes one away if it is empty."""
     aliases = dict(LLAMAS)
     values: dict[str, str | int] = {}
-    kinds = {one.name: one.type for one in fields(Settings)}
+    kinds = {field.name: field.type for field in fields(Settings)}
     for name, text in plain.items():
         if name.startswith("aliases."):
             aliases[name.removeprefix("aliases.")] = text

@@ -168,7 +168,7 @@ class Maker:
         key = (kind, specification)
         future = self._made.get(key)
         if future is None or (future.done() and (future.cancelled() or future.exception() is not None)):
-            if sum(not one.done() for one in self._made.values()) >= self.MOST_WAITING:
+            if sum(not edits.done() for edits in self._made.values()) >= self.MOST_WAITING:
                 raise RequestError(429, "Rate limit exceeded: many specifications are waiting.", retry_after=30)
             future = self._made[key] = self._threads.submit(make)
         self._made.move_to_end(key)
@@ -201,4 +201,4 @@ def contrasted(means_1: np.ndarray, means_2: np.ndarray, scales: np.ndarray) -> 
 def messages_of(text: Text) -> list[dict[str, str]]:
     """A text as a conversation in JSON."""
     messages, reply = text
-    return [{"role": one.role, "content": one.content} for one in (*messages, Message("assistant", reply))]
+    return [{"role": message.role, "content": message.content} for message in (*messages, Message("assistant", reply))]

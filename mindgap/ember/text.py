@@ -46,10 +46,10 @@ class ReplyText:
 
     def _give_out(self, new: str) -> str:
         pending = self._held + new
-        found = [at for stop in self._stops if (at := pending.find(stop)) >= 0]
-        if found:
+        stops_at = [at for stop in self._stops if (at := pending.find(stop)) >= 0]
+        if stops_at:
             self.stopped, self._held = True, ""
-            pending = pending[: min(found)]
+            pending = pending[: min(stops_at)]
         else:
             kept = max((_overlap(pending, stop) for stop in self._stops), default=0)
             self._held = pending[len(pending) - kept :]

@@ -214,11 +214,11 @@ def _input_scale(settings: dict[str, Any]) -> float:
 
 def _threshold(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
     """Take the thresholds out of `tensors`. SAELens applies ReLU too, so a negative one is as good as zero."""
-    found = [name for name in ("threshold", "log_threshold", "topk_threshold") if name in tensors]
-    if len(found) != 1:
-        raise ValueError(f"it must hold one of threshold, log_threshold and topk_threshold, not {found}")
-    threshold = tensors.pop(found[0])
-    if found[0] == "log_threshold":
+    thresholds = [name for name in ("threshold", "log_threshold", "topk_threshold") if name in tensors]
+    if len(thresholds) != 1:
+        raise ValueError(f"it must hold one of threshold, log_threshold and topk_threshold, not {thresholds}")
+    threshold = tensors.pop(thresholds[0])
+    if thresholds[0] == "log_threshold":
         threshold = threshold.exp()
     if "b_enc" in tensors:
         threshold = threshold.to(torch.float32).expand(tensors["b_enc"].shape)

@@ -135,16 +135,16 @@ class Labeller:
         words = catalogue.table["words"].to_pylist()
         asked = [i for i in range(catalogue.features) if catalogue.live[i] and labellers[i] != self.api.identity]
         failure: Failure | None = None
-        given = 0
+        labelled = 0
         prompts = [question(catalogue.feature(index)) for index in asked]
         for done, (place, phrase) in enumerate(run_each(self._ask, prompts, self.concurrency), start=1):
             if isinstance(phrase, Failure):
                 failure = phrase
             else:
                 labels[asked[place]], labellers[asked[place]] = phrase, self.api.identity
-                given += 1
+                labelled += 1
             on_done(done, catalogue.with_labels(labels, words, labellers) if done % SAVED_EVERY == 0 else None)
-        if failure is not None and not given:
+        if failure is not None and not labelled:
             raise ConfigError(f"labeller={self.model} gave no label: {failure.reason}")
         return catalogue.with_labels(labels, words, labellers)
 

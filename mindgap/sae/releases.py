@@ -89,11 +89,11 @@ def _find_shipped(name: str) -> tuple[Path, str]:
 
 
 def _find_in_folder(folder: Path) -> tuple[Path, str]:
-    found = sorted(path for path in folder.iterdir() if path.suffix in WEIGHTS_SUFFIXES and path.is_file())
-    named = [path for path in found if path.name in ("sae_weights.safetensors", "sae.safetensors")]
-    if len(chosen := named or found) == 1:
+    weights = sorted(path for path in folder.iterdir() if path.suffix in WEIGHTS_SUFFIXES and path.is_file())
+    named = [path for path in weights if path.name in ("sae_weights.safetensors", "sae.safetensors")]
+    if len(chosen := named or weights) == 1:
         return chosen[0], ""
-    names = ", ".join(path.name for path in found) or "no file ending in .safetensors, .pth or .pt"
+    names = ", ".join(path.name for path in weights) or "no file ending in .safetensors, .pth or .pt"
     return folder, f"one SAE in {folder}: it holds {names}. Name the file itself"
 
 
@@ -112,9 +112,9 @@ def _find_on_hub(release: str) -> tuple[Path, str]:
         wanted = [path] if not path.endswith("sae_weights.safetensors") else _saelens(path.rpartition("/")[0])
     else:
         wanted = _saelens(path)
-    found = [try_to_load_from_cache(repository, file, revision=revision or None) for file in wanted]
-    if all(isinstance(file, str) for file in found):
-        return Path(str(found[0])), ""
+    cached = [try_to_load_from_cache(repository, file, revision=revision or None) for file in wanted]
+    if all(isinstance(file, str) for file in cached):
+        return Path(str(cached[0])), ""
     at = ["--revision", revision] if revision else []
     return Path(release), f"the SAE's weights: {shlex.join(['hf', 'download', repository, *wanted, *at])}"
 

@@ -99,8 +99,8 @@ class _Index:
         self.rows: dict[str, np.ndarray] = {}
         self.weights: dict[str, np.ndarray] = {}
         self._beginnings: dict[str, list[str]] = defaultdict(list)
-        for word, found in places.items():
-            rows, counts = np.array(found).T
+        for word, counted in places.items():
+            rows, counts = np.array(counted).T
             rarity = np.log(1 + (len(texts) - len(rows) + 0.5) / (len(rows) + 0.5))
             length = 1 - LENGTH + LENGTH * lengths[rows] / mean
             self.rows[word] = rows

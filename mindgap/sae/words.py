@@ -116,7 +116,7 @@ def split_words(context: Context) -> tuple[list[str], list[str]]:
     Marks go by their names, and all figures are one word. Others are words in letters alone; the first and the last are
     left out, because the context's edge may have cut them.
     """
-    text = SPECIAL.sub(lambda found: " " * len(found.group()), "".join(context.pieces))
+    text = SPECIAL.sub(lambda match: " " * len(match.group()), "".join(context.pieces))
     ends = np.cumsum([len(piece) for piece in context.pieces])
     peak = context.activation or 1.0
     hot = [

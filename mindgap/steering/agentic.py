@@ -141,7 +141,7 @@ def picks_in(
     try:
         listed = json.loads(answer[answer.index("[") : answer.rindex("]") + 1])
         picked = {int(pick["feature"]): float(pick["strength"]) for pick in listed}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         raise ConfigError(f"agentic steering: {picker} answered with no list of features: {answer!r}") from error
     if not picked or len(picked) > most or not set(picked) <= set(candidates):
         raise ConfigError(f"agentic steering: {picker} was to pick up to {most} of {list(candidates)}: {answer!r}")

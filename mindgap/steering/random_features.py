@@ -48,7 +48,7 @@ class RandomFeatures:
             replace(feature_edit(features, int(feature), edit.offset, positions=edit.positions), note="random")
             for feature, edit in zip(drawn, matched, strict=True)
         ]
-        wanted, have = (relative_dose(one, lambda layer: 1.0) for one in (matched, edits))
+        wanted, have = (relative_dose(some, lambda layer: 1.0) for some in (matched, edits))
         if not wanted or not have:  # directions that a remote backend keeps to itself: the same strengths then
             return tuple(edits)
         return tuple(edit.scaled(wanted / have) for edit in edits)

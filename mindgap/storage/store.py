@@ -86,14 +86,14 @@ class Store:
 
     def _get(self, kind: str, keys: Iterable[str]) -> list[tuple[str, bytes]]:
         wanted = list(dict.fromkeys(keys))
-        found: list[tuple[str, bytes]] = []
+        rows: list[tuple[str, bytes]] = []
         with self._lock:
             for start in range(0, len(wanted), _KEYS_PER_QUERY):
                 some = wanted[start : start + _KEYS_PER_QUERY]
                 marks = ",".join("?" * len(some))
                 query = f"SELECT key, value FROM record WHERE kind = ? AND key IN ({marks})"
-                found += self._db.execute(query, [kind, *some]).fetchall()
-        return found
+                rows += self._db.execute(query, [kind, *some]).fetchall()
+        return rows
 
     def _put(self, key: str, kind: str, value: bytes) -> None:
         with self._lock:

@@ -49,17 +49,19 @@ def _check_backends(experiments: Sequence[Experiment]) -> None:
     """One message a model: which backends could run the methods asked for, and what each lacks here."""
     messages = []
     for model in dict.fromkeys(experiment.model for experiment in experiments):
-        mine = [experiment for experiment in experiments if experiment.model == model]
+        of_model = [experiment for experiment in experiments if experiment.model == model]
         lines = []
-        for experiment in mine:
+        for experiment in of_model:
             if lacking := experiment.backend.lacks(model, experiment.method.needs):
                 lines.append(f"  method={experiment.method.name}: lacks {_sentence(lacking)}")
         if not lines:
             continue
-        needs: frozenset[Capability] = frozenset(need for experiment in mine for need in experiment.method.needs)
+        needs: frozenset[Capability] = frozenset(need for experiment in of_model for need in experiment.method.needs)
         lines = list(dict.fromkeys(lines))
-        head = f"model={model.name} cannot run on backend={mine[0].backend.name}:"
-        others = [_could(backend, model, needs) for backend in _all_backends() if backend.name != mine[0].backend.name]
+        head = f"model={model.name} cannot run on backend={of_model[0].backend.name}:"
+        others = [
+            _could(backend, model, needs) for backend in _all_backends() if backend.name != of_model[0].backend.name
+        ]
         messages.append("\n".join([head, *lines, " other backends:", *others]))
     if messages:
         messages.append("model=tiny works here now: python -m mindgap method=autosteer,prompt model=tiny -m")
@@ -69,9 +71,9 @@ def _check_backends(experiments: Sequence[Experiment]) -> None:
 def _distinct(settings: Iterable[Setting]) -> list[Setting]:
     """Each once, by equality: a user's own class need not be hashable."""
     distinct: list[Setting] = []
-    for one in settings:
-        if one not in distinct:
-            distinct.append(one)
+    for setting in settings:
+        if setting not in distinct:
+            distinct.append(setting)
     return distinct
 
 

@@ -35,11 +35,11 @@ def compose_jobs(config: DictConfig) -> list[DictConfig]:
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    given = list(config.hydra.overrides.task)
+    typed = list(config.hydra.overrides.task)
     if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
-        return [compose(config.hydra.job.config_name, overrides=given)]
+        return [compose(config.hydra.job.config_name, overrides=typed)]
     declared = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    overrides = OverridesParser.create().parse_overrides([*declared, *given])
+    overrides = OverridesParser.create().parse_overrides([*declared, *typed])
     (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
     return [compose(config.hydra.job.config_name, overrides=list(job)) for job in batch]
 
@@ -66,11 +66,11 @@ def jobs_of(
     try:
         with composing(folder, sweep):
             parser = OverridesParser.create()
-            given = parser.parse_overrides([*overrides, *search])
-            single = [str(override.input_line) for override in given if not override.is_sweep_override()]
+            parsed = parser.parse_overrides([*overrides, *search])
+            single = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
             whole = compose("config", overrides=single, return_hydra_config=True)
             declared = [f"{key}={value}" for key, value in (whole.hydra.sweeper.params or {}).items()]
-            (batch,) = BasicSweeper.split_arguments([*parser.parse_overrides(declared), *given], max_batch_size=None)
+            (batch,) = BasicSweeper.split_arguments([*parser.parse_overrides(declared), *parsed], max_batch_size=None)
             return [plain(compose("config", overrides=list(job))) for job in batch]
     except UserMistake as mistake:
         raise ConfigError(explain(mistake, folder)) from mistake

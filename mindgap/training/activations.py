@@ -65,6 +65,7 @@ def harvest(
     shape = (total, engine.d_model)
     if done == 0:
         path.parent.mkdir(parents=True, exist_ok=True)
+        notes.unlink(missing_ok=True)  # a kill before the first pass would else leave those of another array
         np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape).flush()
     kept = np.lib.format.open_memmap(path, mode="r+")
     on_done(done)

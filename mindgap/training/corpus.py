@@ -113,7 +113,12 @@ def _text(line: Mapping[str, Any]) -> Text:
 def _lines(path: Path) -> Iterator[dict[str, Any]]:
     if path.exists():
         with path.open(encoding="utf-8") as file:
-            yield from (json.loads(line) for line in file if line.strip())
+            for number, line in enumerate(file, start=1):
+                if line.strip():
+                    try:
+                        yield json.loads(line)
+                    except json.JSONDecodeError as error:
+                        raise ConfigError(f"{path}, line {number}: this is not JSON ({error.msg})") from error
 
 
 def _drop_unfinished_line(path: Path) -> None:

@@ -149,12 +149,12 @@ class _Sums:
 
     def manners(self, names: Sequence[str]) -> list[list[dict[str, Any]]]:
         """For each feature the manners under which it is clearly more active than in all other replies."""
-        found: list[list[dict[str, Any]]] = [[] for _ in range(len(self.active))]
+        by_feature: list[list[dict[str, Any]]] = [[] for _ in range(len(self.active))]
         for number, name in enumerate(names):
             lift, z = self._lift(number)
             for feature in np.flatnonzero((lift >= LEAST_LIFT) & (z >= LEAST_Z)):
-                found[feature].append({"manner": name, "lift": float(lift[feature]), "z": float(z[feature])})
-        return [sorted(manners, key=lambda one: -one["z"])[:MANNERS] for manners in found]
+                by_feature[feature].append({"manner": name, "lift": float(lift[feature]), "z": float(z[feature])})
+        return [sorted(manners, key=lambda manner: -manner["z"])[:MANNERS] for manners in by_feature]
 
     def _lift(self, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Lift, at most 99, and z of every feature for one manner.

@@ -87,8 +87,8 @@ def train(endpoint: Any, settings: TrainSettings) -> None:
         written = write_texts(
             endpoint, own, count=settings.texts, max_tokens=settings.max_tokens, seed=settings.fit.seed, on_done=advance
         )
-    given = {file: read_texts(file) for file in settings.files}
-    training, held = split([*written, *(text for texts in given.values() for text in texts)], settings.held_out)
+    from_files = {file: read_texts(file) for file in settings.files}
+    training, held = split([*written, *(text for texts in from_files.values() for text in texts)], settings.held_out)
     with progress_bar("reading residual streams", None) as advance:
         streams = harvest(engine, training, settings.layer, out / "activations.npy", advance, model=endpoint.identity)
         held_streams = harvest(engine, held, settings.layer, out / "held_out.npy", advance, model=endpoint.identity)
@@ -103,11 +103,11 @@ def train(endpoint: Any, settings: TrainSettings) -> None:
     with progress_bar("measuring", None):
         quality = measure(engine, sae, streams, held_streams, held)
     with progress_bar("describing features", None) as advance:
-        catalogue = describe(engine, sae, written, advance)
+        catalogue = describe(engine, sae, written or training, advance)
     file = out / "sae.safetensors"
     native_format.save(catalogue.with_scales(sae), file)
     finish(catalogue.of(native_format.load(file).identity)).save(out / "catalogue.parquet")
-    corpus = {"written by the model": len(written), **{file.name: len(texts) for file, texts in given.items()}}
+    corpus = {"written by the model": len(written), **{file.name: len(texts) for file, texts in from_files.items()}}
     (out / "quality.json").write_text(json.dumps(asdict(quality), indent=1), encoding="utf-8")
     described = card(name, endpoint.identity, settings, quality, corpus, tokens=len(streams))
     (out / "README.md").write_text(described, encoding="utf-8")

@@ -70,8 +70,8 @@ class Service:
         if path == "features/auto-edits":
             return 200, {"edits": self.edits}
         if path in ("features/search", "features/rerank"):
-            found = [described(index, relevance=relevance) for index, relevance in ((4, 0.9), (2, 0.5), (7, 0.1))]
-            return 200, {"features": found}
+            features = [described(index, relevance=relevance) for index, relevance in ((4, 0.9), (2, 0.5), (7, 0.1))]
+            return 200, {"features": features}
         return 404, {"detail": "no such path"}
 
     def _handler(self) -> type[BaseHTTPRequestHandler]:
@@ -95,8 +95,8 @@ class Service:
                     status, headers = befalls
                     self._send(status, b'{"detail": "scripted, the key is secret-key"}', headers)
                 else:
-                    status, found = service.answer(path, body)
-                    self._send(status, json.dumps(found).encode())
+                    status, answer = service.answer(path, body)
+                    self._send(status, json.dumps(answer).encode())
 
             do_GET = do_POST
 
@@ -155,7 +155,8 @@ def test_edits_go_out_as_one_change_a_feature_in_the_same_units(endpoint: Any, s
     list(endpoint.generate([request(endpoint, edits=(nudge, nudge, pin, ablation, half))]))
     made = service.chats[0]["controller"]
     shown = [
-        (one["mode"], one["features"]["features"][0]["index_in_sae"], one["value"]) for one in made["interventions"]
+        (change["mode"], change["features"]["features"][0]["index_in_sae"], change["value"])
+        for change in made["interventions"]
     ]
     assert shown == [("nudge", 4, 0.5), ("pin", 5, 0.5), ("pin", 7, 0.0), ("mul", 8, 0.5), ("nudge", 8, 0.25)]
     assert UUID(made["interventions"][0]["features"]["features"][0]["uuid"]) == UUID(int=1004)
@@ -172,7 +173,7 @@ def test_what_the_api_cannot_do_is_never_sent_unsteered(endpoint: Any, service: 
         (replace(edit, when=when), "condition"),
     ]
     service.asked.clear()
-    done = dict(endpoint.generate([request(endpoint, edits=(one,)) for one, _ in refused]))
+    done = dict(endpoint.generate([request(endpoint, edits=(edit,)) for edit, _ in refused]))
     for index, (_, words) in enumerate(refused):
         assert done[index].finish_reason == "error" and not done[index].text and words in done[index].error
     assert not service.chats

@@ -63,7 +63,7 @@ def models(served: list[str], server: Any, monkeypatch: pytest.MonkeyPatch) -> t
     """The model as it is on this machine, and as the server has it under a Llama's name."""
     monkeypatch.setenv("GOODFIRE_BASE_URL", server.url)
     monkeypatch.setenv("GOODFIRE_API_KEY", "any")
-    settings = dict(one.split("=", 1) for one in served)
+    settings = dict(setting.split("=", 1) for setting in served)
     here = ModelSpec("small", hf_id=settings["model.hf_id"], sae=settings["model.sae"])
     return here, replace(here, hf_id=None, sae=None, goodfire_id=SEVENTY_B)
 
@@ -110,16 +110,18 @@ def test_a_cell_is_the_same_as_on_the_local_backend(
     here = experiment(folder, models[0], *overrides, "backend.device=cpu", "backend.max_rows=8")
     there = experiment(folder, models[1], *overrides, "backend=goodfire")
     assert not there.backend.lacks(there.model, there.method.needs)
-    found = run(here), run(there)
-    assert len(found[0]) == 12 and not any(record.error for records in found for record in records)
-    assert [compared(record) for record in found[0]] == [compared(record) for record in found[1]]
-    assert all(record.prompt_tokens and record.completion_tokens for record in found[1])
-    for mine, its in zip(*found, strict=True):  # which features, and by how much; the API tells no block and no note
-        assert [edit.partition(" @")[0] for edit in mine.edits] == [edit.partition(" (")[0] for edit in its.edits]
-        assert bool(its.edits) == (method == "autosteer")
-        assert its.perplexity is None and its.perplexity_missing == "the backend gives no log-likelihoods"
-    assert {record.key for record in found[0]}.isdisjoint(record.key for record in found[1])
-    metrics = [metrics_of(records) for records in found]
+    cells = run(here), run(there)
+    assert len(cells[0]) == 12 and not any(record.error for records in cells for record in records)
+    assert [compared(record) for record in cells[0]] == [compared(record) for record in cells[1]]
+    assert all(record.prompt_tokens and record.completion_tokens for record in cells[1])
+    for local, remote in zip(
+        *cells, strict=True
+    ):  # which features, and by how much; the API tells no block and no note
+        assert [edit.partition(" @")[0] for edit in local.edits] == [edit.partition(" (")[0] for edit in remote.edits]
+        assert bool(remote.edits) == (method == "autosteer")
+        assert remote.perplexity is None and remote.perplexity_missing == "the backend gives no log-likelihoods"
+    assert {record.key for record in cells[0]}.isdisjoint(record.key for record in cells[1])
+    metrics = [metrics_of(records) for records in cells]
     shared = set(metrics[0]) & set(metrics[1]) - {"nll"}
     assert {"behaviour", "coherence", "words"} <= shared and all(
         metrics[0][name] == metrics[1][name] for name in shared

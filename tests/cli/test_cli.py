@@ -92,8 +92,8 @@ def test_a_typo_in_a_users_yaml_names_the_key(tmp_path: Path) -> None:
 def test_flags_and_settings_may_come_in_any_order() -> None:
     from mindgap.__main__ import arranged
 
-    given = ["method=a,b", "-m", "--config-dir", "mine", "seed=1", "--cfg", "job", "~task.limit"]
-    assert arranged(given) == ["-m", "--config-dir", "mine", "--cfg", "job", "method=a,b", "seed=1", "~task.limit"]
+    typed = ["method=a,b", "-m", "--config-dir", "mine", "seed=1", "--cfg", "job", "~task.limit"]
+    assert arranged(typed) == ["-m", "--config-dir", "mine", "--cfg", "job", "method=a,b", "seed=1", "~task.limit"]
 
 
 def test_a_config_folder_that_is_not_there(tmp_path: Path) -> None:

@@ -47,12 +47,12 @@ def after(made: Steered, activations: list[float]) -> list[float]:
     changed = np.array(activations) * SCALES
     unedited = changed.copy()
 
-    def holds(one: Comparison) -> bool:
-        return bool(OPERATORS[one.operator](unedited[one.feature], one.bound))
+    def holds(comparison: Comparison) -> bool:
+        return bool(OPERATORS[comparison.operator](unedited[comparison.feature], comparison.bound))
 
     for edit in made.edits:
         joined = all if edit.when and edit.when.join == "and" else any
-        if edit.when is None or joined(holds(one) for one in edit.when.comparisons):
+        if edit.when is None or joined(holds(comparison) for comparison in edit.when.comparisons):
             changed[edit.feature] += (edit.gain - 1) * unedited[edit.feature] + edit.offset * edit.scale
     return [float(value / scale) if scale else 0.0 for value, scale in zip(changed, SCALES, strict=True)]
 
@@ -61,10 +61,10 @@ def test_a_value_of_the_sdk_is_an_offset_in_units_of_the_scale() -> None:
     variant = goodfire.Variant(MODEL)
     variant.set(feature(1), 0.5)
     variant.set(feature(0), -0.25)
-    one, two = steered(variant.controller).edits
-    assert (one.feature, one.gain, one.offset, one.scale, one.when) == (1, 1.0, 0.5, 4.0, None)
-    assert (two.feature, two.offset, two.layer, two.sae) == (0, -0.25, 1, "small@0")
-    assert one.positions == "all"
+    first, second = steered(variant.controller).edits
+    assert (first.feature, first.gain, first.offset, first.scale, first.when) == (1, 1.0, 0.5, 4.0, None)
+    assert (second.feature, second.offset, second.layer, second.sae) == (0, -0.25, 1, "small@0")
+    assert first.positions == "all"
 
 
 def test_interventions_act_one_after_the_other() -> None:
@@ -89,8 +89,8 @@ def test_a_scope_acts_where_its_condition_holds() -> None:
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_every_operator_and_join_of_the_sdk(operator: str) -> None:
-    one = type(feature(0) > 0.5)
-    first, second = one(group(0), 0.5, operator), one(group(1), 0.5, operator)
+    comparison = type(feature(0) > 0.5)
+    first, second = comparison(group(0), 0.5, operator), comparison(group(1), 0.5, operator)
     for joined, meant in ((first & second, np.logical_and), (first | second, np.logical_or)):
         variant = goodfire.Variant(MODEL)
         variant.set_when(joined, {feature(4): 1.0})

@@ -20,8 +20,8 @@ def client(server: Any, request: pytest.FixtureRequest) -> Any:
 
 def controller(server: Any) -> dict[str, Any]:
     feature = {**server.service.features.described(3)}
-    one = {"uuid": feature["id"], "label": feature["label"], "index_in_sae": 3}
-    return {"interventions": [{"mode": "nudge", "features": {"features": [one]}, "value": 3.0}]}
+    chosen = {"uuid": feature["id"], "label": feature["label"], "index_in_sae": 3}
+    return {"interventions": [{"mode": "nudge", "features": {"features": [chosen]}, "value": 3.0}]}
 
 
 def test_completions_streams_usage_and_choices(client: Any, server: Any) -> None:

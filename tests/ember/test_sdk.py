@@ -6,6 +6,7 @@ import asyncio
 import warnings
 from typing import Any
 
+import httpx
 import numpy as np
 import pytest
 
@@ -41,7 +42,7 @@ def local_text(server: Any, edits: tuple[Any, ...] = (), seed: int = 0, temperat
     """What the endpoint itself answers, asked in the model's thread."""
     from mindgap.ember.inspection import once
 
-    messages = tuple(Message(one["role"], one["content"]) for one in ASKED)  # type: ignore[arg-type]
+    messages = tuple(Message(message["role"], message["content"]) for message in ASKED)  # type: ignore[arg-type]
     request = Request("x", messages, Decoding(12, temperature, 0.9), seed, edits)
     work = once(lambda: list(server.service.endpoint.generate([request])))
     ((_, completion),) = server.service.worker.run(work).result()
@@ -111,18 +112,18 @@ def test_a_stop_string_ends_the_reply_before_it(client: Any) -> None:
 
 
 def test_features_are_found_ranked_and_looked_up(client: Any, server: Any) -> None:
-    found = client.features.search("boats and sails", MODEL, top_k=5)
-    assert 1 <= len(found) <= 5
-    first = found[0]
+    nearest = client.features.search("boats and sails", MODEL, top_k=5)
+    assert 1 <= len(nearest) <= 5
+    first = nearest[0]
     again = client.features.lookup([first.index_in_sae], MODEL)[first.index_in_sae]
     assert (str(again.uuid), again.label) == (str(first.uuid), first.label)
     some = goodfire.FeatureGroup(list(client.features.lookup([3, 5, 7, 9], MODEL).values()))
     ranked = client.features.rerank(some, first.label, MODEL, top_k=3)
     relevance = server.service.endpoint.relevance(first.label)
     order = sorted([3, 5, 7, 9], key=lambda index: -relevance[index])[:3]
-    assert [one.index_in_sae for one in ranked] == order
+    assert [feature.index_in_sae for feature in ranked] == order
     near = client.features.neighbors(first, MODEL, top_k=4)
-    assert len(near) == 4 and first.index_in_sae not in [one.index_in_sae for one in near]
+    assert len(near) == 4 and first.index_in_sae not in [feature.index_in_sae for feature in near]
 
 
 def test_activations_are_the_saes_in_units_of_the_scale(client: Any, server: Any) -> None:
@@ -157,14 +158,14 @@ def test_contrast_finds_what_tells_the_data_sets_apart(client: Any, server: Any)
     less, more = client.features.contrast(sad, loud, MODEL, top_k=4)
     back_more, back_less = client.features.contrast(loud, sad, MODEL, top_k=4)
     assert 1 <= len(more) <= 4
-    assert [one.index_in_sae for one in more] == [one.index_in_sae for one in back_more]
-    assert [one.index_in_sae for one in less] == [one.index_in_sae for one in back_less]
+    assert [feature.index_in_sae for feature in more] == [feature.index_in_sae for feature in back_more]
+    assert [feature.index_in_sae for feature in less] == [feature.index_in_sae for feature in back_less]
     endpoint = server.service.endpoint
     means = [
-        endpoint.feature_means([((Message("user", ASKED[0]["content"]),), one[1]["content"]) for one in data]).mean(0)
+        endpoint.feature_means([((Message("user", ASKED[0]["content"]),), chat[1]["content"]) for chat in data]).mean(0)
         for data in (sad, loud)
     ]
-    assert all(means[1][one.index_in_sae] > means[0][one.index_in_sae] for one in more)
+    assert all(means[1][feature.index_in_sae] > means[0][feature.index_in_sae] for feature in more)
 
 
 def test_auto_steer_gives_the_edits_of_the_local_backend(client: Any, server: Any, tmp_path: Any) -> None:
@@ -188,8 +189,8 @@ def test_auto_conditional_and_contrastive_data_can_be_used_as_they_come(client: 
     assert greedy(client, variant).choices[0].finish_reason in ("stop", "length")
     neutral, behaving = client.features.generate_contrastive_stimulus("be funny")
     assert len(neutral) == len(behaving) >= 1
-    assert [one["content"] for one in neutral[0][:-1]] == [one["content"] for one in behaving[0][:-1]]
-    assert all(one[-1]["role"] == "assistant" for one in (*neutral, *behaving))
+    assert [message["content"] for message in neutral[0][:-1]] == [message["content"] for message in behaving[0][:-1]]
+    assert all(chat[-1]["role"] == "assistant" for chat in (*neutral, *behaving))
 
 
 def test_attribution_is_what_ablation_takes_away(client: Any, server: Any) -> None:
@@ -203,11 +204,11 @@ def test_attribution_is_what_ablation_takes_away(client: Any, server: Any) -> No
     engine = endpoint.engine
     tokens = conversation(engine.tokenizer, [Message(m["role"], m["content"]) for m in ANSWERED])  # type: ignore[arg-type]
     index = len(tokens) - 2
-    found = client.features.attribute(ANSWERED, index, MODEL)
-    assert found.num_input_tokens == len(tokens)
-    values = [one.value for one in found.features]
+    attributed = client.features.attribute(ANSWERED, index, MODEL)
+    assert attributed.num_input_tokens == len(tokens)
+    values = [share.value for share in attributed.features]
     assert values == sorted(values, reverse=True) and values[-1] > 0
-    assert found.features[0].feature is not None
+    assert attributed.features[0].feature is not None
 
     def logit(strength: float, feature: int) -> float:
         edit = feature_edit(endpoint, feature, 0.0, mode="ablate").scaled(strength)
@@ -217,10 +218,10 @@ def test_attribution_is_what_ablation_takes_away(client: Any, server: Any) -> No
             logits = engine.model(input_ids=torch.tensor([tokens[:index]]), use_cache=False).logits[0, -1]
         return float(logits[tokens[index]])
 
-    for one in found.features[:5]:
-        feature = one.feature.index_in_sae
+    for share in attributed.features[:5]:
+        feature = share.feature.index_in_sae
         slope = (logit(-0.01, feature) - logit(0.01, feature)) / 0.02
-        assert slope == pytest.approx(one.value, rel=0.05, abs=1e-3)
+        assert slope == pytest.approx(share.value, rel=0.05, abs=1e-3)
 
 
 def test_logits_are_those_of_the_next_token(client: Any, server: Any) -> None:
@@ -259,18 +260,18 @@ def test_the_asynchronous_client(async_client: Any) -> None:
 
     async def everything() -> None:
         features = async_client.features
-        found = await features.search("boats", MODEL, top_k=3)
+        nearest = await features.search("boats", MODEL, top_k=3)
         variant = goodfire.Variant(MODEL)
-        variant.set(found[0], 2.0)
+        variant.set(nearest[0], 2.0)
         plain, steered = await asyncio.gather(greedy(async_client, MODEL), greedy(async_client, variant))
         many = await asyncio.gather(*(greedy(async_client, (MODEL, variant)[n % 2]) for n in range(10)))
-        texts = [one.choices[0].message["content"] for one in many]
-        assert texts == [one.choices[0].message["content"] for one in (plain, steered)] * 5
+        texts = [answer.choices[0].message["content"] for answer in many]
+        assert texts == [answer.choices[0].message["content"] for answer in (plain, steered)] * 5
         parts = [chunk.choices[0].delta.content async for chunk in await greedy(async_client, variant, stream=True)]
         assert "".join(parts) == texts[1]
-        assert len(await features.rerank(found, "sea", MODEL)) == len(found)
-        assert len(await features.semantic_similarity(found, "sea", MODEL)) == len(found)
-        assert len(await features.neighbors(found, MODEL, top_k=2)) == 2
+        assert len(await features.rerank(nearest, "sea", MODEL)) == len(nearest)
+        assert len(await features.semantic_similarity(nearest, "sea", MODEL)) == len(nearest)
+        assert len(await features.neighbors(nearest, MODEL, top_k=2)) == 2
         assert await features.lookup([1], MODEL)
         assert (await features.activations(ANSWERED, variant)).shape[1] == 65536
         assert (await features.inspect(ANSWERED, MODEL)).top(k=2)
@@ -285,3 +286,16 @@ def test_the_asynchronous_client(async_client: Any) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         asyncio.get_event_loop().run_until_complete(everything())
+
+
+@pytest.mark.parametrize("aggregate_by", ["frequency", "mean", "max", "sum"])
+def test_strengths_are_aggregated_as_the_sdk_does_it(client: Any, server: Any, aggregate_by: str) -> None:
+    ours = httpx.post(
+        f"{server.url}/api/inference/v1/chat-attribution/compute-features",
+        json={"model": MODEL, "messages": ANSWERED, "aggregate_by": aggregate_by},
+        timeout=60,
+    ).json()["features"]
+    assert ours == sorted(ours, key=lambda feature: -feature["activation_strength"])
+    theirs = client.features.inspect(ANSWERED, MODEL, aggregate_by=aggregate_by).top(k=len(ours))
+    strengths = {chosen.feature.index_in_sae: chosen.activation for chosen in theirs}
+    assert strengths == {f["index_in_sae"]: pytest.approx(f["activation_strength"], rel=1e-4) for f in ours}

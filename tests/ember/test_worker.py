@@ -141,15 +141,15 @@ def test_a_stop_tells_all_who_wait(engine: Engine) -> None:
     worker = Worker(engine, queue=4)
     with worker:
         forever = worker.run(endless())  # type: ignore[arg-type]
-        one, pieces = asked(10_000)
-        worker.submit([one])
+        waiting, pieces = asked(10_000)
+        worker.submit([waiting])
         pieces.get(timeout=60)
     assert isinstance(forever.exception(timeout=60), RequestError)
     while (last := pieces.get(timeout=60)).finish_reason is None:
         pass
     assert last.error == "the server stopped"
     with pytest.raises(RequestError) as refused:
-        worker.submit([one])
+        worker.submit([waiting])
     assert refused.value.status == 503
 
 

@@ -145,16 +145,16 @@ class Page:
 
     def complaints(self) -> list[str]:
         """Errors and warnings of the console, uncaught exceptions and breaches of the security policy."""
-        found = []
+        complaints = []
         for event in self._events():
             params = event["params"]
             if event["method"] == "Runtime.exceptionThrown":
-                found.append(str(params["exceptionDetails"]))
+                complaints.append(str(params["exceptionDetails"]))
             if event["method"] == "Log.entryAdded" and params["entry"]["level"] in ("error", "warning"):
-                found.append(params["entry"]["text"])
+                complaints.append(params["entry"]["text"])
             if event["method"] == "Runtime.consoleAPICalled" and params["type"] in ("error", "warning", "assert"):
-                found.append(str(params["args"]))
-        return found
+                complaints.append(str(params["args"]))
+        return complaints
 
     def requests(self) -> list[str]:
         """Every address the page has asked for; its own and what it holds in itself aside."""

@@ -104,7 +104,7 @@ def start(served: list[str]) -> Iterator[Start]:
     running: list[Server] = []
 
     def begin(*settings: str, environment: dict[str, str] | None = None) -> Server:
-        port = [] if any(one.startswith("port=") for one in settings) else ["port=0"]
+        port = [] if any(setting.startswith("port=") for setting in settings) else ["port=0"]
         process = subprocess.Popen(
             [sys.executable, "-m", "mindgap.ember", *served, *port, *settings],
             env={**os.environ, "MINDGAP_SWEEP": "none", **(environment or {})},
@@ -119,8 +119,8 @@ def start(served: list[str]) -> Iterator[Start]:
             assert process.stderr is not None
             for line in process.stderr:
                 server.said.append(line)
-                if found := re.search(r"listening on (http://\S+)", line):
-                    server.url = found[1]
+                if address := re.search(r"listening on (http://\S+)", line):
+                    server.url = address[1]
                     listening.set()
             listening.set()
 

@@ -95,8 +95,8 @@ def write_readable(folder: Path, kinds: Sequence[Kind] = KINDS[:3]) -> Path:
     for kind in kinds:
         cell = make_cell(folder, kind, queries=QUERIES, items=ITEMS)
         records = tuple(
-            replace(one, response=f"{one.behaviour or 3} {one.method} {one.key}", loglik_correct=None)
-            for one in cell.records
+            replace(record, response=f"{record.behaviour or 3} {record.method} {record.key}", loglik_correct=None)
+            for record in cell.records
         )
         failed = replace(records[0], error="the server said no", response="", behaviour=None, coherence=None)
         failed = replace(failed, behaviour_missing="not judged: no reply", coherence_missing="not judged: no reply")

@@ -21,7 +21,7 @@ def context(text: str, word: str, activation: float = 4.0) -> dict[str, Any]:
     words = text.split()
     at = words.index(word)
     return {
-        "pieces": [words[0], *(f" {one}" for one in words[1:])],
+        "pieces": [words[0], *(f" {word}" for word in words[1:])],
         "at": at,
         "activation": activation,
         "activations": [STEPS * (place == at) for place in range(len(words))],

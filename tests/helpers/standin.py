@@ -34,16 +34,16 @@ class Standin:
 
     def run_id(self, name: str) -> str:
         """Id of the run that is displayed as `name`."""
-        (found,) = {one["name"] for one in self.upserts if one.get("displayName") == name}
-        return str(found)
+        (run_id,) = {upsert["name"] for upsert in self.upserts if upsert.get("displayName") == name}
+        return str(run_id)
 
     def summary(self, run_id: str) -> dict[str, Any]:
         """The last summary that was streamed for a run."""
-        found = {}
+        summary = {}
         for body in self.streams[run_id]:
             for line in body.get("files", {}).get("wandb-summary.json", {}).get("content", []):
-                found = json.loads(line)
-        return found
+                summary = json.loads(line)
+        return summary
 
     def exit_code(self, run_id: str) -> int | None:
         """The exit code that the run was completed with; None if it was not."""
@@ -65,13 +65,13 @@ class Standin:
         """The `data` of a reply that rests on what has arrived; None if the question is another one."""
         if "query Runs(" in query:
             wanted = json.loads(asked["filters"])["name"]["$in"]
-            known = dict.fromkeys(one["name"] for one in self.upserts if one["name"] in wanted)
+            known = dict.fromkeys(upsert["name"] for upsert in self.upserts if upsert["name"] in wanted)
             runs = {"edges": [{"node": _known_run(name), "cursor": name} for name in known], **_ALL}
             return {"project": {"internalId": "internal", "runCount": len(known), "readOnly": False, "runs": runs}}
         if "query ProjectInternalId" in query:
             return {"project": {"id": "project", "internalId": "internal"}}
         if "query GetProjects" in query:
-            names = dict.fromkeys(one["project"] for one in self.upserts)
+            names = dict.fromkeys(upsert["project"] for upsert in self.upserts)
             more = {"entityName": TEAM, "createdAt": WHEN, "isBenchmark": False, "user": None}
             nodes = [{"node": {"id": name, "name": name, **more}, "cursor": name} for name in names]
             return {"models": {"edges": nodes, **_ALL}}
@@ -140,7 +140,7 @@ def _artifact_files(url: str, asked: dict[str, Any]) -> dict[str, Any]:
         "artifact": {"id": "artifact"},
     }
     wanted = asked.get("artifactFiles") or asked["input"]["artifactFiles"]
-    nodes = [{"node": {**_upload(url, one["name"]), **more}} for one in wanted]
+    nodes = [{"node": {**_upload(url, file["name"]), **more}} for file in wanted]
     return {"createArtifactFiles": {"files": {"edges": nodes}}}
 
 

@@ -53,8 +53,8 @@ def test_scores_quoted_inside_the_analysis_are_not_scores() -> None:
         (f'"{"9" * 5000}"', f'behaviour is not an integer: "{"9" * 78}…'),
     ],
 )
-def test_one_unusable_score_is_missing_alone(given: str, reason: str) -> None:
-    behaviour, coherence, _ = read_scores(f'{{"analysis": "", "behaviour": {given}, "coherence": 4}}')
+def test_one_unusable_score_is_missing_alone(behaviour_text: str, reason: str) -> None:
+    behaviour, coherence, _ = read_scores(f'{{"analysis": "", "behaviour": {behaviour_text}, "coherence": 4}}')
     assert (behaviour.value, behaviour.missing) == (None, reason)
     assert coherence.value == 4
 

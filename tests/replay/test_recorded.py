@@ -42,8 +42,8 @@ def september(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Importe
     return imported(shared, tmp_path_factory.mktemp("sweep"), "2025_09_8b", mmlu)
 
 
-def one(found: Imported, kind: str, method: str | None) -> Finding:
-    (finding,) = (f for f in found.findings if f.kind == kind and f.method == method)
+def the_finding(recording: Imported, kind: str, method: str | None) -> Finding:
+    (finding,) = (f for f in recording.findings if f.kind == kind and f.method == method)
     return finding
 
 
@@ -87,15 +87,15 @@ def test_septembers_132_scores_of_0_are_missing_in_every_arm(september: Imported
 
 
 def test_septembers_missing_rows_are_counted_and_the_two_lost_queries_named(september: Imported) -> None:
-    auto = one(september, "missing_sample", "Auto Steer")
+    auto = the_finding(september, "missing_sample", "Auto Steer")
     assert (auto.count, auto.of) == (61, 450)
     assert "'be misleading and ambiguous', 'be seductive and flattering'" in auto.says
-    assert one(september, "missing_sample", "Prompting").count == 1
+    assert the_finding(september, "missing_sample", "Prompting").count == 1
     assert {len(cell.records) for cell in september.cells} == {450}
 
 
 def test_septembers_unreadable_answers_differ_by_arm(september: Imported) -> None:
-    control, auto = one(september, "unparsed", "Control"), one(september, "unparsed", "Auto Steer")
+    control, auto = the_finding(september, "unparsed", "Control"), the_finding(september, "unparsed", "Auto Steer")
     assert (control.count, control.of) == (22, 450)
     assert auto.of == 389
     assert auto.count / auto.of > 2 * control.count / control.of
@@ -104,7 +104,7 @@ def test_septembers_unreadable_answers_differ_by_arm(september: Imported) -> Non
 
 
 def test_gold_answers_of_september_come_from_mmlu_by_content(september: Imported) -> None:
-    unknown = one(september, "no_gold", None)
+    unknown = the_finding(september, "no_gold", None)
     assert unknown.count == 12, "three items whose wording differs from MMLU's"
     for cell in september.cells:
         for record in cell.records:

@@ -57,8 +57,8 @@ def test_frequent_words_are_not_distinctive_and_rare_chance_words_less_than_stea
     ("one", "other"),
     [("humor", "humorous"), ("humour", "humor"), ("joke", "jokes"), ("laughing", "laugh"), ("stories", "story")],
 )
-def test_forms_of_a_word_have_one_stem(one: str, other: str) -> None:
-    assert stem(one) == stem(other)
+def test_forms_of_a_word_have_one_stem(form: str, other: str) -> None:
+    assert stem(form) == stem(other)
 
 
 def test_the_activating_token_is_marked() -> None:

@@ -39,20 +39,20 @@ def test_settings_and_tensors_come_back(tmp_path: Path) -> None:
     for name in native_format.SETTINGS:
         assert getattr(sae, name) == getattr(SMALL, name)
     for name in native_format.TENSORS:
-        kept, given = getattr(sae, name), getattr(SMALL, name)
-        assert (kept is None) == (given is None)
-        if given is not None:  # the small whole numbers of the matrices survive float16, the biases stay float32
-            assert torch.equal(kept.float(), given)
+        kept, written = getattr(sae, name), getattr(SMALL, name)
+        assert (kept is None) == (written is None)
+        if written is not None:  # the small whole numbers of the matrices survive float16, the biases stay float32
+            assert torch.equal(kept.float(), written)
     assert [path.name for path in (tmp_path / "a folder that is not there yet").glob("*.unfinished")] == []
 
 
 def test_identity_is_name_and_content_wherever_the_file_lies(tmp_path: Path) -> None:
-    one, two = saved(tmp_path), saved(tmp_path, name="other.safetensors")
-    assert one.identity == two.identity
-    assert one.identity.startswith("small@") and "somewhere" not in one.identity
+    first, second = saved(tmp_path), saved(tmp_path, name="other.safetensors")
+    assert first.identity == second.identity
+    assert first.identity.startswith("small@") and "somewhere" not in first.identity
     other_layer = saved(tmp_path, replace(SMALL, layer=13), "layer.safetensors")
     other_weight = saved(tmp_path, replace(SMALL, encoder_bias=torch.zeros(4)), "bias.safetensors")
-    assert len({one.identity, other_layer.identity, other_weight.identity}) == 3
+    assert len({first.identity, other_layer.identity, other_weight.identity}) == 3
 
 
 def test_a_file_that_was_replaced_has_another_identity(tmp_path: Path) -> None:

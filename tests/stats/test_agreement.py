@@ -37,8 +37,8 @@ def by_hand(ratings: np.ndarray, ordinal: bool) -> float:
     units = [unit[~np.isnan(unit)] for unit in ratings.T if (~np.isnan(unit)).sum() > 1]
     pooled = np.concatenate(units)
 
-    def distance(one: float, other: float) -> float:
-        low, high = sorted((one, other))
+    def distance(first: float, second: float) -> float:
+        low, high = sorted((first, second))
         if not ordinal:
             return (high - low) ** 2
         between = ((pooled >= low) & (pooled <= high)).sum()
@@ -104,8 +104,8 @@ def test_kappa_and_alpha_see_a_shift_that_ranks_do_not() -> None:
 def test_what_cannot_be_had_is_none_with_the_reason(constant: np.ndarray) -> None:
     assert np.isnan(spearman(constant, constant)) and np.isnan(quadratic_kappa(constant, constant))
     agreed = agreement(constant, constant, list("aabbcc"), list("xyxyxy"))
-    for one in (agreed.spearman, agreed.kappa, agreed.alpha, agreed.alpha_ordinal):
-        assert one.value is None and one.note
+    for statistic in (agreed.spearman, agreed.kappa, agreed.alpha, agreed.alpha_ordinal):
+        assert statistic.value is None and statistic.note
 
 
 def test_judges_of_different_samples_are_refused() -> None:
@@ -149,8 +149,8 @@ def test_row_order_changes_nothing_and_the_seed_fixes_the_draws() -> None:
     order = np.random.default_rng(0).permutation(60)
     again = agreement(a[order], b[order], queries[order], items[order], seed=1)
     for name in ("spearman", "kappa", "alpha", "alpha_ordinal"):
-        one, other = getattr(agreed, name), getattr(again, name)
-        assert [one.value, one.low, one.high] == pytest.approx([other.value, other.low, other.high])
+        first, second = getattr(agreed, name), getattr(again, name)
+        assert [first.value, first.low, first.high] == pytest.approx([second.value, second.low, second.high])
     assert agreement(a, b, queries, items, seed=1) == agreed != agreement(a, b, queries, items, seed=2)
 
 

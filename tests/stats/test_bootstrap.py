@@ -65,7 +65,7 @@ def test_where_clusters_do_not_matter_the_interval_is_at_most_a_little_too_wide(
 
     assert 0.94 <= covered((14, 171), noise, 0.0, 400) <= 0.995
     generator = np.random.default_rng(1)
-    widths = [(one := mean_of(noise(generator, 14, 171), resamples=1000)).high - one.low for _ in range(100)]
+    widths = [(interval := mean_of(noise(generator, 14, 171), resamples=1000)).high - interval.low for _ in range(100)]
     plain = 2 * 1.96 / (14 * 171) ** 0.5
     assert np.mean(widths) < 1.25 * plain  # raw percentiles of the pigeonhole bootstrap are 1.7 times as wide
 

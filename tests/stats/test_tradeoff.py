@@ -106,15 +106,15 @@ def test_a_cell_equal_to_control_is_unharmed_without_any_variation_to_test():
 
 
 def test_the_harmonic_mean_is_from_0_to_2_and_one_zero_is_enough():
-    def one(behaviour: float, coherence: float, accuracy: float) -> float:
+    def mean_of(behaviour: float, coherence: float, accuracy: float) -> float:
         values = {"behaviour": behaviour, "coherence": coherence, "accuracy": accuracy}
         samples = cells({"control": {name: np.full((2, 3), value) for name, value in values.items()}})
         return harmonic_mean(samples, CONTROL).value
 
-    assert one(5, 5, 1) == pytest.approx(2)
-    assert one(5, 5, 0) == 0
-    assert one(1, 5, 1) == 0
-    assert one(3, 5, 1) == pytest.approx(3 / (1 / 1 + 1 / 2 + 1 / 2))
+    assert mean_of(5, 5, 1) == pytest.approx(2)
+    assert mean_of(5, 5, 0) == 0
+    assert mean_of(1, 5, 1) == 0
+    assert mean_of(3, 5, 1) == pytest.approx(3 / (1 / 1 + 1 / 2 + 1 / 2))
 
 
 def test_a_missing_score_leaves_the_harmonic_mean_missing_and_not_zero():

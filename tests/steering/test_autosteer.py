@@ -84,8 +84,8 @@ def test_what_was_measured_once_is_not_measured_again(endpoint: LocalEndpoint, t
 def test_the_causal_score_is_what_a_small_nudge_does(endpoint: LocalEndpoint, tmp_path: Path) -> None:
     on = bench(endpoint, tmp_path)
     shown = stimuli(on, ["be funny"], prompts=6, instruction=STEER.instruction, writer=on)[0]
-    found = evidence(shown, on, "be funny", 1)
-    strongest = int(np.abs(found.causal).argmax())
+    measured = evidence(shown, on, "be funny", 1)
+    strongest = int(np.abs(measured.causal).argmax())
     direction = endpoint.directions([strongest])[0]
     dose = 0.01
     step = direction / np.linalg.norm(direction) * dose * reference_norm(on, endpoint.sae_layer)
@@ -99,7 +99,7 @@ def test_the_causal_score_is_what_a_small_nudge_does(endpoint: LocalEndpoint, tm
         return float(np.mean([np.subtract(*scores[request.key].per_token()) for request in requests]))
 
     rise = ratio((AddVector(endpoint.sae_layer, step),)) - ratio(())
-    assert rise == pytest.approx(dose * found.causal[strongest], rel=0.15)
+    assert rise == pytest.approx(dose * measured.causal[strongest], rel=0.15)
 
 
 def test_away_from_a_behaviour_is_the_opposite_of_towards_it(endpoint: LocalEndpoint, tmp_path: Path) -> None:
@@ -169,7 +169,14 @@ def test_without_a_key_agentic_steering_picks_by_causal_effect(
 def test_what_a_picker_may_answer() -> None:
     agreed: dict[str, Any] = {"most": 8, "strongest": 0.6, "picker": "a model"}
     assert picks_in('Here: [{"feature": 7, "strength": -0.4}]', [7, 9], **agreed) == [(7, -0.4)]
-    for answer in ("none", "[]", '[{"feature": 8, "strength": 0.1}]', '[{"feature": 7, "strength": 0.9}]'):
+    for answer in (
+        "none",
+        "[]",
+        '[{"feature": 8, "strength": 0.1}]',
+        '[{"feature": 7, "strength": 0.9}]',
+        '[{"feature": Infinity, "strength": 0.1}]',
+        '[{"feature": 7, "strength": NaN}]',
+    ):
         with pytest.raises(ConfigError, match="agentic steering: a model"):
             picks_in(answer, [7, 9], **agreed)
 

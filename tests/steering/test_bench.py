@@ -28,9 +28,9 @@ class Counted:
 def test_feature_means_are_kept_for_each_sae_and_texts(tmp_path: Path) -> None:
     texts, others = ([((Message("user", "Why?"),), reply)] for reply in ("So.", "Not so."))
     store = Store(tmp_path / "store.sqlite")
-    one, two = (SteeringBench(Counted(name), store, 0) for name in ("a@1", "another@2"))  # type: ignore[arg-type]
-    assert one.feature_means(texts).tolist() == one.feature_means(texts).tolist() == [[3, 3, 3]]
-    assert two.feature_means(texts).tolist() == [[9, 9, 9]]
-    one.feature_means(others)
-    assert one.endpoint.measured == [texts, others]  # type: ignore[attr-defined]
-    assert two.endpoint.measured == [texts]  # type: ignore[attr-defined]
+    first, second = (SteeringBench(Counted(name), store, 0) for name in ("a@1", "another@2"))  # type: ignore[arg-type]
+    assert first.feature_means(texts).tolist() == first.feature_means(texts).tolist() == [[3, 3, 3]]
+    assert second.feature_means(texts).tolist() == [[9, 9, 9]]
+    first.feature_means(others)
+    assert first.endpoint.measured == [texts, others]  # type: ignore[attr-defined]
+    assert second.endpoint.measured == [texts]  # type: ignore[attr-defined]

@@ -44,11 +44,11 @@ def test_a_users_set_needs_only_texts_and_gets_a_general_rubric():
 
 
 def test_a_rubric_of_the_users_own_goes_before_ours():
-    one, two = QuerySet(
+    own, plain = QuerySet(
         "mine", [{"text": "be funny", "rubric": "1 = no joke, 5 = a joke"}, {"text": "be brief"}]
     ).queries
-    assert one.rubric == "1 = no joke, 5 = a joke"
-    assert "be brief" in two.rubric
+    assert own.rubric == "1 = no joke, 5 = a joke"
+    assert "be brief" in plain.rubric
 
 
 def test_case_and_spacing_do_not_cost_a_query_its_rubric():

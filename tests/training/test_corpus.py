@@ -88,6 +88,9 @@ def test_texts_are_read_from_json_lines_and_from_paragraphs(tmp_path: Path) -> N
     lines.write_text('{"txt": "?"}\n')
     with pytest.raises(ConfigError, match=r"a\.jsonl: every line must be like"):
         read_texts(lines)
+    lines.write_text('{"text": "Hello."}\n{"text": "Hel\n')
+    with pytest.raises(ConfigError, match=r"a\.jsonl, line 2: this is not JSON"):
+        read_texts(lines)
 
 
 def test_a_text_stays_on_its_side_whatever_else_is_there() -> None:

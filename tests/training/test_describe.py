@@ -72,21 +72,21 @@ def test_density_and_scale_are_those_of_all_tokens(engine: Engine, sae: SAE, des
 
 def test_contexts_are_the_strongest_of_different_texts(engine: Engine, sae: SAE, described: Catalogue) -> None:
     each = [activations(engine, sae, text) for text in texts()]
-    peaks = np.array([one.max(0) for one in each])
+    peaks = np.array([of_text.max(0) for of_text in each])
     checked = 0
     for index in range(sae.features):
         contexts = described.feature(index).contexts
-        found = [context.activation for context in contexts]
+        strongest = [context.activation for context in contexts]
         best = np.sort(peaks[:, index])[::-1]
         best = best[best > 0]
-        assert found == sorted(found, reverse=True)
-        assert len(found) <= CONTEXTS
-        for place, activation in enumerate(found):
+        assert strongest == sorted(strongest, reverse=True)
+        assert len(strongest) <= CONTEXTS
+        for place, activation in enumerate(strongest):
             assert np.isclose(best, activation, rtol=1e-4).any()
             assert activation <= best[place] * 1.0001
         if len(best):
             checked += 1
-            assert found[0] == pytest.approx(best[0], rel=1e-4)
+            assert strongest[0] == pytest.approx(best[0], rel=1e-4)
     assert checked > 30
 
 

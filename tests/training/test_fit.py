@@ -37,8 +37,8 @@ def fitted(truth, tmp_path_factory) -> Fit:  # type: ignore[no-untyped-def]
 
 def test_it_finds_most_of_the_directions_that_the_data_are_made_of(truth, fitted: Fit) -> None:  # type: ignore[no-untyped-def]
     sae = fitted.sae("known", layer=0)
-    found = torch.nn.functional.normalize(sae.decoder, dim=1).numpy()
-    assert ((truth[0] @ found.T).max(1) > 0.9).mean() > 0.6
+    learned = torch.nn.functional.normalize(sae.decoder, dim=1).numpy()
+    assert ((truth[0] @ learned.T).max(1) > 0.9).mean() > 0.6
 
 
 def test_what_it_leaves_needs_no_batch_and_has_k_features_a_token(truth, fitted: Fit) -> None:  # type: ignore[no-untyped-def]

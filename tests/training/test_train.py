@@ -50,6 +50,14 @@ def test_it_ends_with_an_sae_its_catalogue_and_a_card_and_goes_on_from_where_it_
     assert again["sae.safetensors"] == before["sae.safetensors"] and again["texts.jsonl"] == before["texts.jsonl"]
 
 
+def test_texts_of_files_are_enough(endpoint: LocalEndpoint, tmp_path: Path) -> None:
+    file = tmp_path / "own.txt"
+    file.write_text("\n\n".join(f"Paragraph {number} is about boat number {number * 7}." for number in range(40)))
+    train(endpoint, settings(tmp_path / "out", texts=0, data=str(file)))
+    described = catalogue.load(tmp_path / "out" / "catalogue.parquet")
+    assert described.features == 64 and described.live.any()
+
+
 def test_a_perfect_sae_loses_nothing(endpoint: LocalEndpoint) -> None:
     """One feature for each direction of the stream and its opposite: nothing is left out, and nothing is lost."""
     from mindgap.training.corpus import Text

@@ -148,11 +148,11 @@ class GoodfireEndpoint:
         """See `FeatureEndpoint.relevance`; -1 for all but the nearest."""
 
         async def search(client: goodfire.AsyncClient, http: Transport) -> tuple[Any, list[float]]:
-            found = await client.features.search(text, self._model, top_k=NEAREST)
-            if not len(found):
+            nearest = await client.features.search(text, self._model, top_k=NEAREST)
+            if not len(nearest):
                 return [], []
-            ranked = await client.features.rerank(found, text, self._model, top_k=len(found))
-            return ranked, await client.features.semantic_similarity(found, text, self._model)
+            ranked = await client.features.rerank(nearest, text, self._model, top_k=len(nearest))
+            return ranked, await client.features.semantic_similarity(nearest, text, self._model)
 
         ranked, scores = self._asked(search, f"a search for {text!r}")
         relevance = np.full(self.features, -1, dtype=np.float32)
@@ -162,13 +162,13 @@ class GoodfireEndpoint:
 
     def auto_edits(self, specification: str) -> tuple[FeatureEdit, ...]:
         """See `AutoEditing`."""
-        found = self._asked(
+        proposed = self._asked(
             lambda client, http: client.features.AutoSteer(specification, self._model),
             f"Auto Steer of {specification!r}",
         )
         # Not by the SDK's features: two that name the same feature are two of its keys.
         offsets: dict[int, float] = {}
-        for feature, strength in found.as_dict().items():
+        for feature, strength in proposed.as_dict().items():
             self._known.setdefault(feature.index_in_sae, feature)
             offsets[feature.index_in_sae] = offsets.get(feature.index_in_sae, 0.0) + float(strength)
         return tuple(
@@ -209,12 +209,12 @@ class GoodfireEndpoint:
 
             async def look(client: goodfire.AsyncClient, http: Transport, page: list[int] = page) -> dict[int, Any]:
                 try:
-                    found: dict[int, Any] = await client.features.lookup(page, self._model)
+                    labels: dict[int, Any] = await client.features.lookup(page, self._model)
                 except Trouble as trouble:
                     if trouble.status != 404 or all_there:
                         raise
                     return {}
-                return found
+                return labels
 
             self._known |= self._asked(look, "features")
         if all_there and (absent := [index for index in missing if index not in self._known]):
@@ -248,7 +248,7 @@ class GoodfireEndpoint:
             return await call(*self._client())
 
         try:
-            ((_, found),) = run_each(made, [None], 1)
+            ((_, answer),) = run_each(made, [None], 1)
         except Trouble as trouble:
             start = f". {self._backend.start}" if trouble.status is None else ""
             message = f"backend=goodfire: asked for {what}, {self._backend.base_url} gave none: {trouble}{start}"
@@ -256,7 +256,7 @@ class GoodfireEndpoint:
         except MALFORMED as error:
             message = f"backend=goodfire: asked for {what}, {self._backend.base_url} gave what the SDK cannot read"
             raise UnavailableError(f"{message} ({_said(error)})") from error
-        return found
+        return answer
 
 
 def _said(error: Exception) -> str:

@@ -64,9 +64,9 @@ class Transport(AsyncHTTPWrapper):
         headers = {"Content-Type": "application/json", **(headers or {})}
         for attempt in itertools.count():
             try:
-                found = await exchange(method, url, headers, data, self._timeout, params=params)
-                self._read(found)
-                return httpx.Response(200, content=found, headers={"Content-Type": "application/json"})
+                content = await exchange(method, url, headers, data, self._timeout, params=params)
+                self._read(content)
+                return httpx.Response(200, content=content, headers={"Content-Type": "application/json"})
             except Trouble as trouble:
                 wait = pause(trouble, attempt, self.max_retries)
                 said = reason(trouble, self._key, attempt + 1)
@@ -78,8 +78,8 @@ class Transport(AsyncHTTPWrapper):
 
     def _read(self, data: bytes) -> None:
         try:
-            found = json.loads(data)
+            body = json.loads(data)
         except ValueError as error:
             raise Trouble(f"the server's reply is not JSON: {data[:80].decode(errors='replace')}") from error
-        usage = found.get("usage") if isinstance(found, dict) else None
+        usage = body.get("usage") if isinstance(body, dict) else None
         self.usage = usage if isinstance(usage, dict) else {}

@@ -60,8 +60,8 @@ def _gradients(engine: Engine, prompts: list[list[int]], replies: list[list[int]
             logprobs = -nn.functional.cross_entropy(
                 logits[:, :-1].float().transpose(1, 2), tokens[:, first + 1 :], reduction="none"
             )
-            mine = scored[:, first:]
-            total = ((logprobs * mine).sum(1) / mine.sum(1).clamp(min=1)).sum()
+            in_reply = scored[:, first:]
+            total = ((logprobs * in_reply).sum(1) / in_reply.sum(1).clamp(min=1)).sum()
             (gradient,) = torch.autograd.grad(total, added)
     finally:
         handle.remove()

@@ -55,9 +55,9 @@ def imitate_package(folder: Path, gguf: bytes | None) -> None:
 
 def command_in(message: str) -> list[str]:
     """The shell command at the end of `message`, split as a shell would."""
-    found = re.search(rf"{re.escape(shlex.quote(sys.executable))} -m pip .*$", message)
-    assert found, message
-    return shlex.split(found[0])
+    match = re.search(rf"{re.escape(shlex.quote(sys.executable))} -m pip .*$", message)
+    assert match, message
+    return shlex.split(match[0])
 
 
 def test_a_missing_package_is_answered_with_the_command_that_installs_it(

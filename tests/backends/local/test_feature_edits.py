@@ -69,11 +69,11 @@ def test_each_kind_adds_what_its_definition_says(small_model: SimpleNamespace, s
     }
     x = stream(len(kinds) + 1)
     engine = engine_with(small_model, sae)
-    change = steered(engine, [*((one,) for one, _ in kinds.values()), ()], x) - x
-    for row, (one, amount) in enumerate(kinds.values()):
-        active = sae.encode(x[row])[:, one.feature]
+    change = steered(engine, [*((kind,) for kind, _ in kinds.values()), ()], x) - x
+    for row, (kind, amount) in enumerate(kinds.values()):
+        active = sae.encode(x[row])[:, kind.feature]
         assert 0 < (active > 0).sum() < len(active)  # the feature is active at some tokens and silent at others
-        expected = torch.as_tensor(amount(active)).expand(len(active))[:, None] * sae.directions([one.feature])[0]
+        expected = torch.as_tensor(amount(active)).expand(len(active))[:, None] * sae.directions([kind.feature])[0]
         torch.testing.assert_close(change[row], expected, rtol=1e-5, atol=1e-5)
     assert not change[-1].any()
 
@@ -109,8 +109,8 @@ def test_a_conditional_edit_acts_only_at_tokens_where_its_condition_holds(
         "<": torch.lt, "<=": torch.le, "==": torch.eq, "!=": torch.ne, ">=": torch.ge, ">": torch.gt,
     }[operator]  # fmt: skip
     value = 0.0 if operator in ("==", "!=", ">", "<=") else 0.2
-    one, two = Comparison(6, operator, value, SCALE), Comparison(7, operator, value, SCALE)  # type: ignore[arg-type]
-    conditions = [Condition((one,)), Condition((one, two)), Condition((one, two), join="or")]
+    first, second = Comparison(6, operator, value, SCALE), Comparison(7, operator, value, SCALE)  # type: ignore[arg-type]
+    conditions = [Condition((first,)), Condition((first, second)), Condition((first, second), join="or")]
     x = stream(len(conditions) + 1)
     changes = {"nudge": {"offset": 0.5}, "ablation": {"gain": 0}}
     for change in changes.values():
@@ -135,7 +135,7 @@ def test_edits_of_one_request_all_read_the_unedited_stream(small_model: SimpleNa
         edit(sae, 4, gain=0, offset=1),
     ]
     engine, x = engine_with(small_model, sae), stream(1)
-    alone = sum(steered(engine, [(one,)], x) - x for one in edits)
+    alone = sum(steered(engine, [(single,)], x) - x for single in edits)
     together, backward = steered(engine, [edits], x) - x, steered(engine, [edits[::-1]], x) - x
     torch.testing.assert_close(together, alone, rtol=1e-5, atol=1e-5)
     torch.testing.assert_close(backward, alone, rtol=1e-5, atol=1e-5)
@@ -187,8 +187,8 @@ def test_a_model_in_half_precision_keeps_its_type(small_model: SimpleNamespace, 
 def test_what_the_endpoint_cannot_take_is_refused(small_model: SimpleNamespace) -> None:
     sae = random_sae(D_MODEL)
 
-    def answer(one: FeatureEdit, sae: SAE | None = sae) -> None:
-        request = Request("x", (Message("user", "a"),), Decoding(2, 0), 0, (one,))
+    def answer(edit: FeatureEdit, sae: SAE | None = sae) -> None:
+        request = Request("x", (Message("user", "a"),), Decoding(2, 0), 0, (edit,))
         list(generate(engine_with(small_model, sae), [request]))
 
     with pytest.raises(ValueError, match=r"of the SAE other@1.*is random-relu@0"):

@@ -53,10 +53,10 @@ def test_temperature_zero_is_greedy_beside_sampled_rows() -> None:
 
 
 def test_draws_belong_to_the_seed() -> None:
-    one = sampling.draws(1, Decoding(64, 0.6))
-    np.testing.assert_array_equal(one, sampling.draws(1, Decoding(64, 0.6)))
-    np.testing.assert_array_equal(one[:10], sampling.draws(1, Decoding(10, 0.9)))  # a longer reply begins the same
-    assert (one != sampling.draws(2, Decoding(64, 0.6))).all()
+    long = sampling.draws(1, Decoding(64, 0.6))
+    np.testing.assert_array_equal(long, sampling.draws(1, Decoding(64, 0.6)))
+    np.testing.assert_array_equal(long[:10], sampling.draws(1, Decoding(10, 0.9)))  # a longer reply begins the same
+    assert (long != sampling.draws(2, Decoding(64, 0.6))).all()
     assert not sampling.draws(1, Decoding(64, 0.0)).any()
 
 

@@ -47,7 +47,7 @@ def replies(engine: Engine, arrivals: list[int]) -> dict[int, list[int]]:
             session.admit(joining)
         if session.rows:
             session.step()
-        over = [slot for slot, one in enumerate(session.rows) if is_done(engine, one)]
+        over = [slot for slot, row in enumerate(session.rows) if is_done(engine, row)]
         done |= {session.rows[slot].index: session.rows[slot].reply for slot in over}
         session.remove(over)
         step += 1
@@ -74,7 +74,7 @@ def test_a_row_taken_out_before_its_end_leaves_the_others_as_they_were(engine: E
     texts = {}
     for step in range(20):
         session.step()
-        gone = [slot for slot, one in enumerate(session.rows) if is_done(engine, one) or (step, one.index) == (1, 0)]
+        gone = [slot for slot, row in enumerate(session.rows) if is_done(engine, row) or (step, row.index) == (1, 0)]
         for slot in gone:
             tokens = [token for token in session.rows[slot].reply if token not in engine.stops]
             texts[session.rows[slot].index] = engine.tokenizer.decode(tokens, skip_special_tokens=True)
@@ -102,5 +102,5 @@ def test_a_row_with_edits_that_the_model_cannot_take_keeps_nobody_from_going_on(
     with pytest.raises(ValueError, match="blocks 0 to 3"):
         session.admit([Row(1, [5], Decoding(4, 0), np.zeros(4), (AddVector(9, np.ones(engine.d_model)),))])
     session.step()
-    assert [one.index for one in session.rows] == [0]
+    assert [row.index for row in session.rows] == [0]
     assert len(session.rows[0].reply) == 2
