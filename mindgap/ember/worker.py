@@ -225,6 +225,8 @@ class Worker:
                 self._advance(joining)
             except Exception as error:
                 log.exception("a decode step failed")
+                if isinstance(error, torch.OutOfMemoryError):
+                    self.engine.take_less(len(self._rows) + len(joining))
                 self._fail(joining, f"the model failed ({type(error).__name__})")
             self._do_a_task()
 

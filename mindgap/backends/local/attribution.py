@@ -10,6 +10,7 @@ from torch import nn
 
 from mindgap.backends.local import chat
 from mindgap.backends.local.engine import Engine
+from mindgap.backends.local.halving import in_halves
 from mindgap.core.records import Message
 
 TOKENS_PER_PASS = 1024
@@ -28,14 +29,19 @@ def likelihood_gradient(
     """
     prompts = [chat.encode_prompt(engine.tokenizer, messages) for messages, _ in texts]
     replies = [chat.encode(engine.tokenizer, reply) for _, reply in texts]
+
+    def work(group: Sequence[int]) -> np.ndarray:
+        gradients = _gradients(engine, [prompts[i] for i in group], [replies[i] for i in group], layer)
+        return gradients.float().cpu().numpy()
+
     order = sorted(range(len(texts)), key=lambda index: len(prompts[index]) + len(replies[index]), reverse=True)
     while order:
         longest = len(prompts[order[0]]) + len(replies[order[0]])
-        rows = max(1, TOKENS_PER_PASS // longest) if engine.slots else 1
+        rows = max(1, engine.tokens_per_pass(TOKENS_PER_PASS) // longest) if engine.slots else 1
         group = order[:rows]
         del order[:rows]
-        gradients = _gradients(engine, [prompts[i] for i in group], [replies[i] for i in group], layer)
-        yield from zip(group, gradients.float().cpu().numpy(), strict=True)
+        for part, gradients in in_halves(engine, group, work):
+            yield from zip(part, gradients, strict=True)
 
 
 def _gradients(engine: Engine, prompts: list[list[int]], replies: list[list[int]], layer: int) -> torch.Tensor:

@@ -7,6 +7,7 @@ steering belongs to the row, so a row's logits do not depend on its neighbours b
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Literal
@@ -32,6 +33,8 @@ from mindgap.core.edits import Edit, FeatureEdit
 from mindgap.core.errors import UnavailableError
 from mindgap.sae.sae import SAE
 
+log = logging.getLogger(__name__)
+
 PROMPT_TOKENS_PER_PASS = 4096
 """Most tokens, padding included, that one pass over prompts or scored texts carries."""
 
@@ -53,6 +56,9 @@ class Engine:
         open_sae: Opens the model's SAE, when it is first needed; None = it has none.
         way: How rows are read. A model that remembers more than keys and values has no use for slots, and is read
             with its own cache instead.
+
+    Attributes:
+        share: How much of what a pass may carry at most it does carry; less than 1 after memory has run out.
 
     Raises:
         UnavailableError: For a model that does not tell its size, or has no blocks that could be steered.
@@ -77,6 +83,7 @@ class Engine:
         self.stops = stop_tokens(model, tokenizer)
         self.attention: Attention = attention_of(model, self.config)
         self.way: Way = "own cache" if way == "slots" and not self.attention.fits_slots else way
+        self.share = 1.0
         arguments = inspect.signature(model.forward).parameters
         self._keeps_logits = "logits_to_keep" in arguments
         self._cache_argument = next((name for name in CACHE_ARGUMENTS if name in arguments), None)
@@ -228,6 +235,20 @@ class Engine:
     def rows_in_memory(self, length: int) -> int:
         """How many rows of `length` tokens fit half the free memory, at least 1 and at most `max_rows`."""
         return max(1, min(self.max_rows, int(self.free_memory() / 2 / self.row_memory(length))))
+
+    def tokens_per_pass(self, most: int = PROMPT_TOKENS_PER_PASS) -> int:
+        """Tokens that a pass carries at most: `most` of them unless memory has run out."""
+        return max(1, int(most * self.share))
+
+    def take_less(self, rows: int) -> None:
+        """Have passes be half as large from now on, after memory ran out in one of `rows` rows. Says so once."""
+        if self.share == 1.0:
+            log.warning(
+                "memory ran out with %d rows in a batch: going on with at most %d (backend.max_rows sets it)",
+                rows,
+                max(1, rows // 2),
+            )
+        self.max_rows, self.share = max(1, rows // 2), self.share / 2
 
     def row_memory(self, length: int) -> int:
         """Bytes that a row of `length` tokens takes: keys, values and logits."""

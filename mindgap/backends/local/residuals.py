@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from mindgap.backends.local import chat
-from mindgap.backends.local.engine import PROMPT_TOKENS_PER_PASS, Engine
+from mindgap.backends.local.engine import Engine
+from mindgap.backends.local.halving import in_halves
 from mindgap.core.records import Message
 from mindgap.sae.sae import SAE
 
@@ -37,6 +38,10 @@ def response_features(engine: Engine, sae: SAE, texts: Texts) -> Iterator[tuple[
 @torch.inference_mode()
 def _responses(engine: Engine, texts: Texts, layer: int) -> Iterator[tuple[int, torch.Tensor]]:
     """The residual stream over each text's response tokens, float32 on the device; long texts come first."""
+
+    def read(group: Sequence[tuple[int, list[int], list[int]]]) -> torch.Tensor:
+        return residual_stream(engine, [prompt + reply for _, prompt, reply in group], layer)
+
     sequences = []
     for index, (messages, text) in enumerate(texts):
         prompt = chat.encode_prompt(engine.tokenizer, messages)
@@ -44,10 +49,10 @@ def _responses(engine: Engine, texts: Texts, layer: int) -> Iterator[tuple[int, 
     sequences.sort(key=lambda sequence: len(sequence[1]) + len(sequence[2]), reverse=True)
     while sequences:
         width = len(sequences[0][1]) + len(sequences[0][2])
-        group = sequences[: max(1, PROMPT_TOKENS_PER_PASS // width) if engine.slots else 1]
-        residual = residual_stream(engine, [prompt + reply for _, prompt, reply in group], layer)
-        for row, (index, prompt, reply) in enumerate(group):
-            yield index, residual[row, len(prompt) : len(prompt) + len(reply)].float()
+        group = sequences[: max(1, engine.tokens_per_pass() // width) if engine.slots else 1]
+        for part, residual in in_halves(engine, group, read):
+            for row, (index, prompt, reply) in enumerate(part):
+                yield index, residual[row, len(prompt) : len(prompt) + len(reply)].float()
         del sequences[: len(group)]
 
 

@@ -14,9 +14,9 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from mindgap.backends.local import chat, sampling
+from mindgap.backends.local import chat, halving, sampling
 from mindgap.backends.local.cache import SlotCache
-from mindgap.backends.local.engine import PROMPT_TOKENS_PER_PASS, Engine
+from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.steering import Steering
 from mindgap.core.edits import Edit
 from mindgap.core.records import Completion, Decoding, Request
@@ -86,21 +86,65 @@ def run(engine: Engine, requests: Sequence[Request]) -> Iterator[list[tuple[int,
         else:
             uniform = sampling.draws(request.seed, request.decoding)
             waiting.append(Row(index, prompt, request.decoding, uniform, request.edits))
-    if not waiting:
-        return
-    waiting.sort(key=lambda row: len(row.prompt))  # taken from the end: longest first, groups alike in length
-    longest = max(len(row.prompt) + row.decoding.max_tokens for row in waiting)
-    slots = min(engine.rows_in_memory(longest), len(waiting))
-    session = open_session(engine, slots=slots, capacity=longest, edits=[request.edits for request in requests])
-    while waiting or session.rows:
-        free = slots - len(session.rows)
-        # Waiting for a few free slots keeps the passes over prompts large enough to be efficient.
-        if waiting and free >= max(1, slots // 8):
-            session.admit([waiting.pop() for _ in range(min(free, len(waiting)))])
-        session.step()
-        finished = [slot for slot, row in enumerate(session.rows) if is_done(engine, row)]
-        yield [(session.rows[slot].index, completion(engine, session.rows[slot])) for slot in finished]
-        session.remove(finished)
+    edits = [request.edits for request in requests]
+    before = engine.max_rows, engine.share
+    while waiting:
+        batch = _Waiting(engine, waiting, edits)
+        try:
+            yield from batch.run()
+            return
+        except torch.OutOfMemoryError as error:
+            reason = halving.why_too_large(error)
+        # not in the handler: the error holds on to the tensors of the pass
+        in_flight, rows = batch.stop()
+        halving.free(engine)
+        if rows > 1:
+            engine.take_less(rows)
+        else:
+            waiting = [row for row in waiting if row not in in_flight]
+            engine.max_rows, engine.share = before  # it was this row, and not the number of them
+            yield [(row.index, Completion("", "error", len(row.prompt), error=reason)) for row in in_flight]
+
+
+class _Waiting:
+    """Rows that are generated as slots become free. `rows` keeps all that are not finished."""
+
+    def __init__(self, engine: Engine, rows: list[Row], edits: Sequence[tuple[Edit, ...]]) -> None:
+        self.engine, self.rows, self.edits = engine, rows, edits
+        # taken from the end: longest first, groups alike in length
+        self._waiting = sorted(rows, key=lambda row: len(row.prompt))
+        longest = max(len(row.prompt) + row.decoding.max_tokens for row in rows)
+        self._slots = min(engine.rows_in_memory(longest), len(rows))
+        self._session: RunningBatch | None = open_session(engine, slots=self._slots, capacity=longest, edits=edits)
+        self._in_flight: list[Row] = []
+
+    def run(self) -> Iterator[list[tuple[int, Completion]]]:
+        """A list for every decode step, of what it finished."""
+        session, engine = self._session, self.engine
+        assert session is not None
+        while self._waiting or session.rows:
+            free = self._slots - len(session.rows)
+            # Waiting for a few free slots keeps the passes over prompts large enough to be efficient.
+            if self._waiting and free >= max(1, self._slots // 8):
+                joining = [self._waiting.pop() for _ in range(min(free, len(self._waiting)))]
+                self._in_flight += joining
+                session.admit(joining)
+            session.step()
+            finished = [slot for slot, row in enumerate(session.rows) if is_done(engine, row)]
+            rows = [session.rows[slot] for slot in finished]
+            session.remove(finished)
+            for row in rows:
+                self._in_flight.remove(row)
+                self.rows.remove(row)
+            yield [(row.index, completion(engine, row)) for row in rows]
+
+    def stop(self) -> tuple[list[Row], int]:
+        """Give up after memory ran out: the rows that were in the batch, without their replies, and its size."""
+        self._session = None
+        for row in self._in_flight:
+            row.reply.clear()
+            row.failed = None
+        return self._in_flight, self._slots
 
 
 def is_done(engine: Engine, row: Row) -> bool:
@@ -211,7 +255,7 @@ class Session:
         self._make_room(len(self.rows) + len(waiting), 1 + max(row.position for row in (*self.rows, *waiting)))
         while waiting:
             width = len(waiting[0].prompt) - 1
-            group = waiting[: max(1, PROMPT_TOKENS_PER_PASS // max(1, width))]
+            group = waiting[: max(1, self.engine.tokens_per_pass() // max(1, width))]
             if width > 0:
                 self._cache.begin_prompts(len(self.rows))
                 prompts, steering = [row.prompt[:-1] for row in group], [row.steering for row in group]

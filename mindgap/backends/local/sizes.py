@@ -59,19 +59,23 @@ def parameters_of(config: Mapping[str, Any]) -> float | None:
     """
     text = config.get("text_config")
     own = {**config, **text} if isinstance(text, Mapping) else dict(config)
-    sizes = [own.get(name) for name in ("hidden_size", "num_hidden_layers", "vocab_size")]
-    if not all(isinstance(size, int) for size in sizes):
+    sizes: list[int] = [
+        size for name in ("hidden_size", "num_hidden_layers", "vocab_size") if isinstance(size := own.get(name), int)
+    ]
+    if len(sizes) < 3:
         return None
     width, layers, vocabulary = sizes
-    heads = own.get("num_attention_heads") or 1
-    keys = own.get("num_key_value_heads") or heads
-    head = own.get("head_dim") or width // heads
-    inner = own.get("intermediate_size") or 4 * width
-    if not all(isinstance(size, int) for size in (heads, keys, head, inner)):
-        return None
-    experts = next((own[name] for name in EXPERTS if isinstance(own.get(name), int)), 0)
-    per_expert = own.get("moe_intermediate_size") or inner
-    feed_forward = 3 * width * (experts * per_expert if experts else inner)
+    heads = _size(own, "num_attention_heads", 1)
+    keys = _size(own, "num_key_value_heads", heads)
+    head = _size(own, "head_dim", width // heads)
+    inner = _size(own, "intermediate_size", 4 * width)
+    experts = max(_size(own, name, 0) for name in EXPERTS)
+    feed_forward = 3 * width * (experts * _size(own, "moe_intermediate_size", inner) if experts else inner)
     attention = 2 * width * head * (heads + keys)
     embeddings = vocabulary * width * (1 if own.get("tie_word_embeddings") else 2)
     return float(layers * (attention + feed_forward) + embeddings)
+
+
+def _size(config: Mapping[str, Any], name: str, otherwise: int) -> int:
+    size = config.get(name)
+    return size if isinstance(size, int) and size > 0 else otherwise

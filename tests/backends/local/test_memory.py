@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -59,9 +60,9 @@ def big_file(path: Path, numbers: int, dtype: str, size: int) -> None:
         file.truncate(8 + len(header) + numbers * size)
 
 
-def needed(model: ModelSpec, **settings: str) -> float:
+def needed(model: ModelSpec, dtype: str = "auto") -> float:
     """Gigabytes that are said to be needed."""
-    estimate = estimated_gigabytes(model, **{"device": "cpu", "dtype": "auto", **settings})
+    estimate = estimated_gigabytes(model, device="cpu", dtype=dtype)
     assert estimate is not None
     return estimate
 
@@ -81,7 +82,7 @@ def test_quantised_weights_stay_as_they_are(tmp_path: Path) -> None:
     assert needed(ModelSpec("local", hf_id=str(tmp_path))) == pytest.approx(1.2)
 
 
-CONFIGS = {
+CONFIGS: dict[str, tuple[dict[str, Any], float]] = {
     "Llama-3.1-8B": (
         {"hidden_size": 4096, "num_hidden_layers": 32, "vocab_size": 128256, "num_attention_heads": 32}
         | {"num_key_value_heads": 8, "intermediate_size": 14336, "tie_word_embeddings": False},
