@@ -25,10 +25,13 @@ def likelihood_gradient(
     The gradient is taken with respect to a vector added to the residual stream at the output of block `layer`, at
     every token of prompt and response, at the unsteered model. Its inner product with a small steering vector is the
     change of log-likelihood that steering causes (attribution patching: Syed et al. 2023, arXiv 2310.10348). A text
-    without response tokens yields zeros.
+    without response tokens yields zeros; what lies beyond the model's context is left out.
     """
-    prompts = [chat.encode_prompt(engine.tokenizer, messages) for messages, _ in texts]
-    replies = [chat.encode(engine.tokenizer, reply) for _, reply in texts]
+    prompts = [chat.encode_prompt(engine.tokenizer, messages)[: engine.context] for messages, _ in texts]
+    replies = [
+        chat.encode(engine.tokenizer, reply)[: engine.context - len(prompt)]
+        for prompt, (_, reply) in zip(prompts, texts, strict=True)
+    ]
 
     def work(group: Sequence[int]) -> np.ndarray:
         gradients = _gradients(engine, [prompts[i] for i in group], [replies[i] for i in group], layer)

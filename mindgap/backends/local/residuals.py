@@ -37,7 +37,10 @@ def response_features(engine: Engine, sae: SAE, texts: Texts) -> Iterator[tuple[
 
 @torch.inference_mode()
 def _responses(engine: Engine, texts: Texts, layer: int) -> Iterator[tuple[int, torch.Tensor]]:
-    """The residual stream over each text's response tokens, float32 on the device; long texts come first."""
+    """The residual stream over each text's response tokens, float32 on the device; long texts come first.
+
+    What lies beyond the model's context is left out.
+    """
 
     def read(group: Sequence[tuple[int, list[int], list[int]]]) -> torch.Tensor:
         return residual_stream(engine, [prompt + reply for _, prompt, reply in group], layer)
@@ -45,7 +48,9 @@ def _responses(engine: Engine, texts: Texts, layer: int) -> Iterator[tuple[int, 
     sequences = []
     for index, (messages, text) in enumerate(texts):
         prompt = chat.encode_prompt(engine.tokenizer, messages)
-        sequences.append((index, prompt, chat.encode(engine.tokenizer, text)))
+        prompt = prompt[: engine.context]
+        reply = chat.encode(engine.tokenizer, text)[: engine.context - len(prompt)]
+        sequences.append((index, prompt, reply))
     sequences.sort(key=lambda sequence: len(sequence[1]) + len(sequence[2]), reverse=True)
     while sequences:
         width = len(sequences[0][1]) + len(sequences[0][2])
