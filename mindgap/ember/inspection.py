@@ -123,7 +123,7 @@ def next_logits(engine: Engine, tokens: list[int], edits: Sequence[Edit]) -> np.
     """Logits of the token that follows, float32 `[vocabulary]`."""
     with torch.inference_mode(), _steered(engine, edits):
         ids = torch.tensor([tokens], device=engine.device)
-        logits = engine.model(input_ids=ids, use_cache=False, logits_to_keep=1).logits
+        logits = engine.last_logits(ids, 1)
     values: np.ndarray = logits[0, -1].float().cpu().numpy()
     return values
 
@@ -174,7 +174,7 @@ def _stream_and_gradient(
     handle = engine.blocks[layer].register_forward_hook(keep)
     try:
         with torch.enable_grad():
-            logits = engine.model(input_ids=ids, use_cache=False, logits_to_keep=len(targets)).logits[0]
+            logits = engine.last_logits(ids, len(targets))[0]
             (gradient,) = torch.autograd.grad(logits.float().gather(-1, targets[:, None]).sum(), kept[0])
     finally:
         handle.remove()

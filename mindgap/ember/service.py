@@ -113,7 +113,7 @@ class Service:
                 ids = chat.encode_prompt(self.tokenizer, plain) if reply else conversation(self.tokenizer, plain)
         except TemplateError as error:
             raise RequestError(400, f"The model's chat template does not take these messages: {error}") from error
-        context = self.endpoint.engine.context
+        context = self.endpoint.engine.attention.shared
         if len(ids) + reply > context:
             raise RequestError(400, f"The messages are {len(ids)} tokens long; the model's context is {context}.")
         return ids

@@ -96,7 +96,7 @@ def cross_entropy(engine: Engine, texts: Sequence[Text], layer: int, replace: Re
     total, count = 0.0, 0
     handle = engine.blocks[layer].register_forward_hook(hook)
     try:
-        for rows in batches(sequences):
+        for rows in batches(engine, sequences):
             tokens, real = engine.padded([sequences[row] for row in rows])
             logits = engine.model(input_ids=tokens, use_cache=False).logits[:, 1:-1].float()
             loss = nn.functional.cross_entropy(logits.transpose(1, 2), tokens[:, 2:], reduction="none")

@@ -40,7 +40,7 @@ def likelihood_gradient(
     order = sorted(range(len(texts)), key=lambda index: len(prompts[index]) + len(replies[index]), reverse=True)
     while order:
         longest = len(prompts[order[0]]) + len(replies[order[0]])
-        rows = max(1, engine.tokens_per_pass(TOKENS_PER_PASS) // longest) if engine.slots else 1
+        rows = engine.rows_that_share(longest, TOKENS_PER_PASS)
         group = order[:rows]
         del order[:rows]
         for part, gradients in in_halves(engine, group, work):
@@ -65,7 +65,7 @@ def _gradients(engine: Engine, prompts: list[list[int]], replies: list[list[int]
     try:
         with torch.enable_grad():
             first = int(starts.min()) - 1
-            logits = engine.model(input_ids=tokens, use_cache=False, logits_to_keep=tokens.shape[1] - first).logits
+            logits = engine.last_logits(tokens, tokens.shape[1] - first)
             logprobs = -nn.functional.cross_entropy(
                 logits[:, :-1].float().transpose(1, 2), tokens[:, first + 1 :], reduction="none"
             )

@@ -102,6 +102,15 @@ class Engine:
         """Longest sequence, in tokens."""
         return self.attention.context
 
+    @property
+    def shared_context(self) -> int:
+        """Longest sequence that may share a pass with others; a longer one is read by itself."""
+        return self.attention.shared if self.slots else 0
+
+    def rows_that_share(self, width: int, most: int = PROMPT_TOKENS_PER_PASS) -> int:
+        """How many rows, padded to `width` tokens, share a pass of at most `most` tokens."""
+        return max(1, self.tokens_per_pass(most) // max(1, width)) if width <= self.shared_context else 1
+
     @cached_property
     def sae(self) -> SAE | None:
         """The model's SAE, its tensors where its file is. Raises UnavailableError for one of another model."""
@@ -162,12 +171,23 @@ class Engine:
     def pass_over_row(
         self, tokens: Sequence[int], request: int, steering: Steering, *, response_from: int
     ) -> torch.Tensor:
-        """Logits `[tokens, vocabulary]` of one row alone, without any cache: right for every causal LM, and slow."""
+        """Logits `[tokens from response_from on, vocabulary]` of one row alone, without any cache.
+
+        Right for every causal LM, and slow.
+        """
         steering.row_is(torch.tensor([request], device=self.device), response_from=response_from)
         with steering:
-            output = self.model(input_ids=torch.tensor([list(tokens)], device=self.device), use_cache=False)
-        logits: torch.Tensor = output.logits[0]
-        return logits
+            ids = torch.tensor([list(tokens)], device=self.device)
+            return self.last_logits(ids, len(tokens) - response_from)[0]
+
+    def last_logits(self, tokens: torch.Tensor, last: int) -> torch.Tensor:
+        """Logits `[rows, last, vocabulary]` of the last tokens of rows `[rows, tokens]`, read without any cache."""
+        logits: torch.Tensor = self.model(input_ids=tokens, use_cache=False, **self._keeping(last)).logits
+        return logits[:, -last:]
+
+    def _keeping(self, logits: int) -> dict[str, int]:
+        """The argument by which a model is told how many of the last logits are wanted, if it has one; 0 = all."""
+        return {"logits_to_keep": logits} if self._keeps_logits else {}
 
     def pass_with_own_cache(
         self, tokens: Sequence[int], cache: Any, request: int, steering: Steering, *, response_from: int
@@ -191,6 +211,7 @@ class Engine:
         if argument is None:
             raise UnavailableError("models of this kind keep no cache")
         arguments = {"input_ids": torch.tensor([list(tokens)], device=self.device), "use_cache": True, argument: cache}
+        arguments |= self._keeping(1)
         steering.row_is(torch.tensor([request], device=self.device), response_from=response_from)
         with steering:
             output = self.model(**arguments)
@@ -227,7 +248,7 @@ class Engine:
                 attention_mask=mask,
                 past_key_values=cache,
                 use_cache=True,
-                **({"logits_to_keep": logits_to_keep} if self._keeps_logits else {}),
+                **self._keeping(logits_to_keep),
             )
         logits: torch.Tensor = output.logits
         return logits

@@ -54,7 +54,7 @@ def _responses(engine: Engine, texts: Texts, layer: int) -> Iterator[tuple[int, 
     sequences.sort(key=lambda sequence: len(sequence[1]) + len(sequence[2]), reverse=True)
     while sequences:
         width = len(sequences[0][1]) + len(sequences[0][2])
-        group = sequences[: max(1, engine.tokens_per_pass() // width) if engine.slots else 1]
+        group = sequences[: engine.rows_that_share(width)]
         for part, residual in in_halves(engine, group, read):
             for row, (index, prompt, reply) in enumerate(part):
                 yield index, residual[row, len(prompt) : len(prompt) + len(reply)].float()

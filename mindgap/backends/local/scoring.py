@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import torch
 
@@ -94,10 +95,11 @@ def log_likelihoods(engine: Engine, requests: Sequence[EncodedOptions]) -> Itera
             yield index, sums[index]
     steering = engine.steering([request.edits for request in requests])
     prefixes = _prefixes(requests)
-    score = _score if engine.slots else _score_row_by_row
-    groups = _scoring_groups(engine, prefixes) if engine.slots else ([prefix] for prefix in prefixes)
+    shared = [prefix for prefix in prefixes if len(prefix.prompt) + prefix.longest <= engine.shared_context]
+    alone = [prefix for prefix in prefixes if len(prefix.prompt) + prefix.longest > engine.shared_context]
+    groups = ((group, _score) for group in _scoring_groups(engine, shared))
     failed: dict[int, str] = {}
-    for group in groups:
+    for group, score in chain(groups, (([prefix], _score_row_by_row) for prefix in alone)):
         rows = [(prefix, continuation) for prefix in group for continuation in prefix.continuations]
         for continuation, total in _scored(engine, rows, score, steering):
             index = continuation.index
@@ -223,14 +225,14 @@ def _score(engine: Engine, group: list[_Prefix], steering: Steering) -> _Scored:
 
 
 def _score_row_by_row(engine: Engine, group: list[_Prefix], steering: Steering) -> _Scored:
-    """Each option after its prompt by itself, for models whose state no slot can hold."""
+    """Each option after its prompt by itself: for models whose state no slot can hold, and texts that share no pass."""
     scored = []
     for prefix in group:
         start = len(prefix.prompt) - 1
         for continuation in prefix.continuations:
             tokens = [*prefix.prompt, *continuation.tokens]
-            row = engine.pass_over_row(tokens[:-1], continuation.index, steering, response_from=start)
-            logits = row[start:].float()
+            row = engine.pass_over_row(tokens, continuation.index, steering, response_from=start)
+            logits = row[:-1].float()
             targets = torch.tensor(continuation.tokens, device=engine.device)
             chosen = logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(-1)
             scored.append((continuation, float(chosen.double().sum())))

@@ -55,6 +55,11 @@ class Row:
     failed: str | None = None
 
     @property
+    def longest(self) -> int:
+        """Tokens of prompt and reply together, at most."""
+        return len(self.prompt) + self.decoding.max_tokens
+
+    @property
     def next_token(self) -> int:
         return self.reply[-1] if self.reply else self.prompt[-1]
 
@@ -87,9 +92,18 @@ def run(engine: Engine, requests: Sequence[Request]) -> Iterator[list[tuple[int,
             uniform = sampling.draws(request.seed, request.decoding)
             waiting.append(Row(index, prompt, request.decoding, uniform, request.edits))
     edits = [request.edits for request in requests]
+    for alone in (False, True):
+        rows = [row for row in waiting if (row.longest > engine.shared_context) == alone]
+        yield from _run(engine, rows, edits, alone)
+
+
+def _run(
+    engine: Engine, waiting: list[Row], edits: Sequence[tuple[Edit, ...]], alone: bool
+) -> Iterator[list[tuple[int, Completion]]]:
+    """`run` of rows that share passes, or that each are read `alone`."""
     before = engine.max_rows, engine.share
     while waiting:
-        batch = _Waiting(engine, waiting, edits)
+        batch = _Waiting(engine, waiting, edits, alone)
         try:
             yield from batch.run()
             return
@@ -109,13 +123,15 @@ def run(engine: Engine, requests: Sequence[Request]) -> Iterator[list[tuple[int,
 class _Waiting:
     """Rows that are generated as slots become free. `rows` keeps all that are not finished."""
 
-    def __init__(self, engine: Engine, rows: list[Row], edits: Sequence[tuple[Edit, ...]]) -> None:
+    def __init__(self, engine: Engine, rows: list[Row], edits: Sequence[tuple[Edit, ...]], alone: bool) -> None:
         self.engine, self.rows, self.edits = engine, rows, edits
         # taken from the end: longest first, groups alike in length
         self._waiting = sorted(rows, key=lambda row: len(row.prompt))
-        longest = max(len(row.prompt) + row.decoding.max_tokens for row in rows)
+        longest = max(row.longest for row in rows)
         self._slots = min(engine.rows_in_memory(longest), len(rows))
-        self._session: RunningBatch | None = open_session(engine, slots=self._slots, capacity=longest, edits=edits)
+        self._session: RunningBatch | None = open_session(
+            engine, slots=self._slots, capacity=longest, edits=edits, alone=alone
+        )
         self._in_flight: list[Row] = []
 
     def run(self) -> Iterator[list[tuple[int, Completion]]]:
@@ -185,7 +201,7 @@ class RunningBatch(Protocol):
 
 
 def open_session(
-    engine: Engine, *, slots: int = 0, capacity: int = 0, edits: Sequence[tuple[Edit, ...]] = ()
+    engine: Engine, *, slots: int = 0, capacity: int = 0, edits: Sequence[tuple[Edit, ...]] = (), alone: bool = False
 ) -> RunningBatch:
     """A batch without rows.
 
@@ -194,8 +210,9 @@ def open_session(
         slots: Rows that there is room for at first.
         capacity: Positions that there is room for at first; both grow as rows need it.
         edits: Of rows to come, as far as they are known, so that the steering is built once.
+        alone: Whether rows are read by themselves, as those longer than `Engine.shared_context` have to be.
     """
-    if engine.slots:
+    if engine.slots and not alone:
         return Session(engine, slots=slots, capacity=capacity, edits=edits)
     return RowByRow(engine, edits=edits)
 
@@ -308,7 +325,10 @@ class Session:
 
 
 class RowByRow:
-    """Rows that are each read by themselves, for models whose state no slot can hold; see `RunningBatch`."""
+    """Rows that are each read by themselves; see `RunningBatch`.
+
+    For models whose state no slot can hold, and for rows that grow longer than those that may share a pass.
+    """
 
     def __init__(self, engine: Engine, *, edits: Sequence[tuple[Edit, ...]] = ()) -> None:
         self.engine = engine
@@ -337,6 +357,9 @@ class RowByRow:
         if self.engine.way == "no cache":
             return self.engine.pass_over_row(tokens, row.steering, steering, response_from=start)[-1]
         done = len(tokens) - 1 if row in self._caches else 0
+        if done == self.engine.attention.shared:  # with this token, all of the row is read otherwise
+            done = 0
+            del self._caches[row]
         logits, self._caches[row] = self.engine.pass_with_own_cache(
             tokens[done:], self._caches.get(row), row.steering, steering, response_from=max(0, start - done)
         )
