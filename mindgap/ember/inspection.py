@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from mindgap.backends.local import chat
+from mindgap.backends.local.block_output import stream_of, with_stream
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.residuals import residual_stream
 from mindgap.core.edits import Edit
@@ -165,9 +166,9 @@ def _stream_and_gradient(
     kept: list[torch.Tensor] = []
 
     def keep(module: nn.Module, args: object, output: Any) -> Any:
-        stream = (output[0] if isinstance(output, tuple) else output).detach().requires_grad_()
+        stream = stream_of(output).detach().requires_grad_()
         kept.append(stream)
-        return (stream, *output[1:]) if isinstance(output, tuple) else stream
+        return with_stream(output, stream)
 
     ids = torch.tensor([tokens[:-1]], device=engine.device)
     targets = torch.tensor(tokens[first:], device=engine.device)

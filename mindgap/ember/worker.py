@@ -20,6 +20,7 @@ import torch
 from torch import nn
 
 from mindgap.backends.local import sampling
+from mindgap.backends.local.block_output import stream_of
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.session import Row, open_session
 from mindgap.core.edits import Edit
@@ -430,4 +431,4 @@ class _Watch:
                     row.seen.add(event.name)
 
     def _keep(self, module: nn.Module, args: object, output: Any) -> None:
-        self._stream = output[0] if isinstance(output, tuple) else output
+        self._stream = stream_of(output)

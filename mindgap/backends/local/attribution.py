@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
 from mindgap.backends.local import chat
+from mindgap.backends.local.block_output import stream_of, with_stream
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.halving import in_halves
 from mindgap.core.records import Message
@@ -56,10 +58,8 @@ def _gradients(engine: Engine, prompts: list[list[int]], replies: list[list[int]
     scored = ((places >= starts) & (places < ends))[:, 1:]  # position t is predicted at t - 1
     added = torch.zeros(len(prompts), 1, engine.d_model, device=engine.device, dtype=engine.dtype, requires_grad=True)
 
-    def add(module: nn.Module, args: object, output: object) -> object:
-        if isinstance(output, tuple):
-            return (output[0] + added, *output[1:])
-        return output + added  # type: ignore[operator]
+    def add(module: nn.Module, args: object, output: Any) -> Any:
+        return with_stream(output, stream_of(output) + added)
 
     handle = engine.blocks[layer].register_forward_hook(add)
     try:

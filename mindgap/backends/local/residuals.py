@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from mindgap.backends.local import chat
+from mindgap.backends.local.block_output import stream_of
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.halving import in_halves
 from mindgap.core.records import Message
@@ -66,7 +67,7 @@ def residual_stream(engine: Engine, sequences: list[list[int]], layer: int) -> t
     read: list[torch.Tensor] = []
 
     def stop(module: nn.Module, args: object, output: Any) -> None:
-        read.append(output[0] if isinstance(output, tuple) else output)
+        read.append(stream_of(output))
         raise _Enough
 
     tokens, _ = engine.padded(sequences)

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from mindgap.backends.local.block_output import stream_of, with_stream
 from mindgap.backends.local.engine import Engine, Way
 from mindgap.backends.local.residuals import residual_stream
 from mindgap.backends.local.scoring import EncodedOptions, log_likelihoods
@@ -32,7 +33,7 @@ log = logging.getLogger(__name__)
 
 WAYS: tuple[Way, ...] = ("slots", "own cache", "no cache")
 """From the fastest to the one that is right for every causal LM."""
-VERSION = 2
+VERSION = 3
 """Raise it when the trial or the engine changes what may pass."""
 LENGTHS = (3, 9, 14)
 """Tokens of the prompts."""
@@ -112,6 +113,8 @@ def try_out(engine: Engine) -> dict[str, str | None]:
             why = difference if way == "slots" or way == WAYS[-1] else why
     except SEAM as error:
         why = _said(error)
+        if not isinstance(error, MindgapError):
+            why = f"it does not read plain text by itself ({why})"
     finally:
         engine.way = usual
     return {"way": None, "why": why}
@@ -137,7 +140,9 @@ def _trials(engine: Engine) -> list[Trial]:
     """Rows of several lengths: unsteered, steered everywhere, and steered where the reply is predicted."""
     rng = np.random.default_rng(0)
     reach = engine.attention.window or engine.attention.chunk
+    most = engine.context - max(NEW_TOKENS, *OPTION_LENGTHS)
     lengths = [*LENGTHS[:2], reach + 6 if reach and reach + 6 <= LONGEST else LENGTHS[2]]
+    lengths = [max(1, min(length, most)) for length in lengths]
     middle = engine.layers // 2
     size = NORM * _typical_norm(engine, middle)
 
@@ -189,7 +194,7 @@ def _difference(engine: Engine, trials: Sequence[Trial]) -> str | None:
             _generation_differs(engine, trials) or _scores_differ(engine, trials) or _residuals_differ(engine, trials)
         )
     except SEAM as error:
-        return _said(error)
+        return _said(error) if isinstance(error, MindgapError) else f"such a pass fails ({_said(error)})"
 
 
 def _generation_differs(engine: Engine, trials: Sequence[Trial]) -> str | None:
@@ -257,9 +262,9 @@ def _plain(engine: Engine, tokens: Sequence[int], edits: Sequence[AddVector], *,
         start = response_from if edit.positions == "response" else 0
 
         def add(module: object, args: object, output: Any) -> Any:
-            hidden = (output[0] if isinstance(output, tuple) else output).clone()
+            hidden = stream_of(output).clone()
             hidden[:, start:] += vector
-            return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+            return with_stream(output, hidden)
 
         return add
 
