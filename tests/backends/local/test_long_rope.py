@@ -10,6 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from tiny_models import phi3  # noqa: E402
+
 from mindgap.backends.local import chat  # noqa: E402
 from mindgap.backends.local.attribution import likelihood_gradient  # noqa: E402
 from mindgap.backends.local.engine import Engine  # noqa: E402
@@ -27,27 +29,8 @@ PROMPTS = ["why?", "w" * 24, "because of it all " * 3, "b" * 27, "short"]
 
 @pytest.fixture(scope="module")
 def engine(small_model: SimpleNamespace) -> Engine:
-    """A Phi-3 of 3 blocks with LongRoPE."""
-    from transformers import Phi3Config, Phi3ForCausalLM
-
-    torch.manual_seed(0)
-    factors: dict[str, Any] = {"short_factor": [1.0] * 4, "long_factor": [3.0, 2.0, 4.0, 6.0]}
-    config = Phi3Config(
-        vocab_size=len(small_model.tokenizer),
-        hidden_size=32,
-        intermediate_size=48,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=256,
-        original_max_position_embeddings=ORIGINAL,
-        rope_parameters={"rope_type": "longrope", "rope_theta": 10000.0, **factors},
-        initializer_range=0.3,
-        pad_token_id=0,
-        eos_token_id=0,
-        bos_token_id=0,
-    )
-    engine = Engine(Phi3ForCausalLM(config), small_model.tokenizer, max_rows=4)
+    """A Phi-3 with LongRoPE."""
+    engine = Engine(phi3(len(small_model.tokenizer), ORIGINAL).float(), small_model.tokenizer, max_rows=4)
     engine.stops = frozenset()
     return engine
 
