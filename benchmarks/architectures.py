@@ -49,8 +49,9 @@ from mindgap.core.errors import MindgapError
 from mindgap.core.records import Decoding, Message, OptionsRequest
 
 EQUAL, BY_ROW, REFUSED, NOT_BUILT = "equal", "equal, row by row", "refused when opened", "could not be built here"
+PARTLY = "refused where a block does not run"
 WRONG, BROKEN, SLOW = "WRONG", "TRACEBACK", "TOO SLOW"
-VERDICTS = (EQUAL, BY_ROW, REFUSED, NOT_BUILT, WRONG, BROKEN, SLOW)
+VERDICTS = (EQUAL, BY_ROW, PARTLY, REFUSED, NOT_BUILT, WRONG, BROKEN, SLOW)
 TOLERANCE = 1e-4
 """Largest difference of a number, over the largest of its kind (at least 1)."""
 VOCABULARY, LARGEST = 120, 30_000_000
@@ -186,7 +187,7 @@ def main() -> int:
     outcomes = []
     for outcome in in_processes(names, arguments.jobs, arguments.limit):
         outcomes.append(outcome)
-        print(f"{outcome.model_type:<28} {outcome.verdict:<24} {outcome.apart:>8.1e}  {outcome.why}", flush=True)
+        print(f"{outcome.model_type:<28} {outcome.verdict:<34} {outcome.apart:>8.1e}  {outcome.why}", flush=True)
     counts = Counter(outcome.verdict for outcome in outcomes)
     print("; ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]))
     if arguments.markdown:
@@ -254,7 +255,7 @@ def outcome_of(model_type: str) -> Outcome:
     try:
         apart = comparison(engine)
     except NotSteeredError as error:
-        return Outcome(model_type, model_class, REFUSED, str(error))
+        return Outcome(model_type, model_class, PARTLY, str(error))
     except Exception as error:  # noqa: BLE001  # whatever a model may raise: the table says it
         return Outcome(model_type, model_class, BROKEN, f"when asked: {said(error)}")
     worst = max(apart, key=lambda kind: apart[kind])

@@ -60,9 +60,9 @@ class LocalBackend:
         missing = []
         if absent := [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]:
             missing.append(f"the packages {' and '.join(absent)}: pip install 'mindgap[local]'")
-        from mindgap.backends.local.embedded import embedded_model_lacks
+        from mindgap.backends.local.embedded import embedded_model_lacks, packaged_of
 
-        missing += embedded_model_lacks() if model.embedded else _lacks_weights(model)
+        missing += embedded_model_lacks(packaged=packaged_of(model)) if model.embedded else _lacks_weights(model)
         missing += memory_lacks(model, device=self.device, dtype=self.dtype)
         if "features" in needs:
             missing += _lacks_sae(model)

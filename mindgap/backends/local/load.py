@@ -88,9 +88,9 @@ class _Source:
 
 def _source(spec: ModelSpec) -> _Source:
     if spec.embedded:
-        from mindgap.backends.local.embedded import embedded_model
+        from mindgap.backends.local.embedded import embedded_model, packaged_of
 
-        embedded = embedded_model()
+        embedded = embedded_model(packaged=packaged_of(spec))
         return _Source(str(embedded.path), None, embedded.identity)
     assert spec.hf_id is not None  # `LocalBackend.lacks` refused it otherwise
     if not is_folder(spec):
