@@ -79,7 +79,8 @@ class Engine:
         self.d_model, self.vocabulary = size_of(self.config, "hidden_size"), size_of(self.config, "vocab_size")
         self.blocks = find_blocks(model, size_of(self.config, "num_hidden_layers"))
         self.device: torch.device = next(model.parameters()).device
-        self.dtype: torch.dtype = next(model.parameters()).dtype
+        self.dtype: torch.dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
+        self.quantised = getattr(model.config, "quantization_config", None) is not None
         self.stops = stop_tokens(model, tokenizer)
         self.attention: Attention = attention_of(model, self.config)
         self.way: Way = "own cache" if way == "slots" and not self.attention.fits_slots else way

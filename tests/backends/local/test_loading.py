@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -175,6 +176,24 @@ def test_quantisation_that_nobody_knows_is_refused(folder: Path) -> None:
     assert "they are quantised as 'origami'" in lacks(folder)[0]
 
 
+@pytest.mark.parametrize("bits", [4, 8])
+def test_quantised_weights_are_opened_where_their_package_is(tmp_path: Path, small_model: Any, bits: int) -> None:
+    pytest.importorskip("bitsandbytes", reason="needs the package bitsandbytes: pip install bitsandbytes")
+    from transformers import AutoModelForCausalLM, BitsAndBytesConfig, LlamaConfig, LlamaForCausalLM
+
+    sizes = {"hidden_size": 128, "intermediate_size": 256, "num_hidden_layers": 3, "num_attention_heads": 4}
+    config = LlamaConfig(**sizes, vocab_size=len(small_model.tokenizer), max_position_embeddings=256)
+    LlamaForCausalLM(config).save_pretrained(tmp_path / "whole")
+    how = BitsAndBytesConfig(load_in_4bit=bits == 4, load_in_8bit=bits == 8)
+    model = AutoModelForCausalLM.from_pretrained(tmp_path / "whole", quantization_config=how, device_map="cpu")
+    model.save_pretrained(tmp_path / "quantised")
+    small_model.tokenizer.save_pretrained(tmp_path / "quantised")
+    endpoint = opened(tmp_path / "quantised")
+    assert endpoint.engine.quantised and endpoint.engine.way == "slots"
+    assert any(f"{bits}bit" in type(module).__name__ for module in endpoint.engine.model.modules())
+    assert reply(endpoint) == reply(endpoint)
+
+
 # What shows when the weights are read.
 
 
@@ -317,6 +336,16 @@ def test_an_adapter_without_all_its_weights_is_refused(adapter: Path) -> None:
     weights.pop(next(iter(weights)))
     save_file(weights, adapter / "adapter_model.safetensors")
     assert "the adapter lacks weights: base_model.model." in refusal(adapter)
+
+
+def test_an_adapter_that_puts_tokens_before_the_prompt_is_refused(saved: Path, tmp_path: Path) -> None:
+    peft = pytest.importorskip("peft", reason="needs the package peft: pip install peft")
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(saved)
+    settings = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=4)
+    peft.get_peft_model(model, settings).save_pretrained(tmp_path / "soft")
+    assert "PROMPT_TUNING puts tokens before the prompt, which cannot be steered here" in refusal(tmp_path / "soft")
 
 
 def test_an_adapter_names_the_package_or_the_base_it_lacks(
