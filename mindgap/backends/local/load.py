@@ -215,17 +215,19 @@ def _left_out(model: Any, unexpected: Sequence[str]) -> list[str]:
 
     Parts that are not opened at all (what a model sees or hears with, layers that predict several tokens) are none.
     """
+    from torch import nn
+
     config = model.config.get_text_config(decoder=True)
     layers = int(getattr(config, "num_hidden_layers", 0))
     predicts_ahead = any("nextn" in name or "mtp" in name for name in vars(config))
     modules = dict(model.named_modules())
+    block_lists = {name for name, part in modules.items() if isinstance(part, nn.ModuleList) and len(part) == layers}
     left = []
     for key in sorted(unexpected):
         parent = modules.get(key.rpartition(".")[0])
         is_layer = parent is not None and not [*parent.children()] and bool([*parent.parameters(recurse=False)])
         beyond = not predicts_ahead and any(
-            part.isdecimal() and int(part) >= layers and len(modules.get(prefix, ())) == layers
-            for prefix, part in _numbered(key)
+            int(part) >= layers and prefix in block_lists for prefix, part in _numbered(key)
         )
         if is_layer or beyond:
             left.append(key)

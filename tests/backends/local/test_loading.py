@@ -387,3 +387,14 @@ def test_the_reason_is_told_without_a_word_from_transformers(folder: Path, caplo
     change_weights(folder, lambda weights: weights.pop("lm_head.weight"))
     refusal(folder)
     assert not caplog.records
+
+
+def test_a_mixture_of_experts_may_have_parts_that_are_not_opened(tmp_path: Path, small_model: Any) -> None:
+    """Experts are numbered beyond the number of layers: they are no further layers."""
+    from tiny_models import tiny_model
+
+    folder = tmp_path / "experts"
+    tiny_model("gpt_oss", len(small_model.tokenizer)).save_pretrained(folder)
+    small_model.tokenizer.save_pretrained(folder)
+    change_weights(folder, lambda w: w.update({"model.layers.0.mlp.experts.99.up.weight": torch.ones(3)}))
+    assert opened(folder).layers == 4
