@@ -40,8 +40,9 @@ from mindgap.backends.local import chat
 from mindgap.backends.local.block_output import stream_of, with_stream
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.residuals import response_residuals
+from mindgap.backends.local.rows import Row
 from mindgap.backends.local.scoring import loglikelihood
-from mindgap.backends.local.session import Row, open_session
+from mindgap.backends.local.session import open_session
 from mindgap.backends.local.steering import NotSteeredError
 from mindgap.backends.local.trial import WAYS, try_out
 from mindgap.core.edits import AddVector

@@ -22,7 +22,8 @@ from torch import nn
 from mindgap.backends.local import sampling
 from mindgap.backends.local.block_output import stream_of
 from mindgap.backends.local.engine import Engine
-from mindgap.backends.local.session import Row, open_session
+from mindgap.backends.local.rows import Row
+from mindgap.backends.local.session import open_session
 from mindgap.core.edits import Edit
 from mindgap.core.records import Decoding
 from mindgap.ember.controllers import Event

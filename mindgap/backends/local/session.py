@@ -8,65 +8,19 @@ nothing in what a row answers. Randomness belongs to the row.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
 from mindgap.backends.local import chat, halving, sampling
 from mindgap.backends.local.cache import SlotCache
 from mindgap.backends.local.engine import Engine
-from mindgap.backends.local.steering import Steering
+from mindgap.backends.local.rows import Batch, EditSets, Row, without
 from mindgap.core.edits import Edit
-from mindgap.core.records import Completion, Decoding, Request
+from mindgap.core.records import Completion, Request
 
 ROOM = 256
 """The cache grows by so many positions at a time where its size was not given."""
-FORGOTTEN = 64
-"""How many sets of edits that no row has any more are remembered before they are dropped."""
-
-
-NOT_NUMBERS = "the model's logits are not finite numbers: the steering is too strong, or the weights are damaged"
-
-
-@dataclass(eq=False)
-class Row:
-    """One reply on its way through a batch.
-
-    Attributes:
-        index: The caller's number for it.
-        prompt: Its tokens, at least one.
-        decoding: How its tokens are chosen.
-        uniform: A random number for each token that it may generate.
-        edits: What is done inside the model.
-        reply: What has been generated, the token that ended it included.
-        steering: Which of the session's sets of edits it has.
-        failed: Why it cannot go on; None while it can.
-    """
-
-    index: int
-    prompt: list[int]
-    decoding: Decoding
-    uniform: np.ndarray
-    edits: tuple[Edit, ...] = ()
-    reply: list[int] = field(default_factory=list)
-    steering: int = 0
-    failed: str | None = None
-
-    @property
-    def longest(self) -> int:
-        """Tokens of prompt and reply together, at most."""
-        return len(self.prompt) + self.decoding.max_tokens
-
-    @property
-    def next_token(self) -> int:
-        return self.reply[-1] if self.reply else self.prompt[-1]
-
-    @property
-    def position(self) -> int:
-        """Where `next_token` goes in the row's slot."""
-        return len(self.prompt) - 1 + len(self.reply)
 
 
 @torch.inference_mode()
@@ -217,38 +171,6 @@ def open_session(
     return RowByRow(engine, edits=edits)
 
 
-class EditSets:
-    """The sets of edits that rows of a batch have, numbered, and the steering made of them."""
-
-    def __init__(self, engine: Engine, edits: Sequence[tuple[Edit, ...]]) -> None:
-        self._engine = engine
-        self._sets: dict[tuple[str, ...], tuple[int, tuple[Edit, ...]]] = {}
-        self.steering: Steering = engine.steering([()])
-        self.learn(edits, ())
-
-    def __len__(self) -> int:
-        return len(self._sets)
-
-    def learn(self, edits: Sequence[tuple[Edit, ...]], rows: Sequence[Row]) -> None:
-        """Have the steering know these sets, beside those that `rows` have; each row is told the number of its own."""
-        if all(_key(edit_set) in self._sets for edit_set in edits):
-            return
-        sets = dict(self._sets)
-        if len(sets) > len(rows) + FORGOTTEN:
-            sets.clear()
-            edits = [*(row.edits for row in rows), *edits]
-        for edit_set in edits:
-            sets.setdefault(_key(edit_set), (len(sets), edit_set))
-        self.steering = self._engine.steering([edit_set for _, edit_set in sets.values()])
-        self._sets = sets
-        for row in rows:
-            row.steering = sets[_key(row.edits)][0]
-
-    def number(self, edits: tuple[Edit, ...]) -> int:
-        """The number of a set that is known."""
-        return self._sets[_key(edits)][0]
-
-
 class Session:
     """Rows in the slots of one cache; see `RunningBatch`, and `open_session` for the arguments."""
 
@@ -310,7 +232,7 @@ class Session:
             length = max(self.rows[slot].position for slot in movers)
             device = self.engine.device
             self._cache.move(torch.tensor(movers, device=device), torch.tensor(holes, device=device), length)
-        self.rows = _without(self.rows, keep, holes, movers)
+        self.rows = without(self.rows, keep, holes, movers)
 
     def _make_room(self, rows: int, positions: int) -> None:
         """Room for so many rows of so many positions. Where it grows one way it may shrink the other."""
@@ -372,34 +294,4 @@ class RowByRow:
         gone, keep = set(slots), len(self.rows) - len(slots)
         holes = [slot for slot in slots if slot < keep]
         movers = [slot for slot in range(keep, len(self.rows)) if slot not in gone]
-        self.rows = _without(self.rows, keep, holes, movers)
-
-
-class Batch:
-    """What stays the same from step to step while the same rows are there: tensors `[rows]` on the device."""
-
-    def __init__(self, rows: Sequence[Row], device: torch.device) -> None:
-        self.steering = torch.tensor([row.steering for row in rows], dtype=torch.long, device=device)
-        self.temperature = torch.tensor([row.decoding.temperature for row in rows], device=device)
-        self.top_p = torch.tensor([row.decoding.top_p for row in rows], device=device)
-
-    def choose(self, logits: torch.Tensor, rows: Sequence[Row]) -> None:
-        """Add the next token to every row; one without usable logits is failed and gets none."""
-        uniform = torch.tensor([row.uniform[len(row.reply)] for row in rows], device=logits.device)
-        tokens: list[int] = sampling.choose(logits, self.temperature, self.top_p, uniform).tolist()
-        for row, token in zip(rows, tokens, strict=True):
-            if token == sampling.BROKEN:
-                row.failed = NOT_NUMBERS
-            else:
-                row.reply.append(token)
-
-
-def _without(rows: Sequence[Row], keep: int, holes: Sequence[int], movers: Sequence[int]) -> list[Row]:
-    kept = list(rows[:keep])
-    for hole, mover in zip(holes, movers, strict=True):
-        kept[hole] = rows[mover]
-    return kept
-
-
-def _key(edits: Sequence[Edit]) -> tuple[str, ...]:
-    return tuple(edit.key for edit in edits)
+        self.rows = without(self.rows, keep, holes, movers)

@@ -20,8 +20,9 @@ import torch
 from mindgap.backends.local.block_output import stream_of, with_stream
 from mindgap.backends.local.engine import Engine, Way
 from mindgap.backends.local.residuals import residual_stream
+from mindgap.backends.local.rows import Row
 from mindgap.backends.local.scoring import EncodedOptions, log_likelihoods
-from mindgap.backends.local.session import Row, open_session
+from mindgap.backends.local.session import open_session
 from mindgap.core.edits import AddVector, Positions
 from mindgap.core.errors import MindgapError, UnavailableError
 from mindgap.core.keys import content_key
