@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from mindgap.backends.local import chat
 from mindgap.backends.local.engine import Engine
 from mindgap.core.records import Message
 
@@ -26,8 +25,8 @@ def likelihood_gradient(
     change of log-likelihood that steering causes (attribution patching: Syed et al. 2023, arXiv 2310.10348). A text
     without response tokens yields zeros.
     """
-    prompts = [chat.encode_prompt(engine.tokenizer, messages) for messages, _ in texts]
-    replies = [chat.encode(engine.tokenizer, reply) for _, reply in texts]
+    prompts = [engine.chat.prompt(messages) for messages, _ in texts]
+    replies = [engine.chat.encode(reply) for _, reply in texts]
     order = sorted(range(len(texts)), key=lambda index: len(prompts[index]) + len(replies[index]), reverse=True)
     while order:
         longest = len(prompts[order[0]]) + len(replies[order[0]])

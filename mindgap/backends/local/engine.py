@@ -26,6 +26,7 @@ from mindgap.backends.local.architecture import (
     text_config,
 )
 from mindgap.backends.local.cache import SlotCache
+from mindgap.backends.local.chat import Chat
 from mindgap.backends.local.feature_edits import FeatureTable
 from mindgap.backends.local.steering import Steering, build_tables, check_edits, is_constant
 from mindgap.core.edits import Edit, FeatureEdit
@@ -74,6 +75,7 @@ class Engine:
         self.blocks = find_blocks(model, size_of(self.config, "num_hidden_layers"))
         self.device: torch.device = next(model.parameters()).device
         self.dtype: torch.dtype = next(model.parameters()).dtype
+        self.chat = Chat(tokenizer)
         self.stops = stop_tokens(model, tokenizer)
         self.attention: Attention = attention_of(model, self.config)
         self.way: Way = "own cache" if way == "slots" and not self.attention.fits_slots else way

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from mindgap.backends.local import chat
 from mindgap.backends.local.engine import PROMPT_TOKENS_PER_PASS, Engine
 from mindgap.core.records import Message
 from mindgap.sae.sae import SAE
@@ -39,8 +38,8 @@ def _responses(engine: Engine, texts: Texts, layer: int) -> Iterator[tuple[int, 
     """The residual stream over each text's response tokens, float32 on the device; long texts come first."""
     sequences = []
     for index, (messages, text) in enumerate(texts):
-        prompt = chat.encode_prompt(engine.tokenizer, messages)
-        sequences.append((index, prompt, chat.encode(engine.tokenizer, text)))
+        prompt = engine.chat.prompt(messages)
+        sequences.append((index, prompt, engine.chat.encode(text)))
     sequences.sort(key=lambda sequence: len(sequence[1]) + len(sequence[2]), reverse=True)
     while sequences:
         width = len(sequences[0][1]) + len(sequences[0][2])

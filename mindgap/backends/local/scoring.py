@@ -8,11 +8,11 @@ from dataclasses import dataclass, field, replace
 
 import torch
 
-from mindgap.backends.local import chat
 from mindgap.backends.local.cache import SlotCache
 from mindgap.backends.local.engine import PROMPT_TOKENS_PER_PASS, Engine
 from mindgap.backends.local.steering import Steering
 from mindgap.core.edits import Edit
+from mindgap.core.errors import PromptError
 from mindgap.core.records import OptionScores, OptionsRequest
 
 LOGITS_PER_PASS = 64 * 2**20
@@ -102,8 +102,11 @@ def log_likelihoods(engine: Engine, requests: Sequence[EncodedOptions]) -> Itera
 
 
 def _encoded(engine: Engine, request: OptionsRequest) -> EncodedOptions:
-    prompt = chat.encode_prompt(engine.tokenizer, request.messages)
-    options = [chat.encode(engine.tokenizer, option) for option in request.options]
+    try:
+        prompt = engine.chat.prompt(request.messages)
+    except PromptError as refusal:
+        return EncodedOptions([], [], request.edits, str(refusal))
+    options = [engine.chat.encode(option) for option in request.options]
     if request.tokens and len(prompt) + max(map(len, options)) > engine.context:
         options = [list(tokens) for tokens in request.tokens]
     longest = len(prompt) + max(map(len, options), default=0)

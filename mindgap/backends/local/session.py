@@ -14,11 +14,12 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
-from mindgap.backends.local import chat, sampling
+from mindgap.backends.local import sampling
 from mindgap.backends.local.cache import SlotCache
 from mindgap.backends.local.engine import PROMPT_TOKENS_PER_PASS, Engine
 from mindgap.backends.local.steering import Steering
 from mindgap.core.edits import Edit
+from mindgap.core.errors import PromptError
 from mindgap.core.records import Completion, Decoding, Request
 
 ROOM = 256
@@ -76,7 +77,11 @@ def run(engine: Engine, requests: Sequence[Request]) -> Iterator[list[tuple[int,
     """Likewise, with one list for every decode step, of what it finished; often empty."""
     waiting: list[Row] = []
     for index, request in enumerate(requests):
-        prompt = chat.encode_prompt(engine.tokenizer, request.messages)
+        try:
+            prompt = engine.chat.prompt(request.messages)
+        except PromptError as error:
+            yield [(index, Completion("", "error", error=str(error)))]
+            continue
         if len(prompt) + request.decoding.max_tokens > engine.context:
             reason = (
                 f"prompt of {len(prompt)} tokens plus max_tokens {request.decoding.max_tokens} exceeds "
