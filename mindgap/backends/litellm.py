@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 from mindgap.backends.base import Capability
 from mindgap.core.errors import UnavailableError
@@ -50,6 +52,11 @@ class LiteLLMBackend:
         if not model.litellm_id:
             missing.append(f"litellm's name of {model.name} (model.litellm_id)")
         missing += self._api(model).lacks("backend")
+        if model.template and not self._api(model).direct:
+            missing.append(
+                "a way to set the chat template (model.template): only OpenAI-compatible servers with an address "
+                "(backend.api_base) and a model.litellm_id that begins with hosted_vllm/ or openai/ take that"
+            )
         names = {"loglikelihood": "log-likelihoods", "residual": "steering vectors", "features": "SAE features"}
         if beyond := sorted(names[need] for need in needs - CAN):
             missing.append(f"a way to do {' and '.join(beyond)}: litellm serves text only")
@@ -59,7 +66,7 @@ class LiteLLMBackend:
         """See `Backend.open`. Connects to nothing yet."""
         if missing := self.lacks(model, frozenset()):
             raise UnavailableError(f"backend=litellm cannot run model={model.name}: it lacks {'; '.join(missing)}")
-        return LiteLLMEndpoint(self._api(model), self.concurrency)
+        return LiteLLMEndpoint(self._api(model), self.concurrency, model.template)
 
     def _api(self, model: ModelSpec) -> ChatApi:
         return ChatApi(model.litellm_id or "", self.api_base, self.key_env, self.timeout, self.max_retries)
@@ -72,15 +79,18 @@ class LiteLLMEndpoint:
     Attributes:
         api: The model's client.
         concurrency: Requests under way at once.
+        template: Settings of the model's chat template, for servers that let them be set: vLLM's and SGLang's do.
     """
 
     api: ChatApi
     concurrency: int
+    template: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
     def identity(self) -> str:
         """Model and server; which weights serve that name today is the provider's secret."""
-        return f"litellm/{self.api.identity}"
+        settings = f"/template{json.dumps(dict(self.template), sort_keys=True)}" if self.template else ""
+        return f"litellm/{self.api.identity}{settings}"
 
     @property
     def can(self) -> frozenset[Capability]:
@@ -111,6 +121,7 @@ class LiteLLMEndpoint:
             temperature=decoding.temperature,
             top_p=decoding.top_p if sampled else None,
             seed=request.seed % _SEEDS if sampled else None,
+            chat_template_kwargs=dict(self.template) if self.template else None,
         )
         return completion_of(reply)
 

@@ -143,6 +143,20 @@ def test_lacks_says_all_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None
         backend.open(ModelSpec(name="some"))
 
 
+def test_settings_of_the_chat_template_go_to_servers_that_take_them(chat_server: ChatServer) -> None:
+    backend = LiteLLMBackend(api_base=chat_server.url, key_env=None)
+    thinking = ModelSpec("some", litellm_id="hosted_vllm/some-model", template={"enable_thinking": True})
+    usual = ModelSpec("some", litellm_id="hosted_vllm/some-model")
+    for model in (thinking, usual):
+        list(backend.open(model).generate([request()]))
+    (asked, _), (without, _) = chat_server.asked
+    assert asked["chat_template_kwargs"] == {"enable_thinking": True}
+    assert "chat_template_kwargs" not in without
+    assert backend.open(thinking).identity != backend.open(usual).identity
+    (missing,) = LiteLLMBackend(key_env=None).lacks(thinking, GENERATE)
+    assert "model.template" in missing
+
+
 def test_log_likelihoods_are_refused(endpoint: Endpoint) -> None:
     with pytest.raises(UnavailableError, match="text only"):
         endpoint.loglikelihood([OptionsRequest("s", (Message("user", "x"),), ("a",))])

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
+from mindgap.backends.local.template import settings_of, template_of
 from mindgap.backends.local.turns import FORMS, Form, as_data, left_out, markers
 from mindgap.core.errors import PromptError
 from mindgap.core.records import Message
 
 log = logging.getLogger(__name__)
+
+VERSION = 1
+"""Part of the content keys of models whose prompts are not simply what the template makes of the messages. Raise it
+when such prompts change."""
 
 
 class Chat:
@@ -22,16 +29,36 @@ class Chat:
 
     Args:
         tokenizer: The model's.
+        settings: Given to the template beside the messages: `model.template`.
 
     Attributes:
         template: The template's text; None where there is none.
+        settings: Likewise, with thinking turned off where the template knows how and nothing else was asked for.
+
+    Raises:
+        ConfigError: For a setting that the template does not know.
     """
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: Any, settings: Mapping[str, Any] | None = None) -> None:
         self.tokenizer = tokenizer
-        self.template = _template_of(tokenizer)
+        self.template = template_of(tokenizer)
+        self.settings = settings_of(self.template, settings or {})
         self._forms: dict[tuple[str, ...], Form] = {}
         self._said: set[str] = set()
+
+    @cached_property
+    def identity(self) -> str:
+        """What the prompt depends on beside messages and tokenizer; empty where it is what the template makes alone."""
+        settings = json.dumps(self.settings, sort_keys=True) if self.settings else ""
+        return "" if self._ordinary and not settings else f"/chat{VERSION}{settings}"
+
+    @property
+    def _ordinary(self) -> bool:
+        """Whether a prompt is what the template makes of the messages as they are."""
+        try:
+            return self.template is not None and self._form(("system", "user")) == FORMS[0]
+        except PromptError:
+            return False
 
     def render(self, messages: Sequence[Message]) -> str:
         """The prompt as text, up to where the assistant's reply begins.
@@ -94,7 +121,9 @@ class Chat:
         raise PromptError(f"the model's chat template does not take a conversation of {spoken}: {reasons[0]}")
 
     def _apply(self, form: Form, messages: Sequence[Message]) -> str:
-        text: str = self.tokenizer.apply_chat_template(form.turns(messages), tokenize=False, add_generation_prompt=True)
+        text: str = self.tokenizer.apply_chat_template(
+            form.turns(messages), tokenize=False, add_generation_prompt=True, **self.settings
+        )
         return text
 
     def _say(self, text: str) -> None:
@@ -102,14 +131,6 @@ class Chat:
         if text not in self._said:
             self._said.add(text)
             log.warning("%s", text)
-
-
-def _template_of(tokenizer: Any) -> str | None:
-    """The template for conversations; a tokenizer may have several, for other uses too, or none."""
-    templates = tokenizer.chat_template
-    if isinstance(templates, dict):
-        templates = templates.get("default")
-    return templates or None
 
 
 def _template_errors() -> tuple[type[Exception], ...]:

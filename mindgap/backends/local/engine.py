@@ -7,7 +7,7 @@ steering belongs to the row, so a row's logits do not depend on its neighbours b
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -54,9 +54,11 @@ class Engine:
         open_sae: Opens the model's SAE, when it is first needed; None = it has none.
         way: How rows are read. A model that remembers more than keys and values has no use for slots, and is read
             with its own cache instead.
+        template: Settings of the chat template.
 
     Raises:
         UnavailableError: For a model that does not tell its size, or has no blocks that could be steered.
+        ConfigError: For a setting that its chat template does not know.
     """
 
     def __init__(
@@ -67,6 +69,7 @@ class Engine:
         max_rows: int,
         open_sae: Callable[[], SAE] | None = None,
         way: Way = "slots",
+        template: Mapping[str, Any] | None = None,
     ) -> None:
         self._open_sae = open_sae
         self.model, self.tokenizer, self.max_rows = model.eval().requires_grad_(False), tokenizer, max_rows
@@ -75,7 +78,7 @@ class Engine:
         self.blocks = find_blocks(model, size_of(self.config, "num_hidden_layers"))
         self.device: torch.device = next(model.parameters()).device
         self.dtype: torch.dtype = next(model.parameters()).dtype
-        self.chat = Chat(tokenizer)
+        self.chat = Chat(tokenizer, template)
         self.stops = stop_tokens(model, tokenizer)
         self.attention: Attention = attention_of(model, self.config)
         self.way: Way = "own cache" if way == "slots" and not self.attention.fits_slots else way
