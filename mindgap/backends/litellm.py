@@ -7,12 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mindgap.backends import replies
 from mindgap.backends.base import Capability
 from mindgap.core.errors import UnavailableError
 from mindgap.core.model import ModelSpec
-from mindgap.core.records import Completion, FinishReason, OptionScores, OptionsRequest, Request
+from mindgap.core.records import Completion, OptionScores, OptionsRequest, Request
 from mindgap.providers.chat import ChatApi, Failure, Reply, check_settings
 from mindgap.providers.loop import run_each
+from mindgap.text.thoughts import Parted, part
 
 CAN: frozenset[Capability] = frozenset({"generate"})
 
@@ -132,8 +134,14 @@ def completion_of(reply: Reply | Failure) -> Completion:
         return _error(reply.reason)
     if reply.finish_reason == "content_filter":
         return _error("the provider's content filter stopped the reply")
-    finish: FinishReason = "length" if reply.finish_reason == "length" else "stop"
-    return Completion(reply.text or reply.refusal or "", finish, reply.prompt_tokens, reply.completion_tokens)
+    text = reply.text or reply.refusal or ""
+    parted = Parted(reply.thought, text.strip()) if reply.thought else part(text)
+    return replies.completion_of(
+        parted,
+        cut=reply.finish_reason == "length",
+        prompt_tokens=reply.prompt_tokens,
+        completion_tokens=reply.completion_tokens,
+    )
 
 
 def _error(reason: str) -> Completion:

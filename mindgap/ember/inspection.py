@@ -49,7 +49,8 @@ def conversation(chat: Chat, messages: Sequence[Message]) -> list[int]:
     If the assistant spoke last, its words so far, which the model could go on with; else up to where it would begin.
     """
     if messages[-1].role == "assistant" and len(messages) > 1:
-        return chat.prompt(messages[:-1]) + chat.encode(messages[-1].content)
+        prompt, (words,) = chat.with_replies(messages[:-1], [messages[-1].content])
+        return prompt + words
     return chat.prompt(messages)
 
 

@@ -22,8 +22,10 @@ TOKENS_PER_PASS = 4096
 
 def token_ids(engine: Engine, text: Text) -> list[int]:
     """The text as the model sees it: after its conversation's prompt, or by itself."""
-    prompt = engine.chat.prompt(text.messages) if text.messages else []
-    return (prompt + engine.chat.encode(text.text))[:LONGEST]
+    if not text.messages:
+        return engine.chat.encode(text.text)[:LONGEST]
+    prompt, (reply,) = engine.chat.with_replies(text.messages, [text.text])
+    return (prompt + reply)[:LONGEST]
 
 
 def batches(sequences: Sequence[list[int]]) -> Iterator[list[int]]:

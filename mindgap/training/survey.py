@@ -54,7 +54,7 @@ def survey(engine: Engine, sae: SAE, texts: Sequence[Text], on_done: Callable[[i
         for place, row in enumerate(rows):
             text, ids = known[row]
             activations = moved.encode(stream[place, 1 : len(ids)].float())
-            start = len(engine.chat.prompt(text.messages)) - 1 if text.messages else None
+            start = len(engine.chat.prompt(text.messages, without_thought=True)) - 1 if text.messages else None
             manner = numbers.get(asked[row])
             sums.add(row, activations, start, manner)
         on_done(sums.tokens)

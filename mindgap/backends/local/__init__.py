@@ -123,6 +123,11 @@ class LocalEndpoint:
     def d_model(self) -> int:
         return self.engine.d_model
 
+    @property
+    def thinks(self) -> bool:
+        """Whether the model would think before it replies."""
+        return self.engine.chat.thinks
+
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
         """See `Endpoint.generate`."""
         from mindgap.backends.local.session import generate

@@ -25,8 +25,9 @@ def likelihood_gradient(
     change of log-likelihood that steering causes (attribution patching: Syed et al. 2023, arXiv 2310.10348). A text
     without response tokens yields zeros.
     """
-    prompts = [engine.chat.prompt(messages) for messages, _ in texts]
-    replies = [engine.chat.encode(reply) for _, reply in texts]
+    encoded = [engine.chat.with_replies(messages, [reply]) for messages, reply in texts]
+    prompts = [prompt for prompt, _ in encoded]
+    replies = [reply for _, (reply,) in encoded]
     order = sorted(range(len(texts)), key=lambda index: len(prompts[index]) + len(replies[index]), reverse=True)
     while order:
         longest = len(prompts[order[0]]) + len(replies[order[0]])

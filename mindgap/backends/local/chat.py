@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
-from mindgap.backends.local.template import settings_of, template_of
+from mindgap.backends.local.template import THINKING_SWITCHES, settings_of, template_of
 from mindgap.backends.local.turns import FORMS, Form, as_data, left_out, markers
 from mindgap.core.errors import PromptError
 from mindgap.core.records import Message
+from mindgap.text.thoughts import THINK, Parted, marks_in, part
 
 log = logging.getLogger(__name__)
 
 VERSION = 1
 """Part of the content keys of models whose prompts are not simply what the template makes of the messages. Raise it
 when such prompts change."""
+TAIL = 32
+"""Last tokens of a prompt, in which the mark of a thought that it opens would stand."""
 
 
 class Chat:
@@ -34,6 +38,7 @@ class Chat:
     Attributes:
         template: The template's text; None where there is none.
         settings: Likewise, with thinking turned off where the template knows how and nothing else was asked for.
+        marks: What the model puts around its thoughts; None where it does not think.
 
     Raises:
         ConfigError: For a setting that the template does not know.
@@ -43,6 +48,7 @@ class Chat:
         self.tokenizer = tokenizer
         self.template = template_of(tokenizer)
         self.settings = settings_of(self.template, settings or {})
+        self.marks = marks_in(self.template) if self.template else None
         self._forms: dict[tuple[str, ...], Form] = {}
         self._said: set[str] = set()
 
@@ -56,7 +62,8 @@ class Chat:
     def _ordinary(self) -> bool:
         """Whether a prompt is what the template makes of the messages as they are."""
         try:
-            return self.template is not None and self._form(("system", "user")) == FORMS[0]
+            plain = self.template is not None and self.marks is None
+            return plain and self._form(("system", "user")) == FORMS[0]
         except PromptError:
             return False
 
@@ -83,12 +90,94 @@ class Chat:
             )
         return prompt
 
-    def prompt(self, messages: Sequence[Message]) -> list[int]:
-        """Token ids of `render`. Raises PromptError likewise."""
-        ids = self.encode(self.render(messages))
+    @property
+    def thinks(self) -> bool:
+        """Whether the model would think before it replies, as its template is set."""
+        return bool(self._thought_end)
+
+    def prompt(self, messages: Sequence[Message], *, without_thought: bool = False) -> list[int]:
+        """Token ids of `render`.
+
+        Args:
+            messages: The conversation so far.
+            without_thought: Behind the end of a thought, where the model would think: what follows is the reply.
+
+        Raises:
+            PromptError: See `render`.
+        """
+        ids = self.encode(self.render(messages) + (self._thought_end if without_thought else ""))
         if self.template is None and self.tokenizer.bos_token_id is not None:
             ids = [self.tokenizer.bos_token_id, *ids]
         return ids
+
+    def with_replies(self, messages: Sequence[Message], replies: Sequence[str]) -> tuple[list[int], list[list[int]]]:
+        """Token ids of a prompt and of several replies that may follow it, behind the end of a thought.
+
+        Raises:
+            PromptError: See `render`.
+        """
+        return self.prompt(messages, without_thought=True), [self.encode(reply) for reply in replies]
+
+    def read(self, prompt: Sequence[int], tokens: Sequence[int]) -> tuple[Parted, list[int]]:
+        """What the model says by `tokens`, and which of them are the reply's.
+
+        Args:
+            prompt: What it was given.
+            tokens: All that it wrote, without the token that ended it.
+        """
+        marks = self.marks or THINK
+        written = self.tokenizer.decode(tokens)  # marks may be special tokens
+        opened = self.marks is not None and self._inside_thought(self.tokenizer.decode(prompt[-TAIL:]))
+        parted = part(written, marks, opened=opened)
+        if parted.reply == written or (self.marks is None and not written.lstrip().startswith(marks.open)):
+            return Parted(None, self._decode(tokens)), list(tokens)
+        if not parted.ended:
+            return parted, []
+        start = bisect_left(
+            range(len(tokens)), True, key=lambda end: marks.close in self.tokenizer.decode(tokens[:end])
+        )
+        head = self.tokenizer.decode(tokens[:start]).partition(marks.close)[2]
+        reply = f"{head}{self._decode(tokens[start:])}".strip()
+        return Parted(parted.thought, reply), list(tokens[start:])
+
+    def _decode(self, tokens: Sequence[int]) -> str:
+        text: str = self.tokenizer.decode(tokens, skip_special_tokens=True)
+        return text
+
+    def _inside_thought(self, prompt: str) -> bool:
+        return self.marks is not None and prompt.rstrip().endswith(self.marks.open)
+
+    @cached_property
+    def _thought_end(self) -> str:
+        """What has to follow a prompt for the reply to begin: the end of a thought, or a thought without words.
+
+        A template that can turn thinking off writes it itself then.
+        """
+        if self.marks is None or any(self.settings.get(name) is False for name in THINKING_SWITCHES):
+            return ""
+        ending = self._ending()
+        if ending.rstrip().endswith(self.marks.close):
+            return ""
+        for name in THINKING_SWITCHES:
+            off = self._ending({name: False}) if name in self.settings else ""
+            if off.startswith(ending) and self.marks.close in off:
+                return off.removeprefix(ending)
+        if not self._inside_thought(ending):
+            return self.marks.empty
+        return f"\n{self.marks.close}\n\n" if ending.endswith("\n") else self.marks.close
+
+    def _ending(self, settings: Mapping[str, Any] | None = None) -> str:
+        """What the template writes after a user's message; empty where it takes none."""
+        asked = markers(["user"])
+        try:
+            form = self._form(("user",))
+        except PromptError:
+            return ""
+        try:
+            prompt = self._apply(form, asked, settings)
+        except _template_errors():
+            return ""
+        return prompt.rpartition(asked[0].content)[2]
 
     def encode(self, text: str) -> list[int]:
         """Token ids of rendered text; the template has put special tokens in, the tokenizer adds none."""
@@ -120,9 +209,9 @@ class Chat:
         spoken = ", ".join(roles) or "no messages"
         raise PromptError(f"the model's chat template does not take a conversation of {spoken}: {reasons[0]}")
 
-    def _apply(self, form: Form, messages: Sequence[Message]) -> str:
+    def _apply(self, form: Form, messages: Sequence[Message], settings: Mapping[str, Any] | None = None) -> str:
         text: str = self.tokenizer.apply_chat_template(
-            form.turns(messages), tokenize=False, add_generation_prompt=True, **self.settings
+            form.turns(messages), tokenize=False, add_generation_prompt=True, **{**self.settings, **(settings or {})}
         )
         return text
 

@@ -38,8 +38,8 @@ def _responses(engine: Engine, texts: Texts, layer: int) -> Iterator[tuple[int, 
     """The residual stream over each text's response tokens, float32 on the device; long texts come first."""
     sequences = []
     for index, (messages, text) in enumerate(texts):
-        prompt = engine.chat.prompt(messages)
-        sequences.append((index, prompt, engine.chat.encode(text)))
+        prompt, (reply,) = engine.chat.with_replies(messages, [text])
+        sequences.append((index, prompt, reply))
     sequences.sort(key=lambda sequence: len(sequence[1]) + len(sequence[2]), reverse=True)
     while sequences:
         width = len(sequences[0][1]) + len(sequences[0][2])

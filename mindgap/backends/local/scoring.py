@@ -103,10 +103,9 @@ def log_likelihoods(engine: Engine, requests: Sequence[EncodedOptions]) -> Itera
 
 def _encoded(engine: Engine, request: OptionsRequest) -> EncodedOptions:
     try:
-        prompt = engine.chat.prompt(request.messages)
+        prompt, options = engine.chat.with_replies(request.messages, request.options)
     except PromptError as refusal:
         return EncodedOptions([], [], request.edits, str(refusal))
-    options = [engine.chat.encode(option) for option in request.options]
     if request.tokens and len(prompt) + max(map(len, options)) > engine.context:
         options = [list(tokens) for tokens in request.tokens]
     longest = len(prompt) + max(map(len, options), default=0)

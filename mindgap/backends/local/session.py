@@ -18,6 +18,7 @@ from mindgap.backends.local import sampling
 from mindgap.backends.local.cache import SlotCache
 from mindgap.backends.local.engine import PROMPT_TOKENS_PER_PASS, Engine
 from mindgap.backends.local.steering import Steering
+from mindgap.backends.replies import completion_of
 from mindgap.core.edits import Edit
 from mindgap.core.errors import PromptError
 from mindgap.core.records import Completion, Decoding, Request
@@ -78,7 +79,7 @@ def run(engine: Engine, requests: Sequence[Request]) -> Iterator[list[tuple[int,
     waiting: list[Row] = []
     for index, request in enumerate(requests):
         try:
-            prompt = engine.chat.prompt(request.messages)
+            prompt = engine.chat.prompt(request.messages, without_thought=request.without_thought)
         except PromptError as error:
             yield [(index, Completion("", "error", error=str(error)))]
             continue
@@ -119,8 +120,10 @@ def completion(engine: Engine, row: Row) -> Completion:
         return Completion("", "error", len(row.prompt), len(row.reply), row.failed)
     stopped = row.reply[-1] in engine.stops
     tokens = row.reply[:-1] if stopped else row.reply
-    text = engine.tokenizer.decode(tokens, skip_special_tokens=True)
-    return Completion(text, "stop" if stopped else "length", len(row.prompt), len(row.reply), tokens=tuple(tokens))
+    parted, spoken = engine.chat.read(row.prompt, tokens)
+    return completion_of(
+        parted, cut=not stopped, prompt_tokens=len(row.prompt), completion_tokens=len(row.reply), tokens=spoken
+    )
 
 
 class RunningBatch(Protocol):
