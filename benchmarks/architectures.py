@@ -335,9 +335,8 @@ def scoring_apart(engine: Engine, requests: Sequence[Asked]) -> float:
         if scores.error is not None:
             raise RuntimeError(scores.error)
         messages, edits = requests[index]
-        prompt = engine.chat.prompt(messages)
-        for option, logprob in zip(OPTIONS, scores.logprobs, strict=True):
-            reply = engine.chat.encode(option)
+        prompt, replies = engine.chat.with_replies(messages, OPTIONS)
+        for reply, logprob in zip(replies, scores.logprobs, strict=True):
             logits = plain(engine, [*prompt, *reply], edits, response_from=len(prompt) - 1)
             expected = logits[len(prompt) - 1 : -1].log_softmax(-1).gather(-1, torch.tensor(reply)[:, None]).sum()
             apart = max(apart, difference(torch.tensor(logprob), expected))
@@ -351,8 +350,8 @@ def residuals_apart(engine: Engine, requests: Sequence[Asked]) -> float:
     texts = [(messages, OPTIONS[index % len(OPTIONS)]) for index, (messages, _) in enumerate(requests)]
     apart = 0.0
     for index, residual in response_residuals(engine, texts, layer):
-        prompt = engine.chat.prompt(texts[index][0])
-        tokens = [*prompt, *engine.chat.encode(texts[index][1])]
+        prompt, (reply,) = engine.chat.with_replies(texts[index][0], [texts[index][1]])
+        tokens = [*prompt, *reply]
         read: list[torch.Tensor] = []
         handle = engine.blocks[layer].register_forward_hook(
             lambda module, inputs, output, read=read: read.append(output[0] if isinstance(output, tuple) else output)

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
+from mindgap.backends.local.plain import NEXT_TURNS, SPACE, reply_end, transcript
 from mindgap.backends.local.template import THINKING_SWITCHES, settings_of, template_of
 from mindgap.backends.local.turns import FORMS, Form, as_data, left_out, markers
 from mindgap.core.errors import PromptError
@@ -21,11 +22,14 @@ VERSION = 1
 """Part of the content keys of models whose prompts are not simply what the template makes of the messages. Raise it
 when such prompts change."""
 TAIL = 32
-"""Last tokens of a prompt, in which the mark of a thought that it opens would stand."""
+"""Last tokens of a text, in which a mark that it ends with stands: of a thought, or of the next turn."""
 
 
 class Chat:
     """How a model is spoken to: through its chat template, or in plain labelled turns where it has none.
+
+    In plain turns the reply ends where the next turn would begin, and what is scored begins with a space, so that its
+    tokens are those of running text.
 
     Whatever is said has to stand in the prompt. A template that leaves out or refuses system messages (those of Phi-3
     and Gemma, say) gets their text at the head of the next user message; one that wants contents in parts gets parts.
@@ -74,8 +78,8 @@ class Chat:
             PromptError: The template does not take these messages, or leaves out what one of them says.
         """
         if self.template is None:
-            turns = "".join(f"{message.role.capitalize()}: {message.content}\n\n" for message in messages)
-            return f"{turns}Assistant:"
+            self._say("the model has no chat template: it is given a transcript, `User: …` and `Assistant:`")
+            return transcript(messages)
         form = self._form(tuple(message.role for message in messages))
         try:
             prompt = self._apply(form, messages)
@@ -116,7 +120,28 @@ class Chat:
         Raises:
             PromptError: See `render`.
         """
-        return self.prompt(messages, without_thought=True), [self.encode(reply) for reply in replies]
+        prompt = self.prompt(messages, without_thought=True)
+        if self.template is None:
+            text = self.render(messages)
+            return prompt, [self._continued(text, reply) for reply in replies]
+        return prompt, [self.encode(reply) for reply in replies]
+
+    def _continued(self, prompt: str, reply: str) -> list[int]:
+        """Token ids of a reply in running text: some tokenizers cut a text otherwise where it begins."""
+        if not reply.strip():
+            return []
+        spoken = f"{SPACE}{reply.lstrip()}"
+        before, whole = self.encode(prompt), self.encode(prompt + spoken)
+        return whole[len(before) :] if whole[: len(before)] == before else self.encode(spoken)
+
+    @property
+    def next_turns(self) -> tuple[str, ...]:
+        """Texts at which a reply ends; none where there is a template."""
+        return NEXT_TURNS if self.template is None else ()
+
+    def at_next_turn(self, tokens: Sequence[int]) -> bool:
+        """Whether what the model wrote has come to the next turn of a transcript; never where there is a template."""
+        return self.template is None and reply_end(self._decode(tokens[-TAIL:])) is not None
 
     def read(self, prompt: Sequence[int], tokens: Sequence[int]) -> tuple[Parted, list[int]]:
         """What the model says by `tokens`, and which of them are the reply's.
@@ -125,6 +150,8 @@ class Chat:
             prompt: What it was given.
             tokens: All that it wrote, without the token that ended it.
         """
+        if self.template is None:
+            return self._read_transcript(tokens)
         marks = self.marks or THINK
         written = self.tokenizer.decode(tokens)  # marks may be special tokens
         opened = self.marks is not None and self._inside_thought(self.tokenizer.decode(prompt[-TAIL:]))
@@ -139,6 +166,15 @@ class Chat:
         head = self.tokenizer.decode(tokens[:start]).partition(marks.close)[2]
         reply = f"{head}{self._decode(tokens[start:])}".strip()
         return Parted(parted.thought, reply), list(tokens[start:])
+
+    def _read_transcript(self, tokens: Sequence[int]) -> tuple[Parted, list[int]]:
+        """The reply up to the next turn, without the space before it."""
+        text = self._decode(tokens)
+        end = reply_end(text)
+        if end is None:
+            return Parted(None, text.strip()), list(tokens)
+        last = bisect_left(range(len(tokens)), end, key=lambda count: len(self._decode(tokens[:count])))
+        return Parted(None, text[:end].strip()), list(tokens[:last])
 
     def _decode(self, tokens: Sequence[int]) -> str:
         text: str = self.tokenizer.decode(tokens, skip_special_tokens=True)

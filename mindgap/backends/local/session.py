@@ -111,7 +111,9 @@ def run(engine: Engine, requests: Sequence[Request]) -> Iterator[list[tuple[int,
 
 def is_done(engine: Engine, row: Row) -> bool:
     """Whether the row's reply has come to its end, or cannot go on."""
-    return row.failed is not None or row.reply[-1] in engine.stops or len(row.reply) == row.decoding.max_tokens
+    if row.failed is not None or row.reply[-1] in engine.stops or len(row.reply) == row.decoding.max_tokens:
+        return True
+    return engine.chat.at_next_turn(row.reply)
 
 
 def completion(engine: Engine, row: Row) -> Completion:
@@ -121,6 +123,7 @@ def completion(engine: Engine, row: Row) -> Completion:
     stopped = row.reply[-1] in engine.stops
     tokens = row.reply[:-1] if stopped else row.reply
     parted, spoken = engine.chat.read(row.prompt, tokens)
+    stopped = stopped or engine.chat.at_next_turn(tokens)
     return completion_of(
         parted, cut=not stopped, prompt_tokens=len(row.prompt), completion_tokens=len(row.reply), tokens=spoken
     )
