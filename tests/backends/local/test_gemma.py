@@ -69,7 +69,7 @@ def test_a_steered_batch_beyond_the_window_is_what_plain_passes_are(gemma: Local
     ]
     lengths = []
     for index, completion in gemma.generate(requests):
-        tokens = chat.encode_prompt(engine.tokenizer, requests[index].messages)
+        tokens = engine.chat.prompt(requests[index].messages)
         lengths.append(len(tokens))
         handle = engine.blocks[9].register_forward_hook(_adds(edits[0].vector) if index else lambda *_: None)
         try:
