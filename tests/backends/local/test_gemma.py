@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from mindgap.backends.local import LocalBackend, LocalEndpoint, chat  # noqa: E402
+from mindgap.backends.local import LocalBackend, LocalEndpoint  # noqa: E402
 from mindgap.backends.local.embedded import GEMMA, embedded_model_lacks  # noqa: E402
 from mindgap.core.build import build  # noqa: E402
 from mindgap.core.compose import composed, config_folder  # noqa: E402
