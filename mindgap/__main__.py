@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from datetime import datetime
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,7 @@ def main() -> None:
     sys.argv[1:] = arranged(arguments)
     import hydra
 
-    from mindgap.core.explain import UserMistake, explain
+    from mindgap.core.explain import Composing, UserMistake, explain
 
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(job)()
@@ -65,6 +66,17 @@ def main() -> None:
     except UserMistake as mistake:
         print(f"mindgap: {explain(mistake, config_folder())}", file=sys.stderr)
         sys.exit(2)
+    except Composing as error:
+        if _is_ours(error):
+            raise
+        print(f"mindgap: {explain(error, config_folder())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _is_ours(error: Exception) -> bool:
+    """Whether mindgap had a part in it; else Hydra met it while it composed what it was given."""
+    modules = (frame.f_globals.get("__name__", "") for frame, _ in traceback.walk_tb(error.__traceback__))
+    return any(module.startswith("mindgap.") and module != "mindgap.__main__" for module in modules)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,6 @@ Whatever does not fit is a ConfigError that names the key in full and says what 
 from __future__ import annotations
 
 import difflib
-import importlib
 import inspect
 import types
 import typing
@@ -18,9 +17,9 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
-from mindgap.core.errors import ConfigError
+from mindgap.core.errors import ConfigError, MindgapError
 from mindgap.core.kinds import lacking, members
-from mindgap.core.moved import current_name
+from mindgap.core.targets import hints, returned, target
 
 
 def build(node: Mapping[str, Any], path: str, kind: Any = None) -> Any:
@@ -58,11 +57,12 @@ def _built(node: Mapping[str, Any], path: str, kinds: Sequence[Any] | None) -> A
         if len(makers) != 1:
             raise ConfigError(f"{path}: say which class it is, with a `_target_:` line")
         return _made(makers[0], node, path)
-    maker = _imported(node["_target_"], path)
-    if is_dataclass(maker):  # refused as such before its settings are; of others it is known once they are made
-        _check_kind(maker, kinds, node["_target_"], path)
+    maker = target(node["_target_"], path)
+    made_by_it = maker if inspect.isclass(maker) else returned(maker, f"{path}._target_: {node['_target_']}")
+    # Refused before any code of it runs. The fields of what is no dataclass are there once it is made.
+    _check_kind(made_by_it, kinds, node["_target_"], path, verbs_only=not is_dataclass(made_by_it))
     made = _made(maker, node, path)
-    if not is_dataclass(maker):
+    if not is_dataclass(made_by_it):
         _check_kind(made, kinds, node["_target_"], path)
     return made
 
@@ -73,14 +73,15 @@ def _made(maker: Any, node: Mapping[str, Any], path: str) -> Any:
         parameters = inspect.signature(maker).parameters
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{path}._target_: {node['_target_']} is no class that settings could make") from error
-    hints = typing.get_type_hints(maker.__init__ if inspect.isclass(maker) and not is_dataclass(maker) else maker)
+    annotated = maker.__init__ if inspect.isclass(maker) and not is_dataclass(maker) else maker
+    hints_of = hints(annotated, f"{path}._target_: {maker.__qualname__}")
     arguments = {}
     for key, value in node.items():
         if key == "_target_":
             continue
         if key not in parameters:
             raise ConfigError(unknown_key(_join(path, key), parameters))
-        arguments[key] = _value(value, hints.get(key, Any), _join(path, key))
+        arguments[key] = _value(value, hints_of.get(key, Any), _join(path, key))
     missing = [name for name, p in parameters.items() if p.default is p.empty and name not in arguments]
     if missing:
         raise ConfigError(f"{_join(path, missing[0])} is missing: {maker.__name__} needs it")
@@ -88,22 +89,25 @@ def _made(maker: Any, node: Mapping[str, Any], path: str) -> Any:
         return maker(**arguments)
     except ValueError as error:
         raise ConfigError(f"{path}: {error}") from error
+    except MindgapError:
+        raise
+    except Exception as error:  # a class of the user's own may raise anything
+        if maker.__module__.partition(".")[0] == __name__.partition(".")[0]:
+            raise
+        raise ConfigError(
+            f"{path}: {maker.__qualname__} could not be made ({type(error).__name__}: {error})"
+        ) from error
 
 
 def _join(path: str, key: str) -> str:
     return f"{path}.{key}" if path else key
 
 
-def _imported(name: Any, path: str) -> Any:
-    module, _, attribute = current_name(str(name)).rpartition(".")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError, ValueError) as error:
-        raise ConfigError(f"{path}._target_: {name} cannot be imported ({error})") from error
+def _check_kind(made: Any, kinds: Sequence[Any] | None, name: str, path: str, *, verbs_only: bool = False) -> None:
+    """Refuse `made`, a class or an object called `name`, unless it is of one of the `kinds`.
 
-
-def _check_kind(made: Any, kinds: Sequence[Any] | None, name: str, path: str) -> None:
-    """Refuse `made`, a dataclass or an object called `name`, unless it is of one of the `kinds`.
+    Args:
+        verbs_only: Ask for methods alone: a class's fields may be set when an object of it is made.
 
     Raises:
         ConfigError: With what is needed and what is lacking.
@@ -112,7 +116,7 @@ def _check_kind(made: Any, kinds: Sequence[Any] | None, name: str, path: str) ->
         return
     if not kinds:
         raise ConfigError(f"{path}._target_: {name} cannot stand here, where plain values or a list are needed")
-    missing = {kind: lacking(made, kind) for kind in kinds}
+    missing = {kind: lacking(made, kind, verbs_only=verbs_only) for kind in kinds}
     if all(missing.values()):
         kind = min(kinds, key=lambda kind: len(missing[kind]))
         article = "an" if kind.__name__[0] in "AEIOU" else "a"

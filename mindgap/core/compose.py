@@ -66,12 +66,12 @@ def composed(overrides: Sequence[str], folder: Path) -> dict[str, Any]:
     from hydra import compose
     from omegaconf import OmegaConf
 
-    from mindgap.core.explain import UserMistake, explain
+    from mindgap.core.explain import Composing, explain
 
     try:
         with composing(folder):
             node: Any = OmegaConf.to_container(compose("config", list(overrides)), resolve=True)
-    except UserMistake as mistake:
+    except Composing as mistake:
         raise ConfigError(explain(mistake, folder)) from mistake
     return node
 

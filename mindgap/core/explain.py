@@ -13,19 +13,24 @@ from hydra.errors import (
     OverrideParseException,
 )
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
-from yaml import MarkedYAMLError
+from yaml import MarkedYAMLError, YAMLError
 
 from mindgap.core.errors import MindgapError
 
-UserMistake = (MindgapError, HydraException, OmegaConfBaseException, MarkedYAMLError)
-"""What may be raised before anything runs."""
+UserMistake = (MindgapError, HydraException, OmegaConfBaseException, YAMLError)
+"""What may be raised over a setting or a file before anything runs."""
+Composing = (*UserMistake, ValueError, TypeError, AttributeError, LookupError, OSError, RecursionError)
+"""What Hydra and YAML may raise over what they are given to compose; anywhere else these may be faults of ours."""
+
+LONGEST = 300
+"""Characters of somebody else's message that are shown."""
 
 
 def explain(error: Exception, conf: Path) -> str:
     """What is wrong, where, and what would work: a line or two.
 
     Args:
-        error: One of `UserMistake`.
+        error: One of `UserMistake`, or of `Composing` where it is known that nothing but composing went on.
         conf: The built-in configuration, whose groups and settings are suggested.
     """
     cause = error.__cause__
@@ -41,13 +46,25 @@ def explain(error: Exception, conf: Path) -> str:
         return _composition(error, conf)
     if isinstance(error, OmegaConfBaseException):
         return _omegaconf(error, conf)
-    return str(error)
+    if isinstance(error, MindgapError):
+        return str(error)
+    return _unforeseen(error)
 
 
 def _yaml(error: MarkedYAMLError) -> str:
     mark = error.problem_mark or error.context_mark
     where = f"{mark.name}, line {mark.line + 1}: " if mark else ""
     return f"{where}this YAML cannot be read: {error.problem or error.context}"
+
+
+def _unforeseen(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"a YAML file is not in UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8"
+    if isinstance(error, RecursionError):
+        return "a YAML file names itself, in its defaults or by an alias, or is nested too deeply to be read"
+    if isinstance(error, YAMLError):
+        return f"a YAML file cannot be read: {' '.join(str(error).split())[:LONGEST]}"
+    return f"the settings cannot be composed: {type(error).__name__}, {_first_line(error)[:LONGEST]}"
 
 
 def _missing(error: MissingConfigException) -> str:
@@ -96,4 +113,4 @@ def _nearest(name: str, options: list[str], prefix: str = "") -> str:
 
 
 def _first_line(error: Exception) -> str:
-    return str(error).strip().splitlines()[0]
+    return next(iter(str(error).strip().splitlines()), "no reason was given")

@@ -15,19 +15,21 @@ def members(kind: type) -> list[str]:
     return [name for name in dict.fromkeys(names) if not name.startswith("_")]
 
 
-def lacking(thing: Any, kind: type) -> list[str]:
+def lacking(thing: Any, kind: type, *, verbs_only: bool = False) -> list[str]:
     """The members of `kind` that `thing` does not have; a method must be there as something that can be called.
 
     Args:
-        thing: An object, or a dataclass whose objects are meant. Properties are not read: some load a model.
+        thing: An object, or a class whose objects are meant. Properties are not read: some load a model.
         kind: A Protocol or a class.
+        verbs_only: Look for its methods, and not for its fields.
     """
     if kind in (thing if inspect.isclass(thing) else type(thing)).__mro__:
         return []
     if hasattr(type(thing), "__getattr__"):  # it makes its members as they are asked for
         return []
     field_names = {field.name for field in fields(thing)} if is_dataclass(thing) else set()
-    return [name for name in members(kind) if name not in field_names and not _has(thing, name, kind)]
+    wanted = [name for name in members(kind) if not verbs_only or inspect.isfunction(getattr(kind, name, None))]
+    return [name for name in wanted if name not in field_names and not _has(thing, name, kind)]
 
 
 def _has(thing: Any, name: str, kind: type) -> bool:

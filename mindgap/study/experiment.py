@@ -75,7 +75,7 @@ class Experiment:
             raise ConfigError(f"resamples must be at least 100, not {self.resamples}: fewer give no 95 % interval")
         if self.seed < 0:
             raise ConfigError(f"seed must be 0 or more, not {self.seed}")
-        if not self.sweep or Path(self.sweep).name != self.sweep:
+        if self.sweep in ("", "..") or Path(self.sweep).name != self.sweep:
             raise ConfigError(f"sweep={self.sweep!r}: must be a plain folder name")
         names = [declaration.name for declaration in self.declarations]
         if twice := sorted({name for name in names if names.count(name) > 1}):

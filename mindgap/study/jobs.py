@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mindgap.core.compose import composing, config_folder, literal
 from mindgap.core.errors import ConfigError
-from mindgap.core.explain import UserMistake, explain
+from mindgap.core.explain import Composing, explain
 from mindgap.core.keys import content_key
 from mindgap.results.cell import BESIDE_CELLS
 from mindgap.study.experiment import Experiment
@@ -26,7 +27,21 @@ def plain(config: DictConfig) -> dict[str, Any]:
     except OmegaConfBaseException as error:
         raise ConfigError(str(error).splitlines()[0]) from error
     assert isinstance(resolved, dict)
+    _check_writable(resolved, "")
     return {str(key): value for key, value in resolved.items()}
+
+
+def _check_writable(value: Any, path: str) -> None:
+    """Refuse what the files of a study cannot hold. Raises ConfigError."""
+    if isinstance(value, Mapping | list):
+        entries = value.items() if isinstance(value, Mapping) else enumerate(value)
+        for key, entry in entries:
+            _check_writable(key, path)
+            _check_writable(entry, f"{path}.{key}" if path else str(key))
+    elif isinstance(value, bytes):
+        raise ConfigError(f"{path}: is binary data; write text, a number, true or false, null, or a list of these")
+    elif isinstance(value, str) and re.search("[\ud800-\udfff]", value):
+        raise ConfigError(f"{path}: holds half of a surrogate pair, which is no character: {value[:40]!r}")
 
 
 def compose_jobs(config: DictConfig) -> list[DictConfig]:
@@ -36,12 +51,21 @@ def compose_jobs(config: DictConfig) -> list[DictConfig]:
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     typed = list(config.hydra.overrides.task)
-    if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
-        return [compose(config.hydra.job.config_name, overrides=typed)]
-    declared = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    overrides = OverridesParser.create().parse_overrides([*declared, *typed])
-    (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-    return [compose(config.hydra.job.config_name, overrides=list(job)) for job in batch]
+    try:
+        if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
+            return [compose(config.hydra.job.config_name, overrides=typed)]
+        declared = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+        overrides = OverridesParser.create().parse_overrides([*declared, *typed])
+        (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+        _check_any(batch)
+        return [compose(config.hydra.job.config_name, overrides=list(job)) for job in batch]
+    except Composing as mistake:
+        raise ConfigError(explain(mistake, config_folder())) from mistake
+
+
+def _check_any(batch: Sequence[Any]) -> None:
+    if not batch:
+        raise ConfigError("this sweep has no jobs: one of its ranges or lists of values is empty")
 
 
 def jobs_of(
@@ -71,8 +95,9 @@ def jobs_of(
             whole = compose("config", overrides=single, return_hydra_config=True)
             declared = [f"{key}={value}" for key, value in (whole.hydra.sweeper.params or {}).items()]
             (batch,) = BasicSweeper.split_arguments([*parser.parse_overrides(declared), *parsed], max_batch_size=None)
+            _check_any(batch)
             return [plain(compose("config", overrides=list(job))) for job in batch]
-    except UserMistake as mistake:
+    except Composing as mistake:
         raise ConfigError(explain(mistake, folder)) from mistake
 
 

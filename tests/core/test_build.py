@@ -177,7 +177,7 @@ def test_a_function_may_make_the_object_and_its_arguments_are_checked() -> None:
     [
         (f"{__name__}.Mute", "this one lacks apply"),
         ("mindgap.core.edits.UNKNOWN_LAYER", "is no class that settings could make"),
-        ("builtins.dict", "is no class that settings could make|where a Strength is needed"),
+        ("builtins.dict", "may not be named: it belongs to Python itself"),
     ],
 )
 def test_what_is_no_class_or_has_no_verb_is_refused(target: str, words: str) -> None:

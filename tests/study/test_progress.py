@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import io
+import time
 
 import pytest
 from rich.console import Console
 
-from mindgap.study import progress
 from mindgap.study.progress import Progress
 
 
 def lines(monkeypatch: pytest.MonkeyPatch, seconds_each: float, *, quiet: bool = False) -> list[str]:
     """What goes to a file while ten things are done, each of which takes `seconds_each`."""
     clock = [0.0]
-    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    monkeypatch.setattr(time, "monotonic", lambda: clock[0])
     file = io.StringIO()
     with Progress(Console(file=file, quiet=quiet, width=100), "4 cells").counting("generating", 10) as done:
         for number in range(10):
