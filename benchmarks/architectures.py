@@ -41,7 +41,6 @@ from transformers.models.auto.modeling_auto import (
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
 )
 
-from mindgap.backends.local import chat
 from mindgap.backends.local.block_output import stream_of, with_stream
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.residuals import response_residuals
@@ -383,7 +382,7 @@ def asked(engine: Engine) -> list[Asked]:
 def generation_apart(engine: Engine, requests: Sequence[Asked]) -> float:
     """Generate in `SLOTS` slots that rows join and leave, greedily, and compare the logits of every step."""
     uniform = np.zeros(NEW_TOKENS, dtype=np.float32)
-    prompts = [chat.encode_prompt(engine.tokenizer, messages) for messages, _ in requests]
+    prompts = [engine.chat.prompt(messages) for messages, _ in requests]
     waiting = [
         Row(index, prompt, Decoding(1 + index % NEW_TOKENS, 0), uniform, edits)
         for index, (prompt, (_, edits)) in enumerate(zip(prompts, requests, strict=True))
@@ -413,9 +412,8 @@ def scoring_apart(engine: Engine, requests: Sequence[Asked]) -> float:
         if scores.error is not None:
             raise RuntimeError(scores.error)
         messages, edits = requests[index]
-        prompt = chat.encode_prompt(engine.tokenizer, messages)
-        for option, logprob in zip(OPTIONS, scores.logprobs, strict=True):
-            reply = chat.encode(engine.tokenizer, option)
+        prompt, replies = engine.chat.with_replies(messages, OPTIONS)
+        for reply, logprob in zip(replies, scores.logprobs, strict=True):
             logits = plain(engine, [*prompt, *reply], edits, response_from=len(prompt) - 1)
             expected = logits[len(prompt) - 1 : -1].log_softmax(-1).gather(-1, torch.tensor(reply)[:, None]).sum()
             apart = max(apart, difference(torch.tensor(logprob), expected))
@@ -429,8 +427,8 @@ def residuals_apart(engine: Engine, requests: Sequence[Asked]) -> float:
     texts = [(messages, OPTIONS[index % len(OPTIONS)]) for index, (messages, _) in enumerate(requests)]
     apart = 0.0
     for index, residual in response_residuals(engine, texts, layer):
-        prompt = chat.encode_prompt(engine.tokenizer, texts[index][0])
-        tokens = [*prompt, *chat.encode(engine.tokenizer, texts[index][1])]
+        prompt, (reply,) = engine.chat.with_replies(texts[index][0], [texts[index][1]])
+        tokens = [*prompt, *reply]
         read: list[torch.Tensor] = []
         handle = engine.blocks[layer].register_forward_hook(
             lambda module, inputs, output, read=read: read.append(stream_of(output))

@@ -20,7 +20,7 @@ from itertools import groupby
 
 import numpy as np
 
-from mindgap.backends.local import LocalBackend, LocalEndpoint, chat
+from mindgap.backends.local import LocalBackend, LocalEndpoint
 from mindgap.core.edits import AddVector
 from mindgap.core.model import ModelSpec
 from mindgap.core.records import Decoding, Message, Request
@@ -65,7 +65,7 @@ def plain(endpoint: LocalEndpoint, requests: list[Request]) -> int:
     generated = 0
     for _, batch in groupby(requests, key=lambda r: (r.messages[0], tuple(edit.key for edit in r.edits))):
         group = list(batch)
-        prompts = [chat.render(tokenizer, request.messages) for request in group]
+        prompts = [endpoint.engine.chat.render(request.messages) for request in group]
         inputs = tokenizer(prompts, return_tensors="pt", padding=True, add_special_tokens=False)
         handles = [hook(endpoint, edit) for edit in group[0].edits]
         decoding = group[0].decoding

@@ -234,7 +234,7 @@ class Steered:
         finally:
             store.close()
         for request in requests:
-            if (error := replies[request.key].error) is not None:
+            if (error := replies[request.key].no_reply) is not None:
                 raise UnavailableError(f"there is no reply: {error}")
         texts = [replies[request.key].text for request in requests]
         return texts[0] if isinstance(prompt, str) else texts

@@ -206,7 +206,7 @@ def _rate_the_empty(
         (row, index[place_of(record)], record)
         for row, cell in enumerate(cells)
         for record in cell.records
-        if record.error is None
+        if record.no_reply is None
     ]
     text = {place for _, place, record in replies if record.response.strip()}
     rated = ~np.isnan(people["coherence"]).all(0)

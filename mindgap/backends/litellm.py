@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
+from mindgap.backends import replies
 from mindgap.backends.base import Capability
 from mindgap.core.errors import UnavailableError
 from mindgap.core.model import ModelSpec
-from mindgap.core.records import Completion, FinishReason, OptionScores, OptionsRequest, Request
+from mindgap.core.records import Completion, OptionScores, OptionsRequest, Request
 from mindgap.providers.chat import ChatApi, Failure, Reply, check_settings
 from mindgap.providers.loop import run_each
+from mindgap.text.thoughts import Parted, part
 
 CAN: frozenset[Capability] = frozenset({"generate"})
 
@@ -50,6 +54,11 @@ class LiteLLMBackend:
         if not model.litellm_id:
             missing.append(f"litellm's name of {model.name} (model.litellm_id)")
         missing += self._api(model).lacks("backend")
+        if model.template and not self._api(model).direct:
+            missing.append(
+                "a way to set the chat template (model.template): only OpenAI-compatible servers with an address "
+                "(backend.api_base) and a model.litellm_id that begins with hosted_vllm/ or openai/ take that"
+            )
         names = {"loglikelihood": "log-likelihoods", "residual": "steering vectors", "features": "SAE features"}
         if beyond := sorted(names[need] for need in needs - CAN):
             missing.append(f"a way to do {' and '.join(beyond)}: litellm serves text only")
@@ -59,7 +68,7 @@ class LiteLLMBackend:
         """See `Backend.open`. Connects to nothing yet."""
         if missing := self.lacks(model, frozenset()):
             raise UnavailableError(f"backend=litellm cannot run model={model.name}: it lacks {'; '.join(missing)}")
-        return LiteLLMEndpoint(self._api(model), self.concurrency)
+        return LiteLLMEndpoint(self._api(model), self.concurrency, model.template)
 
     def _api(self, model: ModelSpec) -> ChatApi:
         return ChatApi(model.litellm_id or "", self.api_base, self.key_env, self.timeout, self.max_retries)
@@ -72,15 +81,18 @@ class LiteLLMEndpoint:
     Attributes:
         api: The model's client.
         concurrency: Requests under way at once.
+        template: Settings of the model's chat template, for servers that let them be set: vLLM's and SGLang's do.
     """
 
     api: ChatApi
     concurrency: int
+    template: Mapping[str, Any] | None = field(default=None, hash=False)
 
     @property
     def identity(self) -> str:
         """Model and server; which weights serve that name today is the provider's secret."""
-        return f"litellm/{self.api.identity}"
+        settings = f"/template{json.dumps(dict(self.template), sort_keys=True)}" if self.template else ""
+        return f"litellm/{self.api.identity}{settings}"
 
     @property
     def can(self) -> frozenset[Capability]:
@@ -111,6 +123,7 @@ class LiteLLMEndpoint:
             temperature=decoding.temperature,
             top_p=decoding.top_p if sampled else None,
             seed=request.seed % _SEEDS if sampled else None,
+            chat_template_kwargs=dict(self.template) if self.template else None,
         )
         return completion_of(reply)
 
@@ -121,8 +134,14 @@ def completion_of(reply: Reply | Failure) -> Completion:
         return _error(reply.reason)
     if reply.finish_reason == "content_filter":
         return _error("the provider's content filter stopped the reply")
-    finish: FinishReason = "length" if reply.finish_reason == "length" else "stop"
-    return Completion(reply.text or reply.refusal or "", finish, reply.prompt_tokens, reply.completion_tokens)
+    text = reply.text or reply.refusal or ""
+    parted = Parted(reply.thought, text.strip()) if reply.thought else part(text)
+    return replies.completion_of(
+        parted,
+        cut=reply.finish_reason == "length",
+        prompt_tokens=reply.prompt_tokens,
+        completion_tokens=reply.completion_tokens,
+    )
 
 
 def _error(reason: str) -> Completion:

@@ -9,5 +9,9 @@ class ConfigError(MindgapError):
     """A setting that cannot be right: found before anything is spent. Exit code 2."""
 
 
+class PromptError(MindgapError):
+    """Messages that a model cannot be given: its chat template refuses them, or leaves out what they say."""
+
+
 class UnavailableError(MindgapError):
     """Something this machine lacks: weights, a key, an extra, memory."""

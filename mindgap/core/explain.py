@@ -75,6 +75,8 @@ def _omegaconf(error: OmegaConfBaseException, conf: Path) -> str:
         siblings = list(error.parent_node) if error.parent_node is not None else []
         parent, dot, own = str(key).rpartition(".")
         known = [str(sibling) for sibling in siblings if sibling != "_target_"]
+        if not known and dot:
+            return f"{key}: {parent} holds no settings to change; give all that it is to hold: '{parent}={{{own}: …}}'"
         return f"{key}: there is no such setting. {_nearest(own, known, prefix=parent + dot)}"
     return f"{key}: {_first_line(error)}" if key else _first_line(error)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from mindgap.core.errors import ConfigError
 
@@ -25,6 +27,7 @@ class ModelSpec:
     sae: release of a sparse autoencoder for it; null if there is none.
     parameters_b: size in billions of parameters, to estimate memory before loading.
     option_scoring: how options of an item are scored by log-likelihood.
+    template: settings of the chat template, by the names it gives them, null = its own; part of every content key.
     """
 
     name: str
@@ -38,6 +41,7 @@ class ModelSpec:
     option_scoring: str = "continuation"
     trust_remote_code: bool = False
     embedded_name: str = "SmolLM2-135M-Instruct"
+    template: Mapping[str, Any] | None = field(default=None, hash=False)
 
     def __post_init__(self) -> None:
         if not self.name:

@@ -65,6 +65,7 @@ class Request:
         decoding: How tokens are chosen.
         seed: Of the sampling.
         edits: What is done inside the model.
+        without_thought: Have a model that would think first begin with its reply.
     """
 
     source: str
@@ -72,6 +73,7 @@ class Request:
     decoding: Decoding
     seed: int
     edits: tuple[Edit, ...] = ()
+    without_thought: bool = False
 
     @cached_property
     def key(self) -> str:
@@ -86,10 +88,15 @@ class Request:
             top_p=None if greedy else self.decoding.top_p,
             seed=None if greedy else self.seed,
             edits=[edit.key for edit in self.edits],
+            **({"without_thought": True} if self.without_thought else {}),
         )
 
 
-FinishReason = Literal["stop", "length", "error"]
+FinishReason = Literal["stop", "length", "thought", "error"]
+"""`length`: cut off. `thought`: ended or cut off before the model had done with thinking, so that there is no reply."""
+
+UNFINISHED_THOUGHT = "unfinished thought"
+"""Why there is no reply where a reply ends with `thought`."""
 
 
 @dataclass(frozen=True)
@@ -97,12 +104,13 @@ class Completion:
     """What came back. With `error` set there is no text to score: the sample is an error record.
 
     Attributes:
-        text: The reply.
+        text: The reply, without the thought before it.
         finish_reason: Why it ended.
         prompt_tokens: Tokens read; None where the backend does not say.
         completion_tokens: Tokens generated, the one that ended the reply included; None where the backend does not say.
         error: Why there is no reply.
         tokens: The reply's token ids, where the backend knows them.
+        thought: What the model thought before it replied; None where it did not.
     """
 
     text: str
@@ -111,6 +119,12 @@ class Completion:
     completion_tokens: int | None = None
     error: str | None = None
     tokens: tuple[int, ...] = ()
+    thought: str | None = None
+
+    @property
+    def no_reply(self) -> str | None:
+        """Why there is no reply; None where there is one, even an empty one."""
+        return _no_reply(self)
 
 
 @dataclass(frozen=True)
@@ -319,4 +333,14 @@ class Record:
     perplexity_missing: str | None
     edits: tuple[str, ...] = ()
     loglik_missing: str | None = None
+    thought: str | None = None
     measures: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def no_reply(self) -> str | None:
+        """Why there is no reply; None where there is one, even an empty one."""
+        return _no_reply(self)
+
+
+def _no_reply(sample: Completion | Record) -> str | None:
+    return UNFINISHED_THOUGHT if sample.finish_reason == "thought" else sample.error

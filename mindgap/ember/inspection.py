@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from mindgap.backends.local import chat
 from mindgap.backends.local.block_output import stream_of, with_stream
+from mindgap.backends.local.chat import Chat
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.residuals import residual_stream
 from mindgap.core.edits import Edit
@@ -44,14 +44,15 @@ def collected(parts: Iterator[Sequence[Made]]) -> Generator[None, None, list[Mad
     return pieces
 
 
-def conversation(tokenizer: Any, messages: Sequence[Message]) -> list[int]:
+def conversation(chat: Chat, messages: Sequence[Message]) -> list[int]:
     """Token ids of a conversation as the model reads it.
 
     If the assistant spoke last, its words so far, which the model could go on with; else up to where it would begin.
     """
     if messages[-1].role == "assistant" and len(messages) > 1:
-        return chat.encode_prompt(tokenizer, messages[:-1]) + chat.encode(tokenizer, messages[-1].content)
-    return chat.encode_prompt(tokenizer, messages)
+        prompt, (words,) = chat.with_replies(messages[:-1], [messages[-1].content])
+        return prompt + words
+    return chat.prompt(messages)
 
 
 def pieces(tokenizer: Any, tokens: Sequence[int]) -> list[str]:

@@ -14,6 +14,8 @@ from starlette.requests import Request as HttpRequest
 
 from mindgap import __version__
 from mindgap.backends.local import LocalEndpoint
+from mindgap.backends.local.chat import Chat
+from mindgap.core.errors import PromptError
 from mindgap.core.records import Message
 from mindgap.ember.catalogue import Features
 from mindgap.ember.errors import RequestError
@@ -37,7 +39,7 @@ class Service:
     worker: Worker
     features: Features | None
     maker: Maker | None
-    tokenizer: Any  # a copy of the engine's: that one is used in the model's thread
+    chat: Chat  # a copy of the engine's, with its tokenizer: that one is used in the model's thread
     _tokenizing: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
@@ -48,7 +50,12 @@ class Service:
         if "features" in endpoint.can:
             features = Features(endpoint)
             maker = Maker(endpoint, worker, autosteer, Store(Path(settings.store)), settings.seed)
-        return cls(settings, endpoint, worker, features, maker, copy.deepcopy(endpoint.engine.tokenizer))
+        return cls(settings, endpoint, worker, features, maker, copy.deepcopy(endpoint.engine.chat))
+
+    @property
+    def tokenizer(self) -> Any:
+        """The model's tokenizer, for any thread but the model's."""
+        return self.chat.tokenizer
 
     # -- names -------------------------------------------------------------------------------------------------------
 
@@ -100,19 +107,15 @@ class Service:
         return await asyncio.to_thread(self._tokens, messages, reply)
 
     def _tokens(self, messages: Sequence[ChatMessage], reply: bool) -> list[int]:
-        from jinja2 import TemplateError
-
-        from mindgap.backends.local import chat
-
         if len(messages) > self.settings.max_messages:
             most = self.settings.max_messages
             raise RequestError(400, f"Too many messages: {len(messages)} where {most} are the most.")
         plain = tuple(Message(message.role, message.content) for message in messages)
         try:
             with self._tokenizing:
-                ids = chat.encode_prompt(self.tokenizer, plain) if reply else conversation(self.tokenizer, plain)
-        except TemplateError as error:
-            raise RequestError(400, f"The model's chat template does not take these messages: {error}") from error
+                ids = self.chat.prompt(plain) if reply else conversation(self.chat, plain)
+        except PromptError as error:
+            raise RequestError(400, f"These messages cannot be put to the model: {error}") from error
         context = self.endpoint.engine.attention.shared
         if len(ids) + reply > context:
             raise RequestError(400, f"The messages are {len(ids)} tokens long; the model's context is {context}.")

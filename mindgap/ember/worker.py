@@ -278,7 +278,7 @@ class Worker:
 
     def _row(self, generation: Generation) -> _Active:
         uniform = sampling.draws(generation.seed, generation.decoding)
-        text = ReplyText(self.engine.tokenizer, generation.stops)
+        text = ReplyText(self.engine.tokenizer, (*generation.stops, *self.engine.chat.next_turns))
         return _Active(
             0, generation.prompt, generation.decoding, uniform, generation.edits, generation=generation, text=text
         )

@@ -80,6 +80,8 @@ def _ask(
 def _without_reply(cell: CellResult) -> dict[str, Judgement]:
     """Judgements of samples without a reply, by sample key: both scores are missing for the sample's own reason."""
     reasons = {
-        record.key: Score(None, f"not judged: {record.error}") for record in cell.records if record.error is not None
+        record.key: Score(None, f"not judged: {record.no_reply}")
+        for record in cell.records
+        if record.no_reply is not None
     }
     return {key: Judgement(behaviour=reason, coherence=reason) for key, reason in reasons.items()}

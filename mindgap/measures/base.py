@@ -68,7 +68,7 @@ def measured(records: Iterable[Record], measures: Sequence[Measure]) -> list[Rec
 
 def text_missing(sample: Record) -> Value | None:
     """For measures of the reply's text: missing with the reason where there is no reply; None where there is one."""
-    return None if sample.error is None else Value(None, sample.error)
+    return None if sample.no_reply is None else Value(None, sample.no_reply)
 
 
 def _values(record: Record, measures: Sequence[Measure]) -> dict[str, Value]:

@@ -45,7 +45,7 @@ def count(records: Sequence[Record], measures: Sequence[Declaration]) -> dict[st
         "samples": len(records),
         "errors": sum(record.error is not None for record in records),
         "unparsed": sum(record.unparsed is not None for record in records),
-        "truncated": sum(record.finish_reason == "length" for record in records),
+        "truncated": sum(record.finish_reason in ("length", "thought") for record in records),
         **{
             f"{measure.name}_missing": sum(
                 measure.name in record.measures and record.measures[measure.name].value is None for record in records

@@ -12,7 +12,7 @@ import itertools
 import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
 from pathlib import Path
@@ -37,6 +37,7 @@ class Reply:
 
     Attributes:
         text: Empty where it declined.
+        thought: What it thought before, where the provider keeps that apart; empty where it does not, or did not think.
         finish_reason: Why it ends, in the provider's words ("stop", "length", "content_filter").
         refusal: Its own words where it declined.
         prompt_tokens: Tokens read; None where unknown.
@@ -53,6 +54,7 @@ class Reply:
     completion_tokens: int | None = None
     cost_usd: float | None = None
     logprobs: Sequence[dict[str, Any]] = ()
+    thought: str = ""
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,7 @@ class ChatApi:
             completion_tokens=written,
             cost_usd=cost,
             logprobs=(choice.get("logprobs") or {}).get("content") or (),
+            thought=_thought(message),
         )
 
     async def _through_litellm(self, body: dict[str, Any], key: str) -> Reply | Failure:
@@ -233,7 +236,14 @@ class ChatApi:
             completion_tokens=written,
             cost_usd=cost,
             logprobs=(logprobs.model_dump().get("content") if logprobs else None) or (),
+            thought=_thought({**(choice.message.provider_specific_fields or {}), **vars(choice.message)}),
         )
+
+
+def _thought(message: Mapping[str, Any]) -> str:
+    """What servers give beside the content; they call it one or the other."""
+    texts = (message.get(name) for name in ("reasoning_content", "reasoning"))
+    return next((text for text in texts if isinstance(text, str)), "").strip()
 
 
 def estimated_tokens(messages: Sequence[Message]) -> int:

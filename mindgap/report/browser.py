@@ -29,6 +29,7 @@ TEXTS = (
     "behaviour_missing",
     "coherence_missing",
     "analysis",
+    "thought",
 )
 NUMBERS = ("dose", "behaviour", "coherence")
 FLAGS = ("correct", "loglik_correct")

@@ -157,7 +157,7 @@ function browse(data) {
     return words.map((word) => Uint8Array.from(lower, (one) => one.includes(word)));
   }
 
-  const SEARCHED = ["prompt", "response", "analysis", "answer"];
+  const SEARCHED = ["prompt", "response", "thought", "analysis", "answer"];
   function contains(place, masks, chosen) {
     const { query, item, subject } = places[place];
     const own = chosen.map((cell) => grid[place * columns + cell]).filter((row) => row >= 0);
@@ -177,7 +177,7 @@ function browse(data) {
     unparsed: (row) => samples.unparsed[row] !== null,
     missing: (row) => samples.behaviour[row] === null || samples.coherence[row] === null,
     incoherent: (row) => samples.coherence[row] !== null && samples.coherence[row] < 2.5,
-    cut: (row) => text(samples.finish_reason[row]) === "length",
+    cut: (row) => ["length", "thought"].includes(text(samples.finish_reason[row])),
     failed: (row) => samples.error[row] !== null,
   };
 
@@ -324,6 +324,7 @@ function browse(data) {
     const edits = samples.edits[row].map(text);
     const system = text(samples.system_prompt[row]);
     const error = text(samples.error[row]);
+    const ending = text(samples.finish_reason[row]);
     return make(
       "article",
       { class: cells[cell].reference ? "card reference" : "card" },
@@ -333,8 +334,11 @@ function browse(data) {
           (samples.dose[row] === null ? "" : `, relative dose ${samples.dose[row]}`)
         : "not steered"),
       make("dl", {}, scored("behaviour", "Behaviour"), scored("coherence", "Coherence"), ...answers(row)),
-      error !== null ? make("p", { class: "gap" }, `failed: ${error}`) : prose(text(samples.response[row])),
-      text(samples.finish_reason[row]) === "length" ? make("p", { class: "gap" }, "cut off at the longest length") : null,
+      more("Thought", text(samples.thought[row])),
+      error !== null ? make("p", { class: "gap" }, `failed: ${error}`)
+        : ending === "thought" ? make("p", { class: "gap" }, "no reply: the thought never ended")
+        : prose(text(samples.response[row])),
+      ending === "length" ? make("p", { class: "gap" }, "cut off at the longest length") : null,
       more(`Judge: ${cells[cell].judge}`, text(samples.analysis[row])),
       more("Edits", edits.join("\n")),
       more("System prompt", system),

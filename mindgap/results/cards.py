@@ -72,7 +72,7 @@ def cards_of(sweep: SweepResults) -> Cards:
     for cell in sweep.cells:
         rubrics = _rubrics(cell)
         for record in cell.records:
-            if record.error is not None:
+            if record.no_reply is not None:
                 continue
             place = place_of(record)
             by_place.setdefault(place, {})

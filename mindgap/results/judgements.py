@@ -136,7 +136,7 @@ def judge_requests(cell: CellResult) -> dict[str, JudgeRequest]:
     Raises:
         MindgapError: The settings no longer give a sample's query or item.
     """
-    answered = [record for record in cell.records if record.error is None]
+    answered = [record for record in cell.records if record.no_reply is None]
     questions = dict(_questions(cell, answered))
     rubrics = _rubrics(cell, answered)
     requests = {}

@@ -30,8 +30,8 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "epoch": ("int64", "0, 1, … for repeated generations of the same (query, item)"),
     "system_prompt": ("string", "system message as sent; empty if there was none"),
     "prompt": ("string", "last message as sent"),
-    "response": ("string", "generated text, whole"),
-    "finish_reason": ("string", "stop, length (cut off at max_tokens) or error"),
+    "response": ("string", "generated text, whole; the thought before it is a column of its own"),
+    "finish_reason": ("string", "stop, length (cut off at max_tokens), thought (no reply after it) or error"),
     "prompt_tokens": ("int64", "tokens read; null where the backend does not say"),
     "completion_tokens": ("int64", "tokens generated; null where the backend does not say"),
     "error": ("string", "why there is no response; null if there is one"),
@@ -52,6 +52,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "perplexity_missing": ("string", "why there is no perplexity"),
     "edits": ("list<string>", "what was done inside the model, one entry an edit"),
     "loglik_missing": ("string", "why the options have no log-likelihoods; null if they have, or if there are none"),
+    "thought": ("string", "what the model thought before it replied; null where it did not"),
 }
 """Columns of `samples.parquet` beside the measures: type and meaning. The same for every cell, also where all null."""
 

@@ -40,9 +40,15 @@ class SteeringBench:
         return cast(FeatureEndpoint, self.endpoint)
 
     def respond(self, prompts: Sequence[tuple[Message, ...]], max_tokens: int) -> list[Completion]:
-        """The unsteered model's greedy replies to `prompts`, at most `max_tokens` tokens each."""
+        """The unsteered model's greedy replies to `prompts`, at most `max_tokens` tokens each.
+
+        A model that would think first begins with its reply, where the endpoint knows how: few tokens hold no thought.
+        """
         decoding = Decoding(max_tokens=max_tokens, temperature=0)
-        requests = [Request(self.endpoint.identity, prompt, decoding, self.seed) for prompt in prompts]
+        thinks = getattr(self.endpoint, "thinks", False)
+        requests = [
+            Request(self.endpoint.identity, prompt, decoding, self.seed, without_thought=thinks) for prompt in prompts
+        ]
         by_key = completions(requests, self.endpoint, self.store)
         return [by_key[request.key] for request in requests]
 

@@ -46,7 +46,7 @@ def perplexity(scores: OptionScores) -> Value:
 
 def judge_request(sample: Sample, reply: Completion) -> JudgeRequest | None:
     """What the judge is shown of a sample: nothing of method, strength or steering. None where there is no reply."""
-    if reply.error is not None:
+    if reply.no_reply is not None:
         return None
     return JudgeRequest(sample.query.text, sample.query.rubric, sample.item.question, reply.text)
 
@@ -61,13 +61,12 @@ def record(
 ) -> Record:
     """One sample with all that is known of it. What is not known says why."""
     item, request = sample.item, sample.request
-    failed = reply.error is not None
-    answer = experiment.task.read(item, reply.text) if item.options and not failed else None
+    answer = _answer(experiment, item, reply)
     likeliest = None
     if options is not None and options.error is None:
         per_token = options.per_token()
         likeliest = per_token.index(max(per_token))
-    no_judgement = f"not judged: {reply.error}" if judgement is None else None
+    no_judgement = f"not judged: {reply.no_reply}" if judgement is None else None
     system = next((message.content for message in request.messages if message.role == "system"), "")
     return Record(
         key=sample.key,
@@ -103,7 +102,16 @@ def record(
         perplexity=perplexity.value if perplexity else None,
         perplexity_missing=perplexity.missing if perplexity else _why_no_perplexity(reply),
         edits=tuple(str(edit) for edit in request.edits),
+        thought=reply.thought,
     )
+
+
+def _answer(experiment: Experiment, item: Item, reply: Completion) -> Answer | None:
+    """The option that the reply settles on; a thought without a reply settles on none."""
+    if not item.options or reply.error is not None:
+        return None
+    answer = experiment.task.read(item, reply.text)
+    return Answer(None, reply.no_reply) if answer is not None and reply.no_reply is not None else answer
 
 
 def _option(item: Item, answer: Answer | None) -> str | None:
@@ -111,6 +119,6 @@ def _option(item: Item, answer: Answer | None) -> str | None:
 
 
 def _why_no_perplexity(reply: Completion) -> str:
-    if reply.error is not None:
-        return reply.error
+    if reply.no_reply is not None:
+        return reply.no_reply
     return "empty response" if not reply.text.strip() else "the backend gives no log-likelihoods"

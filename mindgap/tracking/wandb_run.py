@@ -22,6 +22,7 @@ TABLE_COLUMNS = (
     "system_prompt",
     "prompt",
     "response",
+    "thought",
     "finish_reason",
     "error",
     "gold",

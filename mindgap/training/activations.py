@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mindgap.backends.local import chat
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.residuals import residual_stream
 from mindgap.core.keys import content_key
@@ -23,8 +22,10 @@ TOKENS_PER_PASS = 4096
 
 def token_ids(engine: Engine, text: Text) -> list[int]:
     """The text as the model sees it: after its conversation's prompt, or by itself."""
-    prompt = chat.encode_prompt(engine.tokenizer, text.messages) if text.messages else []
-    return (prompt + chat.encode(engine.tokenizer, text.text))[:LONGEST]
+    if not text.messages:
+        return engine.chat.encode(text.text)[:LONGEST]
+    prompt, (reply,) = engine.chat.with_replies(text.messages, [text.text])
+    return (prompt + reply)[:LONGEST]
 
 
 def batches(engine: Engine, sequences: Sequence[list[int]]) -> Iterator[list[int]]:

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from mindgap.backends.local import chat
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.residuals import residual_stream
 from mindgap.sae.catalogue import STEPS, Catalogue, build
@@ -55,7 +54,7 @@ def survey(engine: Engine, sae: SAE, texts: Sequence[Text], on_done: Callable[[i
         for place, row in enumerate(rows):
             text, ids = known[row]
             activations = moved.encode(stream[place, 1 : len(ids)].float())
-            start = len(chat.encode_prompt(engine.tokenizer, text.messages)) - 1 if text.messages else None
+            start = len(engine.chat.prompt(text.messages, without_thought=True)) - 1 if text.messages else None
             manner = numbers.get(asked[row])
             sums.add(row, activations, start, manner)
         on_done(sums.tokens)

@@ -143,6 +143,53 @@ def test_lacks_says_all_that_is_missing(monkeypatch: pytest.MonkeyPatch) -> None
         backend.open(ModelSpec(name="some"))
 
 
+@pytest.mark.parametrize("name", ["openai/some-model", "together_ai/some-model"], ids=["directly", "through litellm"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply("Four.", beside={"reasoning_content": "Let me see."}),
+        Reply("<think>\nLet me see.\n</think>\n\nFour."),
+        Reply("Let me see.\n</think>\n\nFour."),
+    ],
+    ids=["beside", "within", "opened by the server"],
+)
+def test_a_thought_is_kept_beside_the_reply(name: str, reply: Reply, chat_server: ChatServer) -> None:
+    chat_server.script(reply)
+    endpoint = LiteLLMBackend(api_base=chat_server.url, key_env=None).open(ModelSpec("some", litellm_id=name))
+    ((_, completion),) = endpoint.generate([request()])
+    assert (completion.thought, completion.text, completion.no_reply) == ("Let me see.", "Four.", None)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        Reply(None, finish_reason="length", beside={"reasoning": "Let me see"}),
+        Reply("<think>\nLet me see", finish_reason="length"),
+        Reply("<think>\nLet me see"),
+    ],
+    ids=["beside", "within", "ended"],
+)
+def test_a_thought_without_an_end_is_no_reply(reply: Reply, endpoint: Endpoint, chat_server: ChatServer) -> None:
+    chat_server.script(reply)
+    ((_, completion),) = endpoint.generate([request()])
+    assert (completion.thought, completion.text, completion.error) == ("Let me see", "", None)
+    assert (completion.finish_reason, completion.no_reply) == ("thought", "unfinished thought")
+
+
+def test_settings_of_the_chat_template_go_to_servers_that_take_them(chat_server: ChatServer) -> None:
+    backend = LiteLLMBackend(api_base=chat_server.url, key_env=None)
+    thinking = ModelSpec("some", litellm_id="hosted_vllm/some-model", template={"enable_thinking": True})
+    usual = ModelSpec("some", litellm_id="hosted_vllm/some-model")
+    for model in (thinking, usual):
+        list(backend.open(model).generate([request()]))
+    (asked, _), (without, _) = chat_server.asked
+    assert asked["chat_template_kwargs"] == {"enable_thinking": True}
+    assert "chat_template_kwargs" not in without
+    assert backend.open(thinking).identity != backend.open(usual).identity
+    (missing,) = LiteLLMBackend(key_env=None).lacks(thinking, GENERATE)
+    assert "model.template" in missing
+
+
 def test_log_likelihoods_are_refused(endpoint: Endpoint) -> None:
     with pytest.raises(UnavailableError, match="text only"):
         endpoint.loglikelihood([OptionsRequest("s", (Message("user", "x"),), ("a",))])

@@ -44,6 +44,7 @@ MISTAKES = [
     (["+sed=3"], ["sed: there is no such setting", "Did you mean seed?"]),
     (["model.sise=3"], ["model.sise: there is no such setting"]),
     (["+model.sise=3"], ["model.sise: there is no such setting"]),
+    (["model.template.thinking=true"], ["'model.template={thinking: …}'"]),
     (["task.limt=3"], ["task.limt", "Did you mean task.limit?"]),
     (["seed=many"], ["seed='many'"]),
     (["task.limit=0"], ["task.limit must be at least 1"]),

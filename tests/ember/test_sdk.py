@@ -202,7 +202,7 @@ def test_attribution_is_what_ablation_takes_away(client: Any, server: Any) -> No
 
     endpoint = server.service.endpoint
     engine = endpoint.engine
-    tokens = conversation(engine.tokenizer, [Message(m["role"], m["content"]) for m in ANSWERED])  # type: ignore[arg-type]
+    tokens = conversation(engine.chat, [Message(m["role"], m["content"]) for m in ANSWERED])  # type: ignore[arg-type]
     index = len(tokens) - 2
     attributed = client.features.attribute(ANSWERED, index, MODEL)
     assert attributed.num_input_tokens == len(tokens)

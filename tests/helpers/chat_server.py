@@ -17,7 +17,7 @@ import pytest
 class Reply:
     """What the server says. `body` replaces the whole well-formed answer by something else.
 
-    usage: tokens read and written.
+    usage: tokens read and written. beside: what else the message holds.
     """
 
     content: str | None = "Hello."
@@ -29,6 +29,7 @@ class Reply:
     delay: float = 0.0
     logprobs: list[dict[str, Any]] | None = None
     usage: tuple[int, int] = (7, 3)
+    beside: dict[str, Any] = field(default_factory=dict)
 
 
 class ChatServer:
@@ -101,7 +102,7 @@ class ChatServer:
 
 
 def _completion(reply: Reply, body: dict[str, Any]) -> dict[str, Any]:
-    message = {"role": "assistant", "content": reply.content, "refusal": reply.refusal}
+    message = {"role": "assistant", "content": reply.content, "refusal": reply.refusal, **reply.beside}
     logprobs = None if reply.logprobs is None else {"content": reply.logprobs}
     read, written = reply.usage
     return {

@@ -63,6 +63,8 @@ class GoodfireBackend:
                 f"a key (set {self.key_env}, to anything where the server asks for none, or backend.key_env to the "
                 "variable that holds it)"
             )
+        if model.template:
+            missing.append("a way to set the chat template (model.template): the API has none")
         return missing
 
     def open(self, model: ModelSpec) -> GoodfireEndpoint:

@@ -18,11 +18,13 @@ from mindgap.backends.base import Capability
 from mindgap.backends.goodfire import CAN, GoodfireBackend
 from mindgap.backends.goodfire.controllers import indices, steered
 from mindgap.backends.goodfire.transport import Transport
+from mindgap.backends.replies import completion_of
 from mindgap.core.edits import UNKNOWN_LAYER, FeatureEdit
 from mindgap.core.errors import UnavailableError
-from mindgap.core.records import Completion, Decoding, FinishReason, Message, OptionScores, OptionsRequest, Request
+from mindgap.core.records import Completion, Decoding, Message, OptionScores, OptionsRequest, Request
 from mindgap.providers.http import Trouble
 from mindgap.providers.loop import run_each
+from mindgap.text.thoughts import part
 
 log = logging.getLogger(__name__)
 Made = TypeVar("Made")
@@ -91,8 +93,12 @@ class GoodfireEndpoint:
             return _error(f"the server's reply is not what the SDK expects ({_said(error)})")
         if reply.system_fingerprint != self._fingerprint:  # another model under the same name: nothing to be recorded
             return _error(f"the server changed: {reply.system_fingerprint!r} answers, not {self._fingerprint!r}")
-        reason: FinishReason = "length" if finish == "length" else "stop"
-        return Completion(text, reason, http.usage.get("prompt_tokens"), http.usage.get("completion_tokens"))
+        return completion_of(
+            part(text),
+            cut=finish == "length",
+            prompt_tokens=http.usage.get("prompt_tokens"),
+            completion_tokens=http.usage.get("completion_tokens"),
+        )
 
     def _chat(
         self,

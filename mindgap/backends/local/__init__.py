@@ -96,10 +96,11 @@ def _open(backend: LocalBackend, model: ModelSpec) -> LocalEndpoint:
         loaded.tokenizer,
         max_rows=backend.max_rows or (64 if on_cpu else 256),
         open_sae=partial(load_sae, model.sae) if model.sae else None,
+        template=model.template,
     )
     engine.way = tried(engine, loaded.identity)
     can: frozenset[Capability] = CAN | {"features"} if model.sae else CAN
-    return LocalEndpoint(engine, f"local{ENGINE_VERSION}/{loaded.identity}", can, model)
+    return LocalEndpoint(engine, f"local{ENGINE_VERSION}/{loaded.identity}{engine.chat.identity}", can, model)
 
 
 @dataclass(frozen=True)
@@ -121,6 +122,11 @@ class LocalEndpoint:
     @property
     def d_model(self) -> int:
         return self.engine.d_model
+
+    @property
+    def thinks(self) -> bool:
+        """Whether the model would think before it replies."""
+        return self.engine.chat.thinks
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
         """See `Endpoint.generate`."""

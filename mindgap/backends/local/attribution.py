@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from mindgap.backends.local import chat
 from mindgap.backends.local.block_output import stream_of, with_stream
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.halving import in_halves
@@ -29,11 +28,9 @@ def likelihood_gradient(
     change of log-likelihood that steering causes (attribution patching: Syed et al. 2023, arXiv 2310.10348). A text
     without response tokens yields zeros; what lies beyond the model's context is left out.
     """
-    prompts = [chat.encode_prompt(engine.tokenizer, messages)[: engine.context] for messages, _ in texts]
-    replies = [
-        chat.encode(engine.tokenizer, reply)[: engine.context - len(prompt)]
-        for prompt, (_, reply) in zip(prompts, texts, strict=True)
-    ]
+    encoded = [engine.chat.with_replies(messages, [reply]) for messages, reply in texts]
+    prompts = [prompt[: engine.context] for prompt, _ in encoded]
+    replies = [reply[: engine.context - len(prompt)] for prompt, (_, (reply,)) in zip(prompts, encoded, strict=True)]
 
     def work(group: Sequence[int]) -> np.ndarray:
         gradients = _gradients(engine, [prompts[i] for i in group], [replies[i] for i in group], layer)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
@@ -27,6 +27,7 @@ from mindgap.backends.local.architecture import (
     text_config,
 )
 from mindgap.backends.local.cache import SlotCache
+from mindgap.backends.local.chat import Chat
 from mindgap.backends.local.feature_edits import FeatureTable
 from mindgap.backends.local.steering import Steering, build_tables, check_edits, is_constant
 from mindgap.core.edits import Edit, FeatureEdit
@@ -56,12 +57,14 @@ class Engine:
         open_sae: Opens the model's SAE, when it is first needed; None = it has none.
         way: How rows are read. A model that remembers more than keys and values has no use for slots, and is read
             with its own cache instead.
+        template: Settings of the chat template.
 
     Attributes:
         share: How much of what a pass may carry at most it does carry; less than 1 after memory has run out.
 
     Raises:
         UnavailableError: For a model that does not tell its size, or has no blocks that could be steered.
+        ConfigError: For a setting that its chat template does not know.
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Engine:
         max_rows: int,
         open_sae: Callable[[], SAE] | None = None,
         way: Way = "slots",
+        template: Mapping[str, Any] | None = None,
     ) -> None:
         self._open_sae = open_sae
         self.model, self.tokenizer, self.max_rows = model.eval().requires_grad_(False), tokenizer, max_rows
@@ -81,6 +85,7 @@ class Engine:
         self.device: torch.device = next(model.parameters()).device
         self.dtype: torch.dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
         self.quantised = getattr(model.config, "quantization_config", None) is not None
+        self.chat = Chat(tokenizer, template)
         self.stops = stop_tokens(model, tokenizer)
         self.attention: Attention = attention_of(model, self.config)
         self.way: Way = "own cache" if way == "slots" and not self.attention.fits_slots else way

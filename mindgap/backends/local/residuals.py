@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from mindgap.backends.local import chat
 from mindgap.backends.local.block_output import stream_of
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.halving import in_halves
@@ -48,9 +47,9 @@ def _responses(engine: Engine, texts: Texts, layer: int) -> Iterator[tuple[int, 
 
     sequences = []
     for index, (messages, text) in enumerate(texts):
-        prompt = chat.encode_prompt(engine.tokenizer, messages)
+        prompt, (reply,) = engine.chat.with_replies(messages, [text])
         prompt = prompt[: engine.context]
-        reply = chat.encode(engine.tokenizer, text)[: engine.context - len(prompt)]
+        reply = reply[: engine.context - len(prompt)]
         sequences.append((index, prompt, reply))
     sequences.sort(key=lambda sequence: len(sequence[1]) + len(sequence[2]), reverse=True)
     while sequences:

@@ -9,12 +9,12 @@ from itertools import chain
 
 import torch
 
-from mindgap.backends.local import chat
 from mindgap.backends.local.cache import SlotCache
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.halving import TooLargeError, in_halves
 from mindgap.backends.local.steering import Steering
 from mindgap.core.edits import Edit
+from mindgap.core.errors import PromptError
 from mindgap.core.records import OptionScores, OptionsRequest
 
 LOGITS_PER_PASS = 64 * 2**20
@@ -147,8 +147,10 @@ def _scored(
 
 
 def _encoded(engine: Engine, request: OptionsRequest) -> EncodedOptions:
-    prompt = chat.encode_prompt(engine.tokenizer, request.messages)
-    options = [chat.encode(engine.tokenizer, option) for option in request.options]
+    try:
+        prompt, options = engine.chat.with_replies(request.messages, request.options)
+    except PromptError as refusal:
+        return EncodedOptions([], [], request.edits, str(refusal))
     if request.tokens and len(prompt) + max(map(len, options)) > engine.context:
         options = [list(tokens) for tokens in request.tokens]
     longest = len(prompt) + max(map(len, options), default=0)

@@ -12,11 +12,13 @@ from typing import Any, Protocol
 
 import torch
 
-from mindgap.backends.local import chat, halving, sampling
+from mindgap.backends.local import halving, sampling
 from mindgap.backends.local.cache import SlotCache
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.rows import Batch, EditSets, Row, without
+from mindgap.backends.replies import completion_of
 from mindgap.core.edits import Edit
+from mindgap.core.errors import PromptError
 from mindgap.core.records import Completion, Request
 
 ROOM = 256
@@ -35,7 +37,11 @@ def run(engine: Engine, requests: Sequence[Request]) -> Iterator[list[tuple[int,
     """Likewise, with one list for every decode step, of what it finished; often empty."""
     waiting: list[Row] = []
     for index, request in enumerate(requests):
-        prompt = chat.encode_prompt(engine.tokenizer, request.messages)
+        try:
+            prompt = engine.chat.prompt(request.messages, without_thought=request.without_thought)
+        except PromptError as error:
+            yield [(index, Completion("", "error", error=str(error)))]
+            continue
         if len(prompt) + request.decoding.max_tokens > engine.context:
             reason = (
                 f"prompt of {len(prompt)} tokens plus max_tokens {request.decoding.max_tokens} exceeds "
@@ -119,7 +125,9 @@ class _Waiting:
 
 def is_done(engine: Engine, row: Row) -> bool:
     """Whether the row's reply has come to its end, or cannot go on."""
-    return row.failed is not None or row.reply[-1] in engine.stops or len(row.reply) == row.decoding.max_tokens
+    if row.failed is not None or row.reply[-1] in engine.stops or len(row.reply) == row.decoding.max_tokens:
+        return True
+    return engine.chat.at_next_turn(row.reply)
 
 
 def completion(engine: Engine, row: Row) -> Completion:
@@ -128,8 +136,11 @@ def completion(engine: Engine, row: Row) -> Completion:
         return Completion("", "error", len(row.prompt), len(row.reply), row.failed)
     stopped = row.reply[-1] in engine.stops
     tokens = row.reply[:-1] if stopped else row.reply
-    text = engine.tokenizer.decode(tokens, skip_special_tokens=True)
-    return Completion(text, "stop" if stopped else "length", len(row.prompt), len(row.reply), tokens=tuple(tokens))
+    parted, spoken = engine.chat.read(row.prompt, tokens)
+    stopped = stopped or engine.chat.at_next_turn(tokens)
+    return completion_of(
+        parted, cut=not stopped, prompt_tokens=len(row.prompt), completion_tokens=len(row.reply), tokens=spoken
+    )
 
 
 class RunningBatch(Protocol):

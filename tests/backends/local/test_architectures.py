@@ -16,7 +16,6 @@ torch = pytest.importorskip("torch")
 
 from tiny_models import BUILDERS, WINDOW, gemma3, tiny_model  # noqa: E402
 
-from mindgap.backends.local import chat  # noqa: E402
 from mindgap.backends.local.engine import Engine  # noqa: E402
 from mindgap.backends.local.residuals import response_residuals  # noqa: E402
 from mindgap.backends.local.scoring import loglikelihood  # noqa: E402
@@ -86,7 +85,7 @@ def plain(engine: Engine, tokens: list[int], edits: Sequence[Any], start: int, r
 
 
 def prompt_of(engine: Engine, text: str) -> list[int]:
-    return chat.encode_prompt(engine.tokenizer, (Message("user", text),))
+    return engine.chat.prompt((Message("user", text),))
 
 
 def test_replies_are_those_of_plain_passes(engine: Engine) -> None:
@@ -110,7 +109,7 @@ def test_options_are_scored_as_by_plain_passes(engine: Engine) -> None:
     for index, scores in loglikelihood(engine, requests):
         prompt = prompt_of(engine, TEXTS[index])
         for option, total in zip(OPTIONS, scores.logprobs, strict=True):
-            tokens = chat.encode(engine.tokenizer, option)
+            tokens = engine.chat.encode(option)
             logits = plain(engine, [*prompt, *tokens], requests[index].edits, len(prompt) - 1)[len(prompt) - 1 : -1]
             expected = logits.log_softmax(-1).gather(-1, torch.tensor(tokens)[:, None]).sum()
             assert total == pytest.approx(float(expected), rel=1e-4, abs=1e-3)
@@ -120,7 +119,7 @@ def test_residuals_are_those_of_plain_passes(engine: Engine) -> None:
     texts = [((Message("user", text),), OPTIONS[index % 2]) for index, text in enumerate(TEXTS)]
     for index, residual in response_residuals(engine, texts, 2):
         prompt = prompt_of(engine, TEXTS[index])
-        tokens = [*prompt, *chat.encode(engine.tokenizer, texts[index][1])]
+        tokens = [*prompt, *engine.chat.encode(texts[index][1])]
         expected = plain(engine, tokens, (), 0, read=2)[len(prompt) :].numpy()
         np.testing.assert_allclose(residual, expected, atol=1e-3, rtol=1e-3)
 
@@ -154,7 +153,7 @@ def test_every_item_of_mmlu_is_answered_beyond_the_window(small_model: SimpleNam
     experiment = build_experiment(node)
     items = experiment.task.load()
     requests = [Request("x", experiment.task.messages(item), experiment.decoding, n) for n, item in enumerate(items)]
-    lengths = [len(chat.encode_prompt(engine.tokenizer, request.messages)) for request in requests]
+    lengths = [len(engine.chat.prompt(request.messages)) for request in requests]
     assert len(items) == 4 and min(lengths) > 512 and experiment.decoding.max_tokens == 512
     assert [completion.error for _, completion in generate(engine, requests)] == [None] * 4
     scored = [OptionsRequest("x", request.messages, tuple("ABCD")) for request in requests]

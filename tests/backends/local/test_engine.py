@@ -16,7 +16,6 @@ torch = pytest.importorskip("torch")
 
 from random_sae import random_sae  # noqa: E402
 
-from mindgap.backends.local import chat  # noqa: E402
 from mindgap.backends.local.engine import Engine  # noqa: E402
 from mindgap.backends.local.residuals import response_residuals  # noqa: E402
 from mindgap.backends.local.scoring import loglikelihood  # noqa: E402
@@ -108,10 +107,10 @@ def reference_logprobs(engine: Engine, request: OptionsRequest) -> list[float]:
             change = change * (holds.all(0) if edit.when.join == "and" else holds.any(0))
         return change[..., None] * sae.decoder[edit.feature] / sae.input_scale
 
-    prompt = chat.encode_prompt(engine.tokenizer, request.messages)
+    prompt = engine.chat.prompt(request.messages)
     sums = []
     for option in request.options:
-        reply = chat.encode(engine.tokenizer, option)
+        reply = engine.chat.encode(option)
         handles = []
         for layer in {edit.layer for edit in request.edits}:
 
@@ -201,7 +200,7 @@ def test_greedy_text_is_that_of_transformers(engine: Engine) -> None:
     requests = [Request("x", (Message("user", question),), Decoding(12, 0), 0) for question in QUESTIONS]
     ours = dict(generate(engine, requests))
     for index, request in enumerate(requests):
-        prompt = torch.tensor([chat.encode_prompt(engine.tokenizer, request.messages)])
+        prompt = torch.tensor([engine.chat.prompt(request.messages)])
         output = engine.model.generate(
             prompt, attention_mask=torch.ones_like(prompt), max_new_tokens=12, do_sample=False, pad_token_id=0
         )
@@ -255,7 +254,7 @@ def test_steering_reaches_exactly_the_positions_it_names(engine: Engine) -> None
         Steering._hook = hook  # type: ignore[method-assign]
 
     prompt_pass, *decode_passes = gained
-    lengths = [len(chat.encode_prompt(engine.tokenizer, request.messages)) - 1 for request in requests]
+    lengths = [len(engine.chat.prompt(request.messages)) - 1 for request in requests]
     assert prompt_pass[0, : lengths[0]] == pytest.approx(1.0, abs=1e-2)
     assert (prompt_pass[1:] == 0).all()  # response-only and unsteered rows, their padding included
     assert len(decode_passes) == 3
@@ -324,8 +323,8 @@ def test_many_options_of_one_prompt_are_split_over_passes(small_model, monkeypat
 def test_residuals_are_those_of_hidden_states(engine: Engine) -> None:
     texts = [((Message("user", question),), "A short reply.") for question in QUESTIONS]
     for index, residual in response_residuals(engine, texts, 1):
-        prompt = chat.encode_prompt(engine.tokenizer, texts[index][0])
-        reply = chat.encode(engine.tokenizer, texts[index][1])
+        prompt = engine.chat.prompt(texts[index][0])
+        reply = engine.chat.encode(texts[index][1])
         with torch.inference_mode():
             output = engine.model(torch.tensor([prompt + reply]), output_hidden_states=True)
         expected = output.hidden_states[2][0, len(prompt) :].numpy()  # 0 is the embedding, so 2 is block 1's output

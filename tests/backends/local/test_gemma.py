@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from mindgap.backends.local import LocalBackend, LocalEndpoint, chat  # noqa: E402
+from mindgap.backends.local import LocalBackend, LocalEndpoint  # noqa: E402
 from mindgap.backends.local.embedded import GEMMA, embedded_model_lacks  # noqa: E402
 from mindgap.core.build import build  # noqa: E402
 from mindgap.core.compose import composed, config_folder  # noqa: E402
@@ -69,7 +69,7 @@ def test_a_steered_batch_beyond_the_window_is_what_plain_passes_are(gemma: Local
     ]
     lengths = []
     for index, completion in gemma.generate(requests):
-        tokens = chat.encode_prompt(engine.tokenizer, requests[index].messages)
+        tokens = engine.chat.prompt(requests[index].messages)
         lengths.append(len(tokens))
         handle = engine.blocks[9].register_forward_hook(_adds(edits[0].vector) if index else lambda *_: None)
         try:

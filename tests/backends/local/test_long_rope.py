@@ -12,7 +12,6 @@ torch = pytest.importorskip("torch")
 
 from tiny_models import phi3  # noqa: E402
 
-from mindgap.backends.local import chat  # noqa: E402
 from mindgap.backends.local.attribution import likelihood_gradient  # noqa: E402
 from mindgap.backends.local.engine import Engine  # noqa: E402
 from mindgap.backends.local.residuals import response_residuals  # noqa: E402
@@ -70,7 +69,7 @@ def test_replies_are_those_of_each_row_alone(engine: Engine) -> None:
     ]
     lengths = []
     for index, completion in generate(engine, requests):
-        prompt = chat.encode_prompt(engine.tokenizer, requests[index].messages)
+        prompt = engine.chat.prompt(requests[index].messages)
         reply: list[int] = []
         for _ in range(10):
             logits = plain(engine, [*prompt, *reply], steering(engine, index), len(prompt) - 1)[-1]
@@ -87,9 +86,9 @@ def test_options_are_scored_as_each_row_alone(engine: Engine) -> None:
         OptionsRequest("x", (Message("user", text),), options, steering(engine, n)) for n, text in enumerate(PROMPTS)
     ]
     for index, scores in loglikelihood(engine, requests):
-        prompt = chat.encode_prompt(engine.tokenizer, requests[index].messages)
+        prompt = engine.chat.prompt(requests[index].messages)
         for option, total in zip(options, scores.logprobs, strict=True):
-            reply = chat.encode(engine.tokenizer, option)
+            reply = engine.chat.encode(option)
             logits = plain(engine, [*prompt, *reply], steering(engine, index), len(prompt) - 1)[len(prompt) - 1 : -1]
             expected = logits.log_softmax(-1).gather(-1, torch.tensor(reply)[:, None]).sum()
             assert total == pytest.approx(float(expected), rel=1e-4, abs=1e-3)

@@ -9,7 +9,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from mindgap.backends.local import chat  # noqa: E402
 from mindgap.backends.local.attribution import likelihood_gradient  # noqa: E402
 from mindgap.backends.local.engine import Engine  # noqa: E402
 from mindgap.backends.local.scoring import loglikelihood  # noqa: E402
@@ -54,7 +53,7 @@ def test_a_text_that_is_too_long_is_missing_by_itself_with_the_reason(engine: En
 
 def test_what_was_generated_is_scored_where_its_text_encoded_anew_is_too_long(engine: Engine) -> None:
     message = (Message("user", "why?"),)
-    tokens = tuple(chat.encode(engine.tokenizer, "because"))
+    tokens = tuple(engine.chat.encode("because"))
     long_as_text = "n" * 400  # what a collapsed reply's text may come to
     ((_, scores),) = loglikelihood(engine, [OptionsRequest("x", message, (long_as_text,), tokens=(tokens,))])
     ((_, expected),) = loglikelihood(engine, [OptionsRequest("x", message, ("because",))])

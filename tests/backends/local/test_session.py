@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from mindgap.backends.local import chat, sampling
+from mindgap.backends.local import sampling
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.rows import FORGOTTEN, Row
 from mindgap.backends.local.session import Session, generate, is_done
@@ -34,7 +34,7 @@ def requests(engine: Engine) -> list[Request]:
 
 
 def row(engine: Engine, number: int, request: Request) -> Row:
-    prompt = chat.encode_prompt(engine.tokenizer, request.messages)
+    prompt = engine.chat.prompt(request.messages)
     return Row(number, prompt, request.decoding, sampling.draws(request.seed, request.decoding), request.edits)
 
 
