@@ -1,6 +1,6 @@
 """Which architectures of transformers does the local backend run, and are its numbers those of plain forward passes?
 
-    python benchmarks/architectures.py                          # every causal LM that transformers knows
+    python benchmarks/architectures.py                          # every language model that transformers knows
     python benchmarks/architectures.py gemma3_text gpt_oss      # some
     python benchmarks/architectures.py --markdown docs/models.md
 
@@ -34,7 +34,12 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
-from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+from transformers.models.auto.modeling_auto import (
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_CAUSAL_LM_MAPPING_NAMES,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES,
+)
 
 from mindgap.backends.local.block_output import stream_of, with_stream
 from mindgap.backends.local.engine import Engine
@@ -54,7 +59,7 @@ WRONG, BROKEN, SLOW = "WRONG", "TRACEBACK", "TOO SLOW"
 VERDICTS = (EQUAL, BY_ROW, PARTLY, REFUSED, NOT_BUILT, WRONG, BROKEN, SLOW)
 TOLERANCE = 1e-4
 """Largest difference of a number, over the largest of its kind (at least 1)."""
-VOCABULARY, LARGEST = 120, 30_000_000
+VOCABULARY, LARGEST = 120, 100_000_000
 SLOTS, NEW_TOKENS = 3, 5
 OPTIONS = ("yes", "no, or so it was said", "maybe")
 START, END = (
@@ -100,20 +105,27 @@ SIZES: dict[str, Any] = {
 }
 """Sizes by the names that configurations give them; only names that a configuration has are set."""
 
+CLASS_NAMES: dict[str, Any] = {**MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING_NAMES, **MODEL_FOR_CAUSAL_LM_MAPPING_NAMES}
+"""Models that are opened: text models, and models of text and vision whose text part cannot be opened alone."""
 ROPE = {"rope_type": "default", "rope_theta": 10000.0}
 LATENT_ATTENTION = (
     *("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "dots3_note", "dots3_note_text"),
-    *("glm4_moe_lite", "glm_moe_dsa", "kimi_linear", "minicpm3", "youtu"),
+    *("glm4_moe_lite", "glm_moe_dsa", "kimi_k25", "kimi_linear", "minicpm3", "mistral_large4", "youtu"),
 )
 """Architectures whose heads share latent keys: they have as many key heads as heads."""
+ROTATED_IN_SECTIONS = (
+    *("glm46v", "glm4v", "glm4v_moe", "glm_ocr", "glmga", "paddleocr_vl"),
+    *("qwen2_5_omni_thinker", "qwen2_5_vl", "qwen2_vl"),
+)
+"""Architectures that rotate parts of a head by time, height and width."""
 SPECIAL: dict[str, dict[str, Any]] = {
-    **{name: {"num_key_value_heads": 4} for name in LATENT_ATTENTION},
     "bailing_hybrid": {"num_key_value_heads": 4, "num_expert_group": 1, "linear_head_dim": 16, "linear_num_heads": 4},
     "cohere_compass_text": {"rope_parameters": {"full_attention": ROPE, "sliding_attention": ROPE}},
     "dbrx": {
         "attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10000.0},
         "ffn_config": {"ffn_hidden_size": 96},
     },
+    "dots3_note_text": {"num_key_value_heads": 4},
     "falcon_h1": {"mamba_d_ssm": 128},
     "gemma3n_text": {
         "num_kv_shared_layers": 2,
@@ -182,7 +194,7 @@ def main() -> int:
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     transformers.logging.set_verbosity_error()
-    names = arguments.architectures or list(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES)
+    names = arguments.architectures or list(CLASS_NAMES)
     build("llama")  # what all models import is imported once, before the processes part
     outcomes = []
     for outcome in in_processes(names, arguments.jobs, arguments.limit):
@@ -232,7 +244,7 @@ def _report(name: str, sender: Connection) -> None:
 
 
 def _class_name(model_type: str) -> str:
-    return str(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(model_type, ""))
+    return str(CLASS_NAMES.get(model_type, ""))
 
 
 def outcome_of(model_type: str) -> Outcome:
@@ -276,9 +288,16 @@ def build(model_type: str) -> Any:
     """A model of this kind with 4 blocks and random weights."""
     config_class = CONFIG_MAPPING[model_type]
     config = config_class(**{**small(config_class()), **SPECIAL.get(model_type, {})})
-    model_class = MODEL_FOR_CAUSAL_LM_MAPPING[config_class]
-    if not isinstance(config, model_class.config_class):  # it is the text part of what the configuration describes
-        config = config.get_text_config(decoder=True)
+    causal = model_type in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+    model_class = (MODEL_FOR_CAUSAL_LM_MAPPING if causal else MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING)[config_class]
+    text = config.get_text_config(decoder=True)
+    if causal and not isinstance(config, model_class.config_class):
+        config = text
+    if model_type in LATENT_ATTENTION:
+        text.num_key_value_heads = 4
+    if model_type in ROTATED_IN_SECTIONS:
+        pairs = int(SIZES["head_dim"] // 2 * text.rope_parameters.get("partial_rotary_factor", 1.0))
+        text.rope_parameters["mrope_section"] = [pairs - 2 * (pairs // 3), pairs // 3, pairs // 3]
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in model_class(config).parameters())
     if parameters > LARGEST:

@@ -48,7 +48,7 @@ def test_without_its_packages_the_install_line_is_named(tmp_path: Path, monkeypa
 
 def test_it_is_the_model_it_is_said_to_be(gemma: LocalEndpoint) -> None:
     engine = gemma.engine
-    assert gemma.identity.startswith("local1/gemma-3-270m@") and gemma.identity.endswith("/float32")
+    assert gemma.identity.startswith("local1/gemma-3-270m@") and "/float32" in gemma.identity
     assert (engine.layers, engine.d_model, engine.attention.window, engine.way) == (18, 640, 512, "slots")
     tokens = engine.tokenizer("The capital of France is Paris.")["input_ids"]
     assert tokens[0] == engine.tokenizer.bos_token_id == 2 and len(tokens) == 8
