@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from mindgap.core.errors import ConfigError
+from mindgap.core.errors import ConfigError, UnavailableError
 
 THINKING_SWITCHES = ("enable_thinking", "thinking")
 """Names that templates give to the setting by which a model thinks before it replies, or does not."""
@@ -16,7 +16,16 @@ _FILLED_IN = frozenset({"messages", "tools", "documents", "add_generation_prompt
 
 
 def template_of(tokenizer: Any) -> str | None:
-    """The template for conversations; a tokenizer may have several, for other uses too, or none."""
+    """The template for conversations; a tokenizer may have several, for other uses too, or none.
+
+    Raises:
+        UnavailableError: The tokenizer is of a kind that has something else in the place of templates.
+    """
+    if not hasattr(tokenizer, "chat_template"):
+        raise UnavailableError(
+            f"the model's tokenizer ({type(tokenizer).__name__}) keeps no chat template that could be looked at; "
+            "transformers takes the usual one where the package mistral-common is not installed"
+        )
     templates = tokenizer.chat_template
     if isinstance(templates, dict):
         templates = templates.get("default")
