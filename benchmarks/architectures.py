@@ -36,18 +36,22 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers.models.auto.configuration_auto import CONFIG_MAPPING
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING, MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from mindgap.backends.local.block_output import stream_of, with_stream
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.residuals import response_residuals
+from mindgap.backends.local.rows import Row
 from mindgap.backends.local.scoring import loglikelihood
-from mindgap.backends.local.session import Row, open_session
-from mindgap.backends.local.trial import try_out
+from mindgap.backends.local.session import open_session
+from mindgap.backends.local.steering import NotSteeredError
+from mindgap.backends.local.trial import WAYS, try_out
 from mindgap.core.edits import AddVector
 from mindgap.core.errors import MindgapError
 from mindgap.core.records import Decoding, Message, OptionsRequest
 
 EQUAL, BY_ROW, REFUSED, NOT_BUILT = "equal", "equal, row by row", "refused when opened", "could not be built here"
+PARTLY = "refused where a block does not run"
 WRONG, BROKEN, SLOW = "WRONG", "TRACEBACK", "TOO SLOW"
-VERDICTS = (EQUAL, BY_ROW, REFUSED, NOT_BUILT, WRONG, BROKEN, SLOW)
+VERDICTS = (EQUAL, BY_ROW, PARTLY, REFUSED, NOT_BUILT, WRONG, BROKEN, SLOW)
 TOLERANCE = 1e-4
 """Largest difference of a number, over the largest of its kind (at least 1)."""
 VOCABULARY, LARGEST = 120, 30_000_000
@@ -96,7 +100,57 @@ SIZES: dict[str, Any] = {
 }
 """Sizes by the names that configurations give them; only names that a configuration has are set."""
 
-SPECIAL: dict[str, dict[str, Any]] = {}
+ROPE = {"rope_type": "default", "rope_theta": 10000.0}
+LATENT_ATTENTION = (
+    *("axk1", "axk2", "deepseek_v2", "deepseek_v3", "deepseek_v32", "dots3_note", "dots3_note_text"),
+    *("glm4_moe_lite", "glm_moe_dsa", "kimi_linear", "minicpm3", "youtu"),
+)
+"""Architectures whose heads share latent keys: they have as many key heads as heads."""
+SPECIAL: dict[str, dict[str, Any]] = {
+    **{name: {"num_key_value_heads": 4} for name in LATENT_ATTENTION},
+    "bailing_hybrid": {"num_key_value_heads": 4, "num_expert_group": 1, "linear_head_dim": 16, "linear_num_heads": 4},
+    "cohere_compass_text": {"rope_parameters": {"full_attention": ROPE, "sliding_attention": ROPE}},
+    "dbrx": {
+        "attn_config": {"kv_n_heads": 2, "clip_qkv": 8.0, "rope_theta": 10000.0},
+        "ffn_config": {"ffn_hidden_size": 96},
+    },
+    "falcon_h1": {"mamba_d_ssm": 128},
+    "gemma3n_text": {
+        "num_kv_shared_layers": 2,
+        "layer_types": ["sliding_attention", "full_attention"] * 2,
+        "intermediate_size": [96] * 4,
+        "activation_sparsity_pattern": [0.0] * 4,
+        "laurel_rank": 8,
+    },
+    "gpt_neo": {"attention_types": [[["global", "local"], 2]], "window_size": 256},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"] * 2, "num_dense_layers": 1},
+    "longcat_flash": {"num_layers": 2, "num_key_value_heads": 4, "expert_ffn_hidden_size": 48, "zero_expert_num": 2},
+    "mamba2": {"num_heads": 8, "head_dim": 16},
+    "nemotron_h": {
+        "initializer_range": 0.1
+    },  # its own cached steps differ from whole passes the more, the larger it is
+    "reformer": {"axial_pos_embds": False},
+    "xlm": {"emb_dim": 64, "n_words": VOCABULARY},
+    "zamba": {
+        "num_hidden_layers": 6,
+        "layers_block_type": ["linear_attention", "linear_attention", "hybrid"] * 2,
+        "attention_hidden_size": 128,
+        "attention_head_dim": 32,
+        "num_key_value_heads": 4,
+        "n_mamba_heads": 2,
+    },
+    "zamba2": {
+        "num_hidden_layers": 6,
+        "layers_block_type": ["linear_attention", "linear_attention", "hybrid"] * 2,
+        "num_key_value_heads": 4,
+        "num_query_groups": 4,
+        "attention_head_dim": 32,
+        "attention_hidden_size": 128,
+        "kv_channels": 16,
+        "adapter_rank": 8,
+    },
+    "zaya": {"num_experts_per_tok": 1},
+}
 """What an architecture needs beyond `SIZES`."""
 
 
@@ -133,7 +187,7 @@ def main() -> int:
     outcomes = []
     for outcome in in_processes(names, arguments.jobs, arguments.limit):
         outcomes.append(outcome)
-        print(f"{outcome.model_type:<28} {outcome.verdict:<24} {outcome.apart:>8.1e}  {outcome.why}", flush=True)
+        print(f"{outcome.model_type:<28} {outcome.verdict:<34} {outcome.apart:>8.1e}  {outcome.why}", flush=True)
     counts = Counter(outcome.verdict for outcome in outcomes)
     print("; ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS if counts[verdict]))
     if arguments.markdown:
@@ -192,14 +246,16 @@ def outcome_of(model_type: str) -> Outcome:
         engine = Engine(model, letters(), max_rows=SLOTS)
         verdict = try_out(engine)
     except MindgapError as error:
-        return Outcome(model_type, model_class, REFUSED, said(error))
+        return Outcome(model_type, model_class, REFUSED, str(error))
     except Exception as error:  # noqa: BLE001  # whatever a model may raise: the table says it
         return Outcome(model_type, model_class, BROKEN, f"when opened: {said(error)}")
     if verdict["way"] is None:
         return Outcome(model_type, model_class, REFUSED, str(verdict["why"]))
-    engine.slots = verdict["way"] == "slots"
+    engine.way = next(way for way in WAYS if way == verdict["way"])
     try:
         apart = comparison(engine)
+    except NotSteeredError as error:
+        return Outcome(model_type, model_class, PARTLY, str(error))
     except Exception as error:  # noqa: BLE001  # whatever a model may raise: the table says it
         return Outcome(model_type, model_class, BROKEN, f"when asked: {said(error)}")
     worst = max(apart, key=lambda kind: apart[kind])
@@ -221,6 +277,8 @@ def build(model_type: str) -> Any:
     config_class = CONFIG_MAPPING[model_type]
     config = config_class(**{**small(config_class()), **SPECIAL.get(model_type, {})})
     model_class = MODEL_FOR_CAUSAL_LM_MAPPING[config_class]
+    if not isinstance(config, model_class.config_class):  # it is the text part of what the configuration describes
+        config = config.get_text_config(decoder=True)
     with torch.device("meta"):
         parameters = sum(parameter.numel() for parameter in model_class(config).parameters())
     if parameters > LARGEST:
@@ -354,7 +412,7 @@ def residuals_apart(engine: Engine, requests: Sequence[Asked]) -> float:
         tokens = [*prompt, *reply]
         read: list[torch.Tensor] = []
         handle = engine.blocks[layer].register_forward_hook(
-            lambda module, inputs, output, read=read: read.append(output[0] if isinstance(output, tuple) else output)
+            lambda module, inputs, output, read=read: read.append(stream_of(output))
         )
         plain(engine, tokens, (), response_from=0)
         handle.remove()
@@ -368,9 +426,9 @@ def plain(engine: Engine, tokens: list[int], edits: Sequence[AddVector], *, resp
 
     def hook(edit: AddVector) -> Any:
         def add(module: object, inputs: object, output: Any) -> Any:
-            hidden = (output[0] if isinstance(output, tuple) else output).clone()
+            hidden = stream_of(output).clone()
             hidden[:, 0 if edit.positions == "all" else response_from :] += torch.tensor(edit.vector)
-            return (hidden, *output[1:]) if isinstance(output, tuple) else hidden
+            return with_stream(output, hidden)
 
         return add
 

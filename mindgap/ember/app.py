@@ -98,7 +98,7 @@ def _model(service: Service, name: str) -> dict[str, Any]:
         "alias_of": None if name == service.own_name else service.own_name,
         "identity": service.endpoint.identity,
         "system_fingerprint": service.fingerprint(name),
-        "context": service.endpoint.engine.context,
+        "context": service.endpoint.engine.attention.shared,
         "sae": features.sae if features else None,
         "sae_layer": features.layer if features else None,
         "features": features.count if features else None,

@@ -127,7 +127,7 @@ def _generations(service: Service, body: ChatRequest, prompt: list[int], steered
         raise RequestError(400, f"max_completion_tokens={asked}: this server gives replies of up to {most} tokens.")
     engine = service.endpoint.engine
     decoding = Decoding(
-        max_tokens=min(asked, engine.context - len(prompt)),
+        max_tokens=min(asked, engine.attention.shared - len(prompt)),
         temperature=TEMPERATURE if body.temperature is None else body.temperature,
         top_p=TOP_P if body.top_p is None else body.top_p,
     )

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from mindgap.backends.local.block_output import stream_of, with_stream
 from mindgap.backends.local.chat import Chat
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.residuals import residual_stream
@@ -124,7 +125,7 @@ def next_logits(engine: Engine, tokens: list[int], edits: Sequence[Edit]) -> np.
     """Logits of the token that follows, float32 `[vocabulary]`."""
     with torch.inference_mode(), _steered(engine, edits):
         ids = torch.tensor([tokens], device=engine.device)
-        logits = engine.model(input_ids=ids, use_cache=False, logits_to_keep=1).logits
+        logits = engine.last_logits(ids, 1)
     values: np.ndarray = logits[0, -1].float().cpu().numpy()
     return values
 
@@ -166,16 +167,16 @@ def _stream_and_gradient(
     kept: list[torch.Tensor] = []
 
     def keep(module: nn.Module, args: object, output: Any) -> Any:
-        stream = (output[0] if isinstance(output, tuple) else output).detach().requires_grad_()
+        stream = stream_of(output).detach().requires_grad_()
         kept.append(stream)
-        return (stream, *output[1:]) if isinstance(output, tuple) else stream
+        return with_stream(output, stream)
 
     ids = torch.tensor([tokens[:-1]], device=engine.device)
     targets = torch.tensor(tokens[first:], device=engine.device)
     handle = engine.blocks[layer].register_forward_hook(keep)
     try:
         with torch.enable_grad():
-            logits = engine.model(input_ids=ids, use_cache=False, logits_to_keep=len(targets)).logits[0]
+            logits = engine.last_logits(ids, len(targets))[0]
             (gradient,) = torch.autograd.grad(logits.float().gather(-1, targets[:, None]).sum(), kept[0])
     finally:
         handle.remove()

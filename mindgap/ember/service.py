@@ -116,7 +116,7 @@ class Service:
                 ids = self.chat.prompt(plain) if reply else conversation(self.chat, plain)
         except PromptError as error:
             raise RequestError(400, f"These messages cannot be put to the model: {error}") from error
-        context = self.endpoint.engine.context
+        context = self.endpoint.engine.attention.shared
         if len(ids) + reply > context:
             raise RequestError(400, f"The messages are {len(ids)} tokens long; the model's context is {context}.")
         return ids

@@ -20,8 +20,10 @@ import torch
 from torch import nn
 
 from mindgap.backends.local import sampling
+from mindgap.backends.local.block_output import stream_of
 from mindgap.backends.local.engine import Engine
-from mindgap.backends.local.session import Row, open_session
+from mindgap.backends.local.rows import Row
+from mindgap.backends.local.session import open_session
 from mindgap.core.edits import Edit
 from mindgap.core.records import Decoding
 from mindgap.ember.controllers import Event
@@ -225,6 +227,8 @@ class Worker:
                 self._advance(joining)
             except Exception as error:
                 log.exception("a decode step failed")
+                if isinstance(error, torch.OutOfMemoryError):
+                    self.engine.take_less(len(self._rows) + len(joining))
                 self._fail(joining, f"the model failed ({type(error).__name__})")
             self._do_a_task()
 
@@ -428,4 +432,4 @@ class _Watch:
                     row.seen.add(event.name)
 
     def _keep(self, module: nn.Module, args: object, output: Any) -> None:
-        self._stream = output[0] if isinstance(output, tuple) else output
+        self._stream = stream_of(output)

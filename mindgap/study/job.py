@@ -6,7 +6,8 @@ import logging
 import multiprocessing
 import time
 import traceback
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
+from mindgap.core.errors import MindgapError
+from mindgap.core.records import Record
 from mindgap.measures.estimates import count, estimates
 from mindgap.results.cell import CellResult
 from mindgap.results.files import write_cell
@@ -80,8 +83,10 @@ def _run(experiment: Experiment, name: str, folder: Path, settings: Mapping[str,
         records = run_cell(experiment, store, progress)
         metrics = estimates(records, experiment.declarations, seed=experiment.seed, resamples=experiment.resamples)
     except Exception as error:  # noqa: BLE001  # the seam between cells: whatever broke this one must not lose the others
-        log.error("the cell failed\n%s", traceback.format_exc())
-        return replace(result, reason=f"{type(error).__name__}: {error}", seconds=time.monotonic() - began)
+        mistake = isinstance(error, MindgapError)  # its sentence is on the screen, its traceback only in the file
+        log.log(logging.INFO if mistake else logging.ERROR, "the cell failed\n%s", traceback.format_exc())
+        reason = str(error) if mistake else f"{type(error).__name__}: {error}"
+        return replace(result, reason=reason, seconds=time.monotonic() - began)
     finally:
         store.close()
     made_before, seconds_before = share_of(folder)
@@ -92,10 +97,12 @@ def _run(experiment: Experiment, name: str, folder: Path, settings: Mapping[str,
     }
     doses = [record.dose for record in records if record.dose is not None]
     counts = {**count(records, experiment.declarations), **made}
-    log.info("finished: %s", counts)
+    refused = _refused(records)
+    log.info("%s: %s", refused or "finished", counts)
     return replace(
         result,
-        status="finished",
+        status="failed" if refused else "finished",
+        reason=refused,
         records=tuple(records),
         metrics=metrics,
         counts=counts,
@@ -104,3 +111,13 @@ def _run(experiment: Experiment, name: str, folder: Path, settings: Mapping[str,
         dose=max(doses, default=None),
         seconds=time.monotonic() - began + seconds_before,
     )
+
+
+def _refused(records: Sequence[Record]) -> str | None:
+    """Why a cell failed of which not one request was answered; None where any was."""
+    reasons = Counter(record.error for record in records)
+    if not reasons or None in reasons:
+        return None
+    ((reason, times),) = reasons.most_common(1)
+    others = f" (and {len(records) - times} for other reasons)" if times < len(records) else ""
+    return f"not one of {len(records)} requests was answered: {reason}{others}"

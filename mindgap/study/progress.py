@@ -1,4 +1,4 @@
-"""Shows a person how far a cell is: a live bar on a terminal, and nothing elsewhere."""
+"""Shows a person how far a cell is: a live bar on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
@@ -13,6 +13,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 from rich.progress import Progress as Bar
 
 log = logging.getLogger(__name__)
+
+LINE_EVERY = 15.0
+"""Seconds between two lines where no terminal shows a bar: in a file, in CI, behind a pipe."""
 
 
 class Done(Protocol):
@@ -71,7 +74,7 @@ class Progress:
     @contextmanager
     def _bar(self, what: str, total: int | None) -> Iterator[Callable[[str], None]]:
         if not self._console.is_terminal:
-            yield lambda detail: None
+            yield self._lines(what, total)
             return
         counted = [MofNCompleteColumn(), TimeRemainingColumn()] if total is not None else []
         columns = [
@@ -84,3 +87,16 @@ class Progress:
         with Bar(*columns, console=self._console, transient=True) as bar:
             task = bar.add_task(what, total=total, detail="")
             yield lambda detail: bar.update(task, advance=1, detail=detail)
+
+    def _lines(self, what: str, total: int | None) -> Callable[[str], None]:
+        """What a stage is told of each thing that is done."""
+        done, told = 0, time.monotonic()
+
+        def advance(detail: str) -> None:
+            nonlocal done, told
+            done += 1
+            if time.monotonic() - told >= LINE_EVERY:
+                told = time.monotonic()
+                self._console.print(f"{what}  {done}{f'/{total}' if total else ''}  {detail}", markup=False)
+
+        return advance

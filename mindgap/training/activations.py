@@ -28,11 +28,12 @@ def token_ids(engine: Engine, text: Text) -> list[int]:
     return (prompt + reply)[:LONGEST]
 
 
-def batches(sequences: Sequence[list[int]]) -> Iterator[list[int]]:
+def batches(engine: Engine, sequences: Sequence[list[int]]) -> Iterator[list[int]]:
     """Indices of sequences that go through the model together: alike in length, and the same every time."""
     order = sorted(range(len(sequences)), key=lambda index: len(sequences[index]), reverse=True)
     while order:
-        rows = max(1, TOKENS_PER_PASS // len(sequences[order[0]]))
+        width = len(sequences[order[0]])
+        rows = max(1, TOKENS_PER_PASS // width) if width <= engine.shared_context else 1
         yield order[:rows]
         del order[:rows]
 
@@ -70,7 +71,7 @@ def harvest(
         np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape).flush()
     kept = np.lib.format.open_memmap(path, mode="r+")
     on_done(done)
-    for number, rows in enumerate(batches(sequences)):
+    for number, rows in enumerate(batches(engine, sequences)):
         if number < passes:
             continue
         group = [sequences[row] for row in rows]

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from mindgap.backends.local.block_output import stream_of, with_stream
 from mindgap.backends.local.engine import Engine
 from mindgap.sae.sae import SAE
 from mindgap.training.activations import batches, token_ids
@@ -87,16 +88,16 @@ def cross_entropy(engine: Engine, texts: Sequence[Text], layer: int, replace: Re
     """Mean cross-entropy of the next token, nats, with the output of block `layer` replaced at all but first tokens."""
 
     def hook(module: nn.Module, args: object, output: object) -> object:
-        stream = output[0] if isinstance(output, tuple) else output
+        stream = stream_of(output)
         assert isinstance(stream, torch.Tensor)
         changed = torch.cat([stream[:, :1], replace(stream[:, 1:])], dim=1)
-        return (changed, *output[1:]) if isinstance(output, tuple) else changed
+        return with_stream(output, changed)
 
     sequences = [ids for ids in (token_ids(engine, text) for text in texts) if len(ids) > 2]
     total, count = 0.0, 0
     handle = engine.blocks[layer].register_forward_hook(hook)
     try:
-        for rows in batches(sequences):
+        for rows in batches(engine, sequences):
             tokens, real = engine.padded([sequences[row] for row in rows])
             logits = engine.model(input_ids=tokens, use_cache=False).logits[:, 1:-1].float()
             loss = nn.functional.cross_entropy(logits.transpose(1, 2), tokens[:, 2:], reduction="none")

@@ -49,7 +49,7 @@ def survey(engine: Engine, sae: SAE, texts: Sequence[Text], on_done: Callable[[i
     numbers: dict[str | None, int] = {name: number for number, name in enumerate(names)}
     sums = _Sums(sae.features, len(names))
     moved = _on(sae, engine.device)
-    for rows in batches(sequences):
+    for rows in batches(engine, sequences):
         stream = residual_stream(engine, [sequences[row] for row in rows], sae.layer)
         for place, row in enumerate(rows):
             text, ids = known[row]

@@ -36,7 +36,7 @@ def test_scores_quoted_inside_the_analysis_are_not_scores() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "reason"),
+    ("behaviour_text", "reason"),
     [
         ("0", "behaviour is out of range: 0"),
         ("6", "behaviour is out of range: 6"),

@@ -54,7 +54,7 @@ def test_frequent_words_are_not_distinctive_and_rare_chance_words_less_than_stea
 
 
 @pytest.mark.parametrize(
-    ("one", "other"),
+    ("form", "other"),
     [("humor", "humorous"), ("humour", "humor"), ("joke", "jokes"), ("laughing", "laugh"), ("stories", "story")],
 )
 def test_forms_of_a_word_have_one_stem(form: str, other: str) -> None:

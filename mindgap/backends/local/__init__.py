@@ -6,12 +6,12 @@ import importlib.util
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mindgap.backends.base import Capability
+from mindgap.backends.local.files import files_lack, stamp_of
 from mindgap.backends.local.memory import fits_beside, memory_lacks
 from mindgap.backends.local.shelf import Shelf
 from mindgap.core.errors import ConfigError, UnavailableError
@@ -60,9 +60,9 @@ class LocalBackend:
         missing = []
         if absent := [name for name in ("torch", "transformers") if importlib.util.find_spec(name) is None]:
             missing.append(f"the packages {' and '.join(absent)}: pip install 'mindgap[local]'")
-        from mindgap.backends.local.embedded import embedded_model_lacks
+        from mindgap.backends.local.embedded import embedded_model_lacks, packaged_of
 
-        missing += embedded_model_lacks() if model.embedded else _lacks_weights(model)
+        missing += embedded_model_lacks(packaged=packaged_of(model)) if model.embedded else _lacks_weights(model)
         missing += memory_lacks(model, device=self.device, dtype=self.dtype)
         if "features" in needs:
             missing += _lacks_sae(model)
@@ -74,7 +74,7 @@ class LocalBackend:
             raise UnavailableError(f"backend=local cannot run model={model.name}: it lacks {'; '.join(missing)}")
         key = (self, model)
         fits = partial(fits_beside, model, device=self.device, dtype=self.dtype)
-        return _shelf().get(key, lambda: _open(self, model), fits=fits)
+        return _shelf().get(key, lambda: _open(self, model), fits=fits, stamp=partial(stamp_of, model))
 
 
 @cache
@@ -249,19 +249,5 @@ def _lacks_sae(model: ModelSpec) -> list[str]:
 
 
 def _lacks_weights(model: ModelSpec) -> list[str]:
-    """What stands between a model that is not embedded and this machine: its id, its files, the memory."""
-    if model.hf_id is None:
-        return ["a Hugging Face id or folder (model.hf_id)"]
-    missing = []
-    if not Path(model.hf_id).expanduser().is_dir() and not _in_hub_cache(model):
-        missing.append(f"the weights: hf download {model.hf_id}, or model.hf_id=/folder/with/them")
-    return missing
-
-
-def _in_hub_cache(model: ModelSpec) -> bool:
-    """Whether the model's configuration lies in the Hugging Face cache; asks no network."""
-    if importlib.util.find_spec("huggingface_hub") is None or model.hf_id is None:
-        return False
-    from huggingface_hub import try_to_load_from_cache
-
-    return isinstance(try_to_load_from_cache(model.hf_id, "config.json", revision=model.revision), str)
+    """What stands between a model that is not embedded and this machine: its id, its files."""
+    return ["a Hugging Face id or folder (model.hf_id)"] if model.hf_id is None else files_lack(model)

@@ -14,8 +14,9 @@ from mindgap.core.errors import UnavailableError
 Masks = torch.Tensor | Mapping[str, torch.Tensor]
 """An attention mask, or one for each kind of layer."""
 FULL, SLIDING, CHUNKED = "full_attention", "sliding_attention", "chunked_attention"
-ROPE_BY_LENGTH = ("dynamic", "longrope")
-"""Kinds of rotary scaling whose frequencies change with the longest text of a batch."""
+LONGROPE, DYNAMIC = "longrope", "dynamic"
+"""Kinds of rotary scaling whose frequencies change with the longest text of a batch: LongRoPE has one set of them up to
+the length that a model was first trained on and another beyond it; dynamic scaling has others for every length."""
 WINDOW_BY_LENGTH = ("gpt_neo",)
 """Kinds of model whose window moves with the longest text of a batch."""
 UNBOUNDED = 2**31
@@ -31,6 +32,7 @@ class Attention:
         chunk: Tokens of a chunk that a chunked layer does not look beyond; None where it has none.
         additive: Whether masks are added to the scores (eager attention) instead of choosing among them.
         context: Longest text, in tokens.
+        shared: Longest text that may share a pass with others; a longer one would change what is read of them.
     """
 
     kinds: frozenset[str]
@@ -38,6 +40,7 @@ class Attention:
     chunk: int | None
     additive: bool
     context: int
+    shared: int
 
     @property
     def fits_slots(self) -> bool:
@@ -112,25 +115,33 @@ def attention_of(model: nn.Module, config: Any) -> Attention:
     """How the layers of a model with this text configuration look back."""
     window = getattr(config, "sliding_window", None)
     kinds = frozenset(getattr(config, "layer_types", None) or [SLIDING if window else FULL])
-    limits = [getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)]
-    rope: Any = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
-    if _rope_type(rope) in ROPE_BY_LENGTH:
+    positions = getattr(config, "max_position_embeddings", None) or getattr(config, "n_positions", None)
+    context, shared = [positions], [positions]
+    for rope in _ropes(config):
+        kind = rope.get("rope_type", rope.get("type"))
         original = rope.get("original_max_position_embeddings")
-        limits.append(original or getattr(config, "original_max_position_embeddings", None))
+        original = original or getattr(config, "original_max_position_embeddings", None)
+        if kind == LONGROPE:
+            shared.append(original)
+        elif kind == DYNAMIC:  # beyond it, what has been read would have to be read anew for every token
+            context.append(original)
     if getattr(config, "model_type", "") in WINDOW_BY_LENGTH:
-        limits.append(getattr(config, "window_size", None))
+        context.append(getattr(config, "window_size", None))
+    longest = min((limit for limit in context if limit), default=UNBOUNDED)
     return Attention(
         kinds=kinds,
         window=window,
         chunk=getattr(config, "attention_chunk_size", None),
         additive=getattr(config, "_attn_implementation", "sdpa") == "eager",
-        context=min((limit for limit in limits if limit), default=UNBOUNDED),
+        context=longest,
+        shared=min([longest, *(limit for limit in shared if limit)]),
     )
 
 
-def _rope_type(rope: Mapping[str, Any]) -> str | None:
-    kind = rope.get("rope_type", rope.get("type"))
-    return None if kind is None else str(kind)
+def _ropes(config: Any) -> list[Mapping[str, Any]]:
+    """How positions are rotated: one setting, or one for each kind of layer."""
+    rope: Any = getattr(config, "rope_parameters", None) or getattr(config, "rope_scaling", None) or {}
+    return [rope, *(part for part in rope.values() if isinstance(part, Mapping))]
 
 
 def find_blocks(model: nn.Module, count: int) -> nn.ModuleList:

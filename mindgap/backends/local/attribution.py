@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from mindgap.backends.local.block_output import stream_of, with_stream
 from mindgap.backends.local.engine import Engine
+from mindgap.backends.local.halving import in_halves
 from mindgap.core.records import Message
 
 TOKENS_PER_PASS = 1024
@@ -23,19 +26,24 @@ def likelihood_gradient(
     The gradient is taken with respect to a vector added to the residual stream at the output of block `layer`, at
     every token of prompt and response, at the unsteered model. Its inner product with a small steering vector is the
     change of log-likelihood that steering causes (attribution patching: Syed et al. 2023, arXiv 2310.10348). A text
-    without response tokens yields zeros.
+    without response tokens yields zeros; what lies beyond the model's context is left out.
     """
     encoded = [engine.chat.with_replies(messages, [reply]) for messages, reply in texts]
-    prompts = [prompt for prompt, _ in encoded]
-    replies = [reply for _, (reply,) in encoded]
+    prompts = [prompt[: engine.context] for prompt, _ in encoded]
+    replies = [reply[: engine.context - len(prompt)] for prompt, (_, (reply,)) in zip(prompts, encoded, strict=True)]
+
+    def work(group: Sequence[int]) -> np.ndarray:
+        gradients = _gradients(engine, [prompts[i] for i in group], [replies[i] for i in group], layer)
+        return gradients.float().cpu().numpy()
+
     order = sorted(range(len(texts)), key=lambda index: len(prompts[index]) + len(replies[index]), reverse=True)
     while order:
         longest = len(prompts[order[0]]) + len(replies[order[0]])
-        rows = max(1, TOKENS_PER_PASS // longest) if engine.slots else 1
+        rows = engine.rows_that_share(longest, TOKENS_PER_PASS)
         group = order[:rows]
         del order[:rows]
-        gradients = _gradients(engine, [prompts[i] for i in group], [replies[i] for i in group], layer)
-        yield from zip(group, gradients.float().cpu().numpy(), strict=True)
+        for part, gradients in in_halves(engine, group, work):
+            yield from zip(part, gradients, strict=True)
 
 
 def _gradients(engine: Engine, prompts: list[list[int]], replies: list[list[int]], layer: int) -> torch.Tensor:
@@ -47,16 +55,14 @@ def _gradients(engine: Engine, prompts: list[list[int]], replies: list[list[int]
     scored = ((places >= starts) & (places < ends))[:, 1:]  # position t is predicted at t - 1
     added = torch.zeros(len(prompts), 1, engine.d_model, device=engine.device, dtype=engine.dtype, requires_grad=True)
 
-    def add(module: nn.Module, args: object, output: object) -> object:
-        if isinstance(output, tuple):
-            return (output[0] + added, *output[1:])
-        return output + added  # type: ignore[operator]
+    def add(module: nn.Module, args: object, output: Any) -> Any:
+        return with_stream(output, stream_of(output) + added)
 
     handle = engine.blocks[layer].register_forward_hook(add)
     try:
         with torch.enable_grad():
             first = int(starts.min()) - 1
-            logits = engine.model(input_ids=tokens, use_cache=False, logits_to_keep=tokens.shape[1] - first).logits
+            logits = engine.last_logits(tokens, tokens.shape[1] - first)
             logprobs = -nn.functional.cross_entropy(
                 logits[:, :-1].float().transpose(1, 2), tokens[:, first + 1 :], reduction="none"
             )

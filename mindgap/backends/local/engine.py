@@ -7,6 +7,7 @@ steering belongs to the row, so a row's logits do not depend on its neighbours b
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
@@ -33,6 +34,8 @@ from mindgap.core.edits import Edit, FeatureEdit
 from mindgap.core.errors import UnavailableError
 from mindgap.sae.sae import SAE
 
+log = logging.getLogger(__name__)
+
 PROMPT_TOKENS_PER_PASS = 4096
 """Most tokens, padding included, that one pass over prompts or scored texts carries."""
 
@@ -56,6 +59,9 @@ class Engine:
             with its own cache instead.
         template: Settings of the chat template.
 
+    Attributes:
+        share: How much of what a pass may carry at most it does carry; less than 1 after memory has run out.
+
     Raises:
         UnavailableError: For a model that does not tell its size, or has no blocks that could be steered.
         ConfigError: For a setting that its chat template does not know.
@@ -77,11 +83,13 @@ class Engine:
         self.d_model, self.vocabulary = size_of(self.config, "hidden_size"), size_of(self.config, "vocab_size")
         self.blocks = find_blocks(model, size_of(self.config, "num_hidden_layers"))
         self.device: torch.device = next(model.parameters()).device
-        self.dtype: torch.dtype = next(model.parameters()).dtype
+        self.dtype: torch.dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
+        self.quantised = getattr(model.config, "quantization_config", None) is not None
         self.chat = Chat(tokenizer, template)
         self.stops = stop_tokens(model, tokenizer)
         self.attention: Attention = attention_of(model, self.config)
         self.way: Way = "own cache" if way == "slots" and not self.attention.fits_slots else way
+        self.share = 1.0
         arguments = inspect.signature(model.forward).parameters
         self._keeps_logits = "logits_to_keep" in arguments
         self._cache_argument = next((name for name in CACHE_ARGUMENTS if name in arguments), None)
@@ -99,6 +107,15 @@ class Engine:
     def context(self) -> int:
         """Longest sequence, in tokens."""
         return self.attention.context
+
+    @property
+    def shared_context(self) -> int:
+        """Longest sequence that may share a pass with others; a longer one is read by itself."""
+        return self.attention.shared if self.slots else 0
+
+    def rows_that_share(self, width: int, most: int = PROMPT_TOKENS_PER_PASS) -> int:
+        """How many rows, padded to `width` tokens, share a pass of at most `most` tokens."""
+        return max(1, self.tokens_per_pass(most) // max(1, width)) if width <= self.shared_context else 1
 
     @cached_property
     def sae(self) -> SAE | None:
@@ -160,12 +177,23 @@ class Engine:
     def pass_over_row(
         self, tokens: Sequence[int], request: int, steering: Steering, *, response_from: int
     ) -> torch.Tensor:
-        """Logits `[tokens, vocabulary]` of one row alone, without any cache: right for every causal LM, and slow."""
+        """Logits `[tokens from response_from on, vocabulary]` of one row alone, without any cache.
+
+        Right for every causal LM, and slow.
+        """
         steering.row_is(torch.tensor([request], device=self.device), response_from=response_from)
         with steering:
-            output = self.model(input_ids=torch.tensor([list(tokens)], device=self.device), use_cache=False)
-        logits: torch.Tensor = output.logits[0]
-        return logits
+            ids = torch.tensor([list(tokens)], device=self.device)
+            return self.last_logits(ids, len(tokens) - response_from)[0]
+
+    def last_logits(self, tokens: torch.Tensor, last: int) -> torch.Tensor:
+        """Logits `[rows, last, vocabulary]` of the last tokens of rows `[rows, tokens]`, read without any cache."""
+        logits: torch.Tensor = self.model(input_ids=tokens, use_cache=False, **self._keeping(last)).logits
+        return logits[:, -last:]
+
+    def _keeping(self, logits: int) -> dict[str, int]:
+        """The argument by which a model is told how many of the last logits are wanted, if it has one; 0 = all."""
+        return {"logits_to_keep": logits} if self._keeps_logits else {}
 
     def pass_with_own_cache(
         self, tokens: Sequence[int], cache: Any, request: int, steering: Steering, *, response_from: int
@@ -189,6 +217,7 @@ class Engine:
         if argument is None:
             raise UnavailableError("models of this kind keep no cache")
         arguments = {"input_ids": torch.tensor([list(tokens)], device=self.device), "use_cache": True, argument: cache}
+        arguments |= self._keeping(1)
         steering.row_is(torch.tensor([request], device=self.device), response_from=response_from)
         with steering:
             output = self.model(**arguments)
@@ -225,7 +254,7 @@ class Engine:
                 attention_mask=mask,
                 past_key_values=cache,
                 use_cache=True,
-                **({"logits_to_keep": logits_to_keep} if self._keeps_logits else {}),
+                **self._keeping(logits_to_keep),
             )
         logits: torch.Tensor = output.logits
         return logits
@@ -233,6 +262,20 @@ class Engine:
     def rows_in_memory(self, length: int) -> int:
         """How many rows of `length` tokens fit half the free memory, at least 1 and at most `max_rows`."""
         return max(1, min(self.max_rows, int(self.free_memory() / 2 / self.row_memory(length))))
+
+    def tokens_per_pass(self, most: int = PROMPT_TOKENS_PER_PASS) -> int:
+        """Tokens that a pass carries at most: `most` of them unless memory has run out."""
+        return max(1, int(most * self.share))
+
+    def take_less(self, rows: int) -> None:
+        """Have passes be half as large from now on, after memory ran out in one of `rows` rows. Says so once."""
+        if self.share == 1.0:
+            log.warning(
+                "memory ran out with %d rows in a batch: going on with at most %d (backend.max_rows sets it)",
+                rows,
+                max(1, rows // 2),
+            )
+        self.max_rows, self.share = max(1, rows // 2), self.share / 2
 
     def row_memory(self, length: int) -> int:
         """Bytes that a row of `length` tokens takes: keys, values and logits."""

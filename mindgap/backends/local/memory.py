@@ -5,8 +5,8 @@ from __future__ import annotations
 import shutil
 import subprocess
 from dataclasses import dataclass
-from pathlib import Path
 
+from mindgap.backends.local.sizes import weight_bytes
 from mindgap.core.model import ModelSpec
 
 SPARE = 1.2
@@ -35,7 +35,7 @@ def memory_lacks(model: ModelSpec, *, device: str, dtype: str) -> list[str]:
     """What the memory here lacks to hold `model`, one sentence at most; empty where its size is not known.
 
     Args:
-        model: Its size is `parameters_b`, or that of the safetensors files in its folder.
+        model: Its size is told by the headers of its files, by `parameters_b`, or by its config.json.
         device: As in `backend.device`.
         dtype: As in `backend.dtype`; `auto` is float32 on a CPU and bfloat16 on a GPU.
     """
@@ -48,8 +48,8 @@ def memory_lacks(model: ModelSpec, *, device: str, dtype: str) -> list[str]:
 
 def estimated_gigabytes(model: ModelSpec, *, device: str, dtype: str) -> float | None:
     """Memory that `model` takes, in GB; None where its size is not known. Arguments as of `memory_lacks`."""
-    parameters = _parameters(model)
-    return None if parameters is None else parameters * BYTES[_dtype(dtype, _room(device))] * SPARE / 1e9
+    size = weight_bytes(model, BYTES[_dtype(dtype, _room(device))])
+    return None if size is None else size * SPARE / 1e9
 
 
 def fits_beside(model: ModelSpec, *, device: str, dtype: str) -> bool:
@@ -62,16 +62,6 @@ def fits_beside(model: ModelSpec, *, device: str, dtype: str) -> bool:
 
 def _dtype(dtype: str, room: Room) -> str:
     return ("bfloat16" if room.on_gpu else "float32") if dtype == "auto" else dtype
-
-
-def _parameters(model: ModelSpec) -> float | None:
-    if model.parameters_b is not None:
-        return model.parameters_b * 1e9
-    folder = Path(model.hf_id or "").expanduser()
-    if model.hf_id is None or not folder.is_dir():
-        return None
-    size = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
-    return size / 2 if size else None  # released weights have two bytes a parameter; fewer is an estimate too low
 
 
 def _room(device: str) -> Room:

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from mindgap.backends.local.engine import PROMPT_TOKENS_PER_PASS, Engine
+from mindgap.backends.local.block_output import stream_of
+from mindgap.backends.local.engine import Engine
+from mindgap.backends.local.halving import in_halves
 from mindgap.core.records import Message
 from mindgap.sae.sae import SAE
 
@@ -35,18 +37,27 @@ def response_features(engine: Engine, sae: SAE, texts: Texts) -> Iterator[tuple[
 
 @torch.inference_mode()
 def _responses(engine: Engine, texts: Texts, layer: int) -> Iterator[tuple[int, torch.Tensor]]:
-    """The residual stream over each text's response tokens, float32 on the device; long texts come first."""
+    """The residual stream over each text's response tokens, float32 on the device; long texts come first.
+
+    What lies beyond the model's context is left out.
+    """
+
+    def read(group: Sequence[tuple[int, list[int], list[int]]]) -> torch.Tensor:
+        return residual_stream(engine, [prompt + reply for _, prompt, reply in group], layer)
+
     sequences = []
     for index, (messages, text) in enumerate(texts):
         prompt, (reply,) = engine.chat.with_replies(messages, [text])
+        prompt = prompt[: engine.context]
+        reply = reply[: engine.context - len(prompt)]
         sequences.append((index, prompt, reply))
     sequences.sort(key=lambda sequence: len(sequence[1]) + len(sequence[2]), reverse=True)
     while sequences:
         width = len(sequences[0][1]) + len(sequences[0][2])
-        group = sequences[: max(1, PROMPT_TOKENS_PER_PASS // width) if engine.slots else 1]
-        residual = residual_stream(engine, [prompt + reply for _, prompt, reply in group], layer)
-        for row, (index, prompt, reply) in enumerate(group):
-            yield index, residual[row, len(prompt) : len(prompt) + len(reply)].float()
+        group = sequences[: engine.rows_that_share(width)]
+        for part, residual in in_halves(engine, group, read):
+            for row, (index, prompt, reply) in enumerate(part):
+                yield index, residual[row, len(prompt) : len(prompt) + len(reply)].float()
         del sequences[: len(group)]
 
 
@@ -55,7 +66,7 @@ def residual_stream(engine: Engine, sequences: list[list[int]], layer: int) -> t
     read: list[torch.Tensor] = []
 
     def stop(module: nn.Module, args: object, output: Any) -> None:
-        read.append(output[0] if isinstance(output, tuple) else output)
+        read.append(stream_of(output))
         raise _Enough
 
     tokens, _ = engine.padded(sequences)

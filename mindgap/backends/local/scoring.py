@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import chain
 
 import torch
 
 from mindgap.backends.local.cache import SlotCache
-from mindgap.backends.local.engine import PROMPT_TOKENS_PER_PASS, Engine
+from mindgap.backends.local.engine import Engine
+from mindgap.backends.local.halving import TooLargeError, in_halves
 from mindgap.backends.local.steering import Steering
 from mindgap.core.edits import Edit
 from mindgap.core.errors import PromptError
@@ -71,7 +73,9 @@ def loglikelihood(engine: Engine, requests: Sequence[OptionsRequest]) -> Iterato
         if request.error is not None:
             yield index, OptionScores((), (), request.error)
     for index, totals in log_likelihoods(engine, encoded):
-        if not all(map(math.isfinite, totals)):
+        if isinstance(totals, str):
+            yield index, OptionScores((), (), totals)
+        elif not all(map(math.isfinite, totals)):
             error = "the log-likelihood is not a finite number: the model's logits are broken"
             yield index, OptionScores((), (), error)
         else:
@@ -79,8 +83,11 @@ def loglikelihood(engine: Engine, requests: Sequence[OptionsRequest]) -> Iterato
 
 
 @torch.inference_mode()
-def log_likelihoods(engine: Engine, requests: Sequence[EncodedOptions]) -> Iterator[tuple[int, list[float]]]:
-    """Yield `(index, log-likelihood of each option in nats)` of requests without an error, as they are done."""
+def log_likelihoods(engine: Engine, requests: Sequence[EncodedOptions]) -> Iterator[tuple[int, list[float] | str]]:
+    """Yield `(index, log-likelihood of each option in nats)` of requests without an error, as they are done.
+
+    In the place of log-likelihoods stands the reason where the memory here does not suffice for one of the options.
+    """
     sums = [[0.0] * len(request.options) for request in requests]
     left = [sum(map(bool, request.options)) for request in requests]
     for index, request in enumerate(requests):
@@ -88,17 +95,55 @@ def log_likelihoods(engine: Engine, requests: Sequence[EncodedOptions]) -> Itera
             yield index, sums[index]
     steering = engine.steering([request.edits for request in requests])
     prefixes = _prefixes(requests)
-    if engine.slots:
-        groups = ((group, _score) for group in _scoring_groups(engine, prefixes))
-    else:
-        groups = (([prefix], _score_row_by_row) for prefix in prefixes)
-    for group, score in groups:
-        for continuation, total in score(engine, group, steering):
+    shared = [prefix for prefix in prefixes if len(prefix.prompt) + prefix.longest <= engine.shared_context]
+    alone = [prefix for prefix in prefixes if len(prefix.prompt) + prefix.longest > engine.shared_context]
+    groups = ((group, _score) for group in _scoring_groups(engine, shared))
+    failed: dict[int, str] = {}
+    for group, score in chain(groups, (([prefix], _score_row_by_row) for prefix in alone)):
+        rows = [(prefix, continuation) for prefix in group for continuation in prefix.continuations]
+        for continuation, total in _scored(engine, rows, score, steering):
             index = continuation.index
-            sums[index][continuation.option] = total
+            if isinstance(total, str):
+                failed[index] = total
+            else:
+                sums[index][continuation.option] = total
             left[index] -= 1
             if not left[index]:
-                yield index, sums[index]
+                yield index, failed.get(index, sums[index])
+
+
+_Row = tuple[_Prefix, _Continuation]
+_Scored = list[tuple[_Continuation, float]]
+
+
+def _scored(
+    engine: Engine,
+    rows: Sequence[_Row],
+    score: Callable[[Engine, list[_Prefix], Steering], _Scored],
+    steering: Steering,
+) -> Iterator[tuple[_Continuation, float | str]]:
+    """Each row's log-likelihood, or why there is none; in parts where memory runs out."""
+
+    def work(part: Sequence[_Row]) -> _Scored:
+        group: list[_Prefix] = []
+        for prefix, continuation in part:
+            if not group or group[-1].prompt is not prefix.prompt or group[-1].index != prefix.index:
+                group.append(replace(prefix, continuations=[]))
+            group[-1].continuations.append(continuation)
+        return score(engine, group, steering)
+
+    try:
+        parts = in_halves(engine, rows, work)
+    except TooLargeError as error:
+        if len(rows) < 2:
+            yield rows[0][1], str(error)
+            return
+        parts = []
+    for _, scored in parts:
+        yield from scored
+    if not parts:  # one of several is too large: the others are not
+        for row in rows:
+            yield from _scored(engine, [row], score, steering)
 
 
 def _encoded(engine: Engine, request: OptionsRequest) -> EncodedOptions:
@@ -140,9 +185,11 @@ def _scoring_groups(engine: Engine, prefixes: list[_Prefix]) -> Iterator[list[_P
         longest = max([prefix.longest, *(member.longest for member in group)])
         width = max([len(prefix.prompt), *(len(member.prompt) for member in group)])
         logits = longest * engine.vocabulary
-        most = min(PROMPT_TOKENS_PER_PASS // longest, LOGITS_PER_PASS // logits, engine.rows_in_memory(width + longest))
+        budget = engine.tokens_per_pass()
+        in_memory = engine.rows_in_memory(width + longest)
+        most = min(budget // longest, engine.tokens_per_pass(LOGITS_PER_PASS) // logits, in_memory)
         rows = sum(len(member.continuations) for member in group)
-        if group and (rows + len(prefix.continuations) > most or width * (len(group) + 1) > PROMPT_TOKENS_PER_PASS):
+        if group and (rows + len(prefix.continuations) > most or width * (len(group) + 1) > budget):
             yield group
             group = []
         step = max(1, most)
@@ -153,7 +200,7 @@ def _scoring_groups(engine: Engine, prefixes: list[_Prefix]) -> Iterator[list[_P
         yield group
 
 
-def _score(engine: Engine, group: list[_Prefix], steering: Steering) -> Iterator[tuple[_Continuation, float]]:
+def _score(engine: Engine, group: list[_Prefix], steering: Steering) -> _Scored:
     """Read the prompts once, copy their slots to one row per option, append the options, sum their logprobs."""
     rows = [(slot, continuation) for slot, prefix in enumerate(group) for continuation in prefix.continuations]
     width = max(len(prefix.prompt) for prefix in group)
@@ -176,19 +223,19 @@ def _score(engine: Engine, group: list[_Prefix], steering: Steering) -> Iterator
     logits = engine.pass_over_extension(tokens, positions, span, cache, steering).float()
     chosen = logits.gather(-1, targets[:, :, None])[:, :, 0] - logits.logsumexp(-1)
     sums: list[float] = (chosen.double() * real).sum(-1).tolist()
-    yield from zip((continuation for _, continuation in rows), sums, strict=True)
+    return list(zip((continuation for _, continuation in rows), sums, strict=True))
 
 
-def _score_row_by_row(
-    engine: Engine, group: list[_Prefix], steering: Steering
-) -> Iterator[tuple[_Continuation, float]]:
-    """Each option after its prompt by itself, for models whose state no slot can hold."""
+def _score_row_by_row(engine: Engine, group: list[_Prefix], steering: Steering) -> _Scored:
+    """Each option after its prompt by itself: for models whose state no slot can hold, and texts that share no pass."""
+    scored = []
     for prefix in group:
         start = len(prefix.prompt) - 1
         for continuation in prefix.continuations:
             tokens = [*prefix.prompt, *continuation.tokens]
-            row = engine.pass_over_row(tokens[:-1], continuation.index, steering, response_from=start)
-            logits = row[start:].float()
+            row = engine.pass_over_row(tokens, continuation.index, steering, response_from=start)
+            logits = row[:-1].float()
             targets = torch.tensor(continuation.tokens, device=engine.device)
             chosen = logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(-1)
-            yield continuation, float(chosen.double().sum())
+            scored.append((continuation, float(chosen.double().sum())))
+    return scored

@@ -8,62 +8,21 @@ nothing in what a row answers. Randomness belongs to the row.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
 import torch
 
-from mindgap.backends.local import sampling
+from mindgap.backends.local import halving, sampling
 from mindgap.backends.local.cache import SlotCache
-from mindgap.backends.local.engine import PROMPT_TOKENS_PER_PASS, Engine
-from mindgap.backends.local.steering import Steering
+from mindgap.backends.local.engine import Engine
+from mindgap.backends.local.rows import Batch, EditSets, Row, without
 from mindgap.backends.replies import completion_of
 from mindgap.core.edits import Edit
 from mindgap.core.errors import PromptError
-from mindgap.core.records import Completion, Decoding, Request
+from mindgap.core.records import Completion, Request
 
 ROOM = 256
 """The cache grows by so many positions at a time where its size was not given."""
-FORGOTTEN = 64
-"""How many sets of edits that no row has any more are remembered before they are dropped."""
-
-
-NOT_NUMBERS = "the model's logits are not finite numbers: the steering is too strong, or the weights are damaged"
-
-
-@dataclass(eq=False)
-class Row:
-    """One reply on its way through a batch.
-
-    Attributes:
-        index: The caller's number for it.
-        prompt: Its tokens, at least one.
-        decoding: How its tokens are chosen.
-        uniform: A random number for each token that it may generate.
-        edits: What is done inside the model.
-        reply: What has been generated, the token that ended it included.
-        steering: Which of the session's sets of edits it has.
-        failed: Why it cannot go on; None while it can.
-    """
-
-    index: int
-    prompt: list[int]
-    decoding: Decoding
-    uniform: np.ndarray
-    edits: tuple[Edit, ...] = ()
-    reply: list[int] = field(default_factory=list)
-    steering: int = 0
-    failed: str | None = None
-
-    @property
-    def next_token(self) -> int:
-        return self.reply[-1] if self.reply else self.prompt[-1]
-
-    @property
-    def position(self) -> int:
-        """Where `next_token` goes in the row's slot."""
-        return len(self.prompt) - 1 + len(self.reply)
 
 
 @torch.inference_mode()
@@ -92,21 +51,76 @@ def run(engine: Engine, requests: Sequence[Request]) -> Iterator[list[tuple[int,
         else:
             uniform = sampling.draws(request.seed, request.decoding)
             waiting.append(Row(index, prompt, request.decoding, uniform, request.edits))
-    if not waiting:
-        return
-    waiting.sort(key=lambda row: len(row.prompt))  # taken from the end: longest first, groups alike in length
-    longest = max(len(row.prompt) + row.decoding.max_tokens for row in waiting)
-    slots = min(engine.rows_in_memory(longest), len(waiting))
-    session = open_session(engine, slots=slots, capacity=longest, edits=[request.edits for request in requests])
-    while waiting or session.rows:
-        free = slots - len(session.rows)
-        # Waiting for a few free slots keeps the passes over prompts large enough to be efficient.
-        if waiting and free >= max(1, slots // 8):
-            session.admit([waiting.pop() for _ in range(min(free, len(waiting)))])
-        session.step()
-        finished = [slot for slot, row in enumerate(session.rows) if is_done(engine, row)]
-        yield [(session.rows[slot].index, completion(engine, session.rows[slot])) for slot in finished]
-        session.remove(finished)
+    edits = [request.edits for request in requests]
+    for alone in (False, True):
+        rows = [row for row in waiting if (row.longest > engine.shared_context) == alone]
+        yield from _run(engine, rows, edits, alone)
+
+
+def _run(
+    engine: Engine, waiting: list[Row], edits: Sequence[tuple[Edit, ...]], alone: bool
+) -> Iterator[list[tuple[int, Completion]]]:
+    """`run` of rows that share passes, or that each are read `alone`."""
+    before = engine.max_rows, engine.share
+    while waiting:
+        batch = _Waiting(engine, waiting, edits, alone)
+        try:
+            yield from batch.run()
+            return
+        except torch.OutOfMemoryError as error:
+            reason = halving.why_too_large(error)
+        # not in the handler: the error holds on to the tensors of the pass
+        in_flight, rows = batch.stop()
+        halving.free(engine)
+        if rows > 1:
+            engine.take_less(rows)
+        else:
+            waiting = [row for row in waiting if row not in in_flight]
+            engine.max_rows, engine.share = before  # it was this row, and not the number of them
+            yield [(row.index, Completion("", "error", len(row.prompt), error=reason)) for row in in_flight]
+
+
+class _Waiting:
+    """Rows that are generated as slots become free. `rows` keeps all that are not finished."""
+
+    def __init__(self, engine: Engine, rows: list[Row], edits: Sequence[tuple[Edit, ...]], alone: bool) -> None:
+        self.engine, self.rows, self.edits = engine, rows, edits
+        # taken from the end: longest first, groups alike in length
+        self._waiting = sorted(rows, key=lambda row: len(row.prompt))
+        longest = max(row.longest for row in rows)
+        self._slots = min(engine.rows_in_memory(longest), len(rows))
+        self._session: RunningBatch | None = open_session(
+            engine, slots=self._slots, capacity=longest, edits=edits, alone=alone
+        )
+        self._in_flight: list[Row] = []
+
+    def run(self) -> Iterator[list[tuple[int, Completion]]]:
+        """A list for every decode step, of what it finished."""
+        session, engine = self._session, self.engine
+        assert session is not None
+        while self._waiting or session.rows:
+            free = self._slots - len(session.rows)
+            # Waiting for a few free slots keeps the passes over prompts large enough to be efficient.
+            if self._waiting and free >= max(1, self._slots // 8):
+                joining = [self._waiting.pop() for _ in range(min(free, len(self._waiting)))]
+                self._in_flight += joining
+                session.admit(joining)
+            session.step()
+            finished = [slot for slot, row in enumerate(session.rows) if is_done(engine, row)]
+            rows = [session.rows[slot] for slot in finished]
+            session.remove(finished)
+            for row in rows:
+                self._in_flight.remove(row)
+                self.rows.remove(row)
+            yield [(row.index, completion(engine, row)) for row in rows]
+
+    def stop(self) -> tuple[list[Row], int]:
+        """Give up after memory ran out: the rows that were in the batch, without their replies, and its size."""
+        self._session = None
+        for row in self._in_flight:
+            row.reply.clear()
+            row.failed = None
+        return self._in_flight, self._slots
 
 
 def is_done(engine: Engine, row: Row) -> bool:
@@ -152,7 +166,7 @@ class RunningBatch(Protocol):
 
 
 def open_session(
-    engine: Engine, *, slots: int = 0, capacity: int = 0, edits: Sequence[tuple[Edit, ...]] = ()
+    engine: Engine, *, slots: int = 0, capacity: int = 0, edits: Sequence[tuple[Edit, ...]] = (), alone: bool = False
 ) -> RunningBatch:
     """A batch without rows.
 
@@ -161,42 +175,11 @@ def open_session(
         slots: Rows that there is room for at first.
         capacity: Positions that there is room for at first; both grow as rows need it.
         edits: Of rows to come, as far as they are known, so that the steering is built once.
+        alone: Whether rows are read by themselves, as those longer than `Engine.shared_context` have to be.
     """
-    if engine.slots:
+    if engine.slots and not alone:
         return Session(engine, slots=slots, capacity=capacity, edits=edits)
     return RowByRow(engine, edits=edits)
-
-
-class EditSets:
-    """The sets of edits that rows of a batch have, numbered, and the steering made of them."""
-
-    def __init__(self, engine: Engine, edits: Sequence[tuple[Edit, ...]]) -> None:
-        self._engine = engine
-        self._sets: dict[tuple[str, ...], tuple[int, tuple[Edit, ...]]] = {}
-        self.steering: Steering = engine.steering([()])
-        self.learn(edits, ())
-
-    def __len__(self) -> int:
-        return len(self._sets)
-
-    def learn(self, edits: Sequence[tuple[Edit, ...]], rows: Sequence[Row]) -> None:
-        """Have the steering know these sets, beside those that `rows` have; each row is told the number of its own."""
-        if all(_key(edit_set) in self._sets for edit_set in edits):
-            return
-        sets = dict(self._sets)
-        if len(sets) > len(rows) + FORGOTTEN:
-            sets.clear()
-            edits = [*(row.edits for row in rows), *edits]
-        for edit_set in edits:
-            sets.setdefault(_key(edit_set), (len(sets), edit_set))
-        self.steering = self._engine.steering([edit_set for _, edit_set in sets.values()])
-        self._sets = sets
-        for row in rows:
-            row.steering = sets[_key(row.edits)][0]
-
-    def number(self, edits: tuple[Edit, ...]) -> int:
-        """The number of a set that is known."""
-        return self._sets[_key(edits)][0]
 
 
 class Session:
@@ -222,7 +205,7 @@ class Session:
         self._make_room(len(self.rows) + len(waiting), 1 + max(row.position for row in (*self.rows, *waiting)))
         while waiting:
             width = len(waiting[0].prompt) - 1
-            group = waiting[: max(1, PROMPT_TOKENS_PER_PASS // max(1, width))]
+            group = waiting[: max(1, self.engine.tokens_per_pass() // max(1, width))]
             if width > 0:
                 self._cache.begin_prompts(len(self.rows))
                 prompts, steering = [row.prompt[:-1] for row in group], [row.steering for row in group]
@@ -260,7 +243,7 @@ class Session:
             length = max(self.rows[slot].position for slot in movers)
             device = self.engine.device
             self._cache.move(torch.tensor(movers, device=device), torch.tensor(holes, device=device), length)
-        self.rows = _without(self.rows, keep, holes, movers)
+        self.rows = without(self.rows, keep, holes, movers)
 
     def _make_room(self, rows: int, positions: int) -> None:
         """Room for so many rows of so many positions. Where it grows one way it may shrink the other."""
@@ -275,7 +258,10 @@ class Session:
 
 
 class RowByRow:
-    """Rows that are each read by themselves, for models whose state no slot can hold; see `RunningBatch`."""
+    """Rows that are each read by themselves; see `RunningBatch`.
+
+    For models whose state no slot can hold, and for rows that grow longer than those that may share a pass.
+    """
 
     def __init__(self, engine: Engine, *, edits: Sequence[tuple[Edit, ...]] = ()) -> None:
         self.engine = engine
@@ -304,6 +290,9 @@ class RowByRow:
         if self.engine.way == "no cache":
             return self.engine.pass_over_row(tokens, row.steering, steering, response_from=start)[-1]
         done = len(tokens) - 1 if row in self._caches else 0
+        if done == self.engine.attention.shared:  # with this token, all of the row is read otherwise
+            done = 0
+            del self._caches[row]
         logits, self._caches[row] = self.engine.pass_with_own_cache(
             tokens[done:], self._caches.get(row), row.steering, steering, response_from=max(0, start - done)
         )
@@ -316,34 +305,4 @@ class RowByRow:
         gone, keep = set(slots), len(self.rows) - len(slots)
         holes = [slot for slot in slots if slot < keep]
         movers = [slot for slot in range(keep, len(self.rows)) if slot not in gone]
-        self.rows = _without(self.rows, keep, holes, movers)
-
-
-class Batch:
-    """What stays the same from step to step while the same rows are there: tensors `[rows]` on the device."""
-
-    def __init__(self, rows: Sequence[Row], device: torch.device) -> None:
-        self.steering = torch.tensor([row.steering for row in rows], dtype=torch.long, device=device)
-        self.temperature = torch.tensor([row.decoding.temperature for row in rows], device=device)
-        self.top_p = torch.tensor([row.decoding.top_p for row in rows], device=device)
-
-    def choose(self, logits: torch.Tensor, rows: Sequence[Row]) -> None:
-        """Add the next token to every row; one without usable logits is failed and gets none."""
-        uniform = torch.tensor([row.uniform[len(row.reply)] for row in rows], device=logits.device)
-        tokens: list[int] = sampling.choose(logits, self.temperature, self.top_p, uniform).tolist()
-        for row, token in zip(rows, tokens, strict=True):
-            if token == sampling.BROKEN:
-                row.failed = NOT_NUMBERS
-            else:
-                row.reply.append(token)
-
-
-def _without(rows: Sequence[Row], keep: int, holes: Sequence[int], movers: Sequence[int]) -> list[Row]:
-    kept = list(rows[:keep])
-    for hole, mover in zip(holes, movers, strict=True):
-        kept[hole] = rows[mover]
-    return kept
-
-
-def _key(edits: Sequence[Edit]) -> tuple[str, ...]:
-    return tuple(edit.key for edit in edits)
+        self.rows = without(self.rows, keep, holes, movers)

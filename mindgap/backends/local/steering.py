@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
+from mindgap.backends.local.block_output import stream_of, with_stream
 from mindgap.backends.local.feature_edits import FeaturePass, FeatureTable
 from mindgap.core.edits import AddVector, Edit, FeatureEdit
 from mindgap.core.errors import MindgapError
@@ -196,16 +197,15 @@ class Steering:
             steered = unedited + part.added[layer] if layer in part.added else unedited
             return table.change(part.features, unedited, steered) if table and part.features else steered
 
-        def add(module: nn.Module, args: object, output: torch.Tensor | tuple[torch.Tensor, ...]) -> object:
+        def add(module: nn.Module, args: object, output: Any) -> Any:
             self._ran.add(layer)
-            unedited = output[0] if isinstance(output, tuple) else output
+            unedited = stream_of(output)
             if len(self._parts) == 1:
                 steered = steer(unedited, self._parts[0])
             else:
                 starts = [0, *(part.stop for part in self._parts[:-1])]
                 pieces = zip(self._parts, starts, strict=True)
                 steered = torch.cat([steer(unedited[:, start : part.stop], part) for part, start in pieces], dim=1)
-            # Blocks of some architectures return (hidden, …).
-            return (steered, *output[1:]) if isinstance(output, tuple) else steered
+            return with_stream(output, steered)
 
         return add

@@ -311,12 +311,10 @@ def test_options_may_be_empty_and_requests_may_have_none(small_model) -> None:  
 
 
 def test_many_options_of_one_prompt_are_split_over_passes(small_model, monkeypatch) -> None:  # type: ignore[no-untyped-def]
-    from mindgap.backends.local import scoring as module
-
     engine = Engine(small_model.model, small_model.tokenizer, max_rows=8)
     request = OptionsRequest("x", (Message("user", "abc"),), tuple("option " + "x" * n for n in range(1, 30)))
     (whole,) = [scores for _, scores in loglikelihood(engine, [request])]
-    monkeypatch.setattr(module, "PROMPT_TOKENS_PER_PASS", 80)
+    monkeypatch.setattr(engine, "tokens_per_pass", lambda most=80: min(most, 80))
     (split,) = [scores for _, scores in loglikelihood(engine, [request])]
     assert split.tokens == whole.tokens
     assert split.logprobs == pytest.approx(whole.logprobs, abs=1e-3)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from mindgap.backends.local.memory import memory_lacks
+from mindgap.backends.local.memory import estimated_gigabytes, memory_lacks
 from mindgap.backends.local.shelf import Shelf
+from mindgap.backends.local.sizes import parameters_of
 from mindgap.core.model import ModelSpec
 
 EIGHT = ModelSpec("8b", hf_id="x/y", parameters_b=8.0)
@@ -49,12 +52,82 @@ def test_a_card_that_holds_it_is_enough(cards) -> None:  # type: ignore[no-untyp
     assert memory_lacks(EIGHT, device="auto", dtype="float32") != []
 
 
-def test_the_size_is_read_off_the_files_where_no_yaml_tells_it(tmp_path: Path) -> None:
-    with (tmp_path / "model.safetensors").open("wb") as file:
-        file.truncate(10**12)  # sparse: takes no room
-    (sentence,) = memory_lacks(ModelSpec("local", hf_id=str(tmp_path)), device="cpu", dtype="auto")
-    assert "about 2400 GB needed" in sentence
+def big_file(path: Path, numbers: int, dtype: str, size: int) -> None:
+    """A sparse safetensors file of one tensor; it takes no room."""
+    header = json.dumps({"w": {"dtype": dtype, "shape": [numbers], "data_offsets": [0, numbers * size]}}).encode()
+    with path.open("wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        file.truncate(8 + len(header) + numbers * size)
+
+
+def needed(model: ModelSpec, dtype: str = "auto") -> float:
+    """Gigabytes that are said to be needed."""
+    estimate = estimated_gigabytes(model, device="cpu", dtype=dtype)
+    assert estimate is not None
+    return estimate
+
+
+def test_the_size_is_read_off_the_files_and_the_yaml_cannot_belie_them(tmp_path: Path) -> None:
+    big_file(tmp_path / "model.safetensors", 500_000_000_000, "BF16", 2)
+    for said in (None, 0.1):
+        local = ModelSpec("local", hf_id=str(tmp_path), parameters_b=said)
+        (sentence,) = memory_lacks(local, device="cpu", dtype="auto")
+        assert "about 2400 GB needed as float32" in sentence  # 500 billion numbers, whatever they are stored as
     assert memory_lacks(ModelSpec("hub", hf_id="x/y"), device="cpu", dtype="auto") == []
+
+
+def test_quantised_weights_stay_as_they_are(tmp_path: Path) -> None:
+    big_file(tmp_path / "model.safetensors", 1_000_000_000, "U8", 1)
+    (tmp_path / "config.json").write_text(json.dumps({"quantization_config": {"quant_method": "gptq"}}))
+    assert needed(ModelSpec("local", hf_id=str(tmp_path))) == pytest.approx(1.2)
+
+
+CONFIGS: dict[str, tuple[dict[str, Any], float]] = {
+    "Llama-3.1-8B": (
+        {"hidden_size": 4096, "num_hidden_layers": 32, "vocab_size": 128256, "num_attention_heads": 32}
+        | {"num_key_value_heads": 8, "intermediate_size": 14336, "tie_word_embeddings": False},
+        8.03,
+    ),
+    "Qwen2.5-0.5B": (
+        {"hidden_size": 896, "num_hidden_layers": 24, "vocab_size": 151936, "num_attention_heads": 14}
+        | {"num_key_value_heads": 2, "intermediate_size": 4864, "tie_word_embeddings": True},
+        0.494,
+    ),
+    "Mixtral-8x7B": (
+        {"hidden_size": 4096, "num_hidden_layers": 32, "vocab_size": 32000, "num_attention_heads": 32}
+        | {"num_key_value_heads": 8, "intermediate_size": 14336, "num_local_experts": 8},
+        46.7,
+    ),
+    "Gemma-3-1B in a wrapper": (
+        {"tie_word_embeddings": True}
+        | {
+            "text_config": {"hidden_size": 1152, "num_hidden_layers": 26, "vocab_size": 262144, "head_dim": 256}
+            | {"num_attention_heads": 4, "num_key_value_heads": 1, "intermediate_size": 6912}
+        },
+        1.0,
+    ),
+}
+"""Sizes as released, and billions of parameters as published."""
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_the_size_is_told_by_the_configuration_where_nothing_else_is_there(name: str) -> None:
+    config, published = CONFIGS[name]
+    assert parameters_of(config) == pytest.approx(published * 1e9, rel=0.02)
+
+
+def test_of_a_model_that_is_not_downloaded_yet_the_configuration_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    snapshot = tmp_path / "models--x--y" / "snapshots" / "abc"
+    snapshot.mkdir(parents=True)
+    (tmp_path / "models--x--y" / "refs").mkdir()
+    (tmp_path / "models--x--y" / "refs" / "main").write_text("abc")
+    (snapshot / "config.json").write_text(json.dumps(CONFIGS["Llama-3.1-8B"][0]))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path), raising=False)
+    assert needed(ModelSpec("hub", hf_id="x/y")) == pytest.approx(8.03 * 4 * 1.2, rel=0.02)
+    assert needed(ModelSpec("hub", hf_id="x/y"), dtype="bfloat16") == pytest.approx(8.03 * 2 * 1.2, rel=0.02)
 
 
 class Model:

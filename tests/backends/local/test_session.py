@@ -11,7 +11,8 @@ pytest.importorskip("torch")
 
 from mindgap.backends.local import sampling
 from mindgap.backends.local.engine import Engine
-from mindgap.backends.local.session import FORGOTTEN, Row, Session, generate, is_done
+from mindgap.backends.local.rows import FORGOTTEN, Row
+from mindgap.backends.local.session import Session, generate, is_done
 from mindgap.core.edits import AddVector, Edit
 from mindgap.core.records import Decoding, Message, Request
 

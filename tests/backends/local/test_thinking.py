@@ -16,7 +16,8 @@ from templates import DEEPSEEK_R1, DEEPSEEK_V3, GEMMA4, GLM, LLAMA3, QWEN3  # no
 from mindgap.backends.local import LocalEndpoint  # noqa: E402
 from mindgap.backends.local.chat import Chat  # noqa: E402
 from mindgap.backends.local.engine import Engine  # noqa: E402
-from mindgap.backends.local.session import Row, completion  # noqa: E402
+from mindgap.backends.local.rows import Row  # noqa: E402
+from mindgap.backends.local.session import completion  # noqa: E402
 from mindgap.core.records import Completion, Decoding, Message, OptionsRequest, Request  # noqa: E402
 from mindgap.steering.bench import SteeringBench  # noqa: E402
 from mindgap.storage.store import Store  # noqa: E402
