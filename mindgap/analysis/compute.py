@@ -260,7 +260,8 @@ def combinations(cells: Sequence[CellResult]) -> list[tuple[CellResult, CellResu
 
     def parts(cell: CellResult) -> tuple[Any, Any]:
         method = cell.config.get("method") or {}
-        return method.get("instruction"), method.get("interventions") or []
+        asked = method.get("instruction") and (method["instruction"], method.get("instruction_in", "system"))
+        return asked, method.get("interventions") or []
 
     triples = []
     for cell in cells:

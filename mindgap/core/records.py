@@ -6,7 +6,7 @@ the answer and of nothing else, so it serves as cache key, resume key and join k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -29,6 +29,11 @@ class Message:
 
     role: MessageRole
     content: str
+
+
+def transcript(messages: Iterable[Message]) -> str:
+    """Messages as one text for people: each turn after the name of who says it."""
+    return "\n\n".join(f"{message.role.capitalize()}: {message.content}" for message in messages)
 
 
 @dataclass(frozen=True)
@@ -260,10 +265,11 @@ class Item:
 
     Attributes:
         id: Names the item, whatever its place in a sample.
-        question: As put to the model, without the options.
+        question: As put to the model, without the options; the last turn of a conversation.
         subject: What it is about; empty = not told.
         options: Answers to choose from.
         gold: Index of the right one; None where there is none, or it is not known.
+        turns: What was said before the question; a system message joins the task's own.
     """
 
     id: str
@@ -271,6 +277,12 @@ class Item:
     subject: str = ""
     options: tuple[str, ...] = ()
     gold: int | None = None
+    turns: tuple[Message, ...] = ()
+
+    @property
+    def asked(self) -> str:
+        """The question with the conversation before it, as a transcript: what a judge is shown."""
+        return transcript((*self.turns, Message("user", self.question))) if self.turns else self.question
 
     def __post_init__(self) -> None:
         if self.gold is not None and not 0 <= self.gold < len(self.options):
@@ -334,6 +346,7 @@ class Record:
     edits: tuple[str, ...] = ()
     loglik_missing: str | None = None
     thought: str | None = None
+    turns: str = ""
     measures: Mapping[str, Value] = field(default_factory=dict)
 
     @property

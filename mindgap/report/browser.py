@@ -30,6 +30,7 @@ TEXTS = (
     "coherence_missing",
     "analysis",
     "thought",
+    "turns",
 )
 NUMBERS = ("dose", "behaviour", "coherence")
 FLAGS = ("correct", "loglik_correct")

@@ -342,6 +342,7 @@ function browse(data) {
       more(`Judge: ${cells[cell].judge}`, text(samples.analysis[row])),
       more("Edits", edits.join("\n")),
       more("System prompt", system),
+      more("Turns before", text(samples.turns[row])),
       make("p", { class: "quiet small" }, [
         ...measures.map(({ name, digits, values }) =>
           values[row] !== null && `${name} ${Number.isInteger(values[row]) ? values[row] : values[row].toFixed(digits)}`),

@@ -78,7 +78,8 @@ def cards_of(sweep: SweepResults) -> Cards:
             by_place.setdefault(place, {})
             if not record.response.strip():
                 continue
-            rubric, question = questions.setdefault(place, (rubrics[record.query], record.prompt))
+            asked = f"{record.turns}\n\nUser: {record.prompt}" if record.turns else record.prompt
+            rubric, question = questions.setdefault(place, (rubrics[record.query], asked))
             card = Card(place, JudgeRequest(record.query, rubric, question, record.response))
             by_record[record.key] = by_place[place].setdefault(card.key, card)
     return Cards({place: tuple(cards.values()) for place, cards in by_place.items()}, by_record)

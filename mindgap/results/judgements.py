@@ -154,7 +154,7 @@ def judge_requests(cell: CellResult) -> dict[str, JudgeRequest]:
 
 def _questions(cell: CellResult, records: Sequence[Record]) -> Iterator[tuple[str, str]]:
     if "recording" not in cell.config:
-        yield from ((item.id, item.question) for item in build(cell.config["task"], "task").load())
+        yield from ((item.id, item.asked) for item in build(cell.config["task"], "task").load())
         return
     for record in records:
         has_options = record.gold is not None or record.answer is not None or record.unparsed is not None

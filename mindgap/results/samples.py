@@ -53,6 +53,7 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "edits": ("list<string>", "what was done inside the model, one entry an edit"),
     "loglik_missing": ("string", "why the options have no log-likelihoods; null if they have, or if there are none"),
     "thought": ("string", "what the model thought before it replied; null where it did not"),
+    "turns": ("string", "messages between system and last message, as sent: examples and earlier turns; empty if none"),
 }
 """Columns of `samples.parquet` beside the measures: type and meaning. The same for every cell, also where all null."""
 

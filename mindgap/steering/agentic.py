@@ -117,8 +117,8 @@ class Agentic:
         decoding = Decoding(max_tokens=400, temperature=0)
         request = Request(endpoint.identity, (Message("user", question),), decoding, bench.seed)
         reply = completions([request], endpoint, bench.store)[request.key]
-        if reply.error is not None:
-            raise UnavailableError(f"agentic steering: {self.picker} did not answer ({reply.error})")
+        if reply.no_reply is not None:
+            raise UnavailableError(f"agentic steering: {self.picker} did not answer ({reply.no_reply})")
         picks = picks_in(reply.text, candidates, most=self.most, strongest=self.strength, picker=self.picker)
         return [(*pick, f", picked by {self.picker}") for pick in picks]
 

@@ -33,7 +33,8 @@ class Method:
     Attributes:
         name: Short name for folders and tables.
         label: For people.
-        instruction: Sentence with `{query}` in it, given to the model in the system prompt; None = no instruction.
+        instruction: Sentence with `{query}` in it, given to the model; None = no instruction.
+        instruction_in: Where it is given: `system`, the system prompt, or `user`, the end of the last user message.
         interventions: Applied together.
     """
 
@@ -41,6 +42,7 @@ class Method:
     label: str
     instruction: str | None = None
     interventions: tuple[Intervention, ...] = field(default=())
+    instruction_in: str = "system"
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -50,6 +52,8 @@ class Method:
                 f"method.instruction={self.instruction!r} does not say where the query goes: put {{query}} in it, "
                 "for example 'When answering, please {query}.'"
             )
+        if self.instruction_in not in ("system", "user"):
+            raise ConfigError(f"method.instruction_in={self.instruction_in!r}: choose system or user")
 
     @property
     def needs(self) -> frozenset[Capability]:
@@ -63,14 +67,16 @@ class Method:
         return bool(self.interventions)
 
     def messages(self, messages: tuple[Message, ...], query: Query, *, replace: bool = False) -> tuple[Message, ...]:
-        """New messages with the instruction for `query` in the system prompt.
+        """New messages with the instruction for `query` in the system prompt, or at the end of the last user message.
 
         It is added to the task's own system prompt, whose format instruction stays; `replace=True` puts it in its
-        place, as the paper did.
+        place, as the paper did. Examples and earlier turns stay as they are.
         """
         if self.instruction is None:
             return messages
         instruction = self.instruction.replace("{query}", query.text)
+        if self.instruction_in == "user":
+            return _at_the_end(instruction, [m for m in messages if not (replace and m.role == "system")])
         if messages and messages[0].role == "system":
             system = instruction if replace else f"{messages[0].content}\n\n{instruction}"
             return (Message("system", system), *messages[1:])
@@ -80,3 +86,12 @@ class Method:
         """All interventions' edits for each query, at native strength."""
         per_intervention = [intervention.edits(queries, bench) for intervention in self.interventions]
         return [tuple(edit for edits in per_intervention for edit in edits[i]) for i in range(len(queries))]
+
+
+def _at_the_end(instruction: str, messages: Sequence[Message]) -> tuple[Message, ...]:
+    """The messages with the instruction at the end of the last one that is the user's."""
+    last = max((number for number, message in enumerate(messages) if message.role == "user"), default=None)
+    if last is None:
+        return (*messages, Message("user", instruction))
+    asked = Message("user", f"{messages[last].content}\n\n{instruction}")
+    return (*messages[:last], asked, *messages[last + 1 :])

@@ -173,7 +173,7 @@ def _usd(
         if (judge_model := getattr(judge, "api_model", None)) is not None:
             if (price := prices(judge_model)) is None:
                 return None
-            questions = _tokens(sample.item.question for sample in samples) / max(1, len(samples))
+            questions = _tokens(sample.item.asked for sample in samples) / max(1, len(samples))
             read = JUDGE_TOKENS[0] + questions + experiment.decoding.max_tokens
             calls = getattr(judge, "api_calls", 1)
             total += judgements * calls * (read * price[0] + JUDGE_TOKENS[1] * price[1])

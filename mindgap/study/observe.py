@@ -16,6 +16,7 @@ from mindgap.core.records import (
     OptionScores,
     OptionsRequest,
     Record,
+    transcript,
 )
 from mindgap.study.experiment import Experiment
 from mindgap.study.plan import Sample
@@ -48,7 +49,7 @@ def judge_request(sample: Sample, reply: Completion) -> JudgeRequest | None:
     """What the judge is shown of a sample: nothing of method, strength or steering. None where there is no reply."""
     if reply.no_reply is not None:
         return None
-    return JudgeRequest(sample.query.text, sample.query.rubric, sample.item.question, reply.text)
+    return JudgeRequest(sample.query.text, sample.query.rubric, sample.item.asked, reply.text)
 
 
 def record(
@@ -103,6 +104,7 @@ def record(
         perplexity_missing=perplexity.missing if perplexity else _why_no_perplexity(reply),
         edits=tuple(str(edit) for edit in request.edits),
         thought=reply.thought,
+        turns=transcript(message for message in request.messages[:-1] if message.role != "system"),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -73,6 +73,7 @@ class TaskSettings:
         limit: How many items; None = all there are.
         instruction_mode: What a method's instruction does to the system prompt: `add` joins it, `replace` takes its
             place.
+        few_shot: Examples, put before each item: user and assistant messages in turn.
     """
 
     name: str
@@ -81,6 +82,7 @@ class TaskSettings:
     seed: int = 0
     limit: int | None = None
     instruction_mode: str = "add"
+    few_shot: tuple[Message, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -93,17 +95,39 @@ class TaskSettings:
             raise ConfigError(f"task.limit must be at least 1, or null for all items, not {self.limit}")
         if self.instruction_mode not in INSTRUCTION_MODES:
             raise ConfigError(f"task.instruction_mode={self.instruction_mode!r}: choose add or replace")
+        if wrong := order_trouble((*self.few_shot, Message("user", "the item"))):
+            raise ConfigError(f"task.few_shot: {wrong}. Its last message is the assistant's: the item comes after it")
+        if any(message.role == "system" for message in self.few_shot):
+            raise ConfigError("task.few_shot: it has a system message; what is said there belongs into task.system")
+
+    def conversation(self, item: Item, user: str, *, system: str | None = None) -> tuple[Message, ...]:
+        """The messages that put an item: system prompt, examples, what was said before, the question.
+
+        Args:
+            item: One of `load`.
+            user: The question as it is put.
+            system: The system prompt; None = the task's own.
+        """
+        own = self.system if system is None else system
+        before = [message for message in item.turns if message.role != "system"]
+        systems = [own, *(message.content for message in item.turns if message.role == "system")]
+        asked = "\n\n".join(text for text in systems if text.strip())
+        turns = (*self.few_shot, *before, Message("user", user))
+        return (Message("system", asked), *turns) if asked else turns
 
 
-def conversation(system: str, user: str) -> tuple[Message, ...]:
-    """The messages that put a question.
+def order_trouble(messages: Sequence[Message]) -> str | None:
+    """What is wrong with the order of a conversation's roles; None where nothing is.
 
-    Args:
-        system: The system prompt; empty = none.
-        user: The question.
+    A system message may come first; then user and assistant speak in turn, the user first and last.
     """
-    turns = (Message("user", user),)
-    return (Message("system", system), *turns) if system.strip() else turns
+    spoken = [message.role for message in messages]
+    spoken = spoken[1:] if spoken[:1] == ["system"] else spoken
+    usual = ["user" if number % 2 == 0 else "assistant" for number in range(len(spoken))]
+    for number, (role, other) in enumerate(zip(spoken, usual, strict=True), start=1):
+        if role != other:
+            return f"message {number} should be the {other}'s, and is the {role}'s"
+    return None if len(spoken) % 2 else "the last message should be the user's"
 
 
 def seeded_rank(seed: int, *what: str | int) -> str:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import Answer, Item, Message
 from mindgap.tasks.answers import read_choice
-from mindgap.tasks.base import OptionQuestion, TaskSettings, conversation, seeded_rank, stratified
+from mindgap.tasks.base import OptionQuestion, TaskSettings, seeded_rank, stratified
 
 CONTINUATION_SYSTEM = "Answer the question in a few words."
 LETTER_SYSTEM = "Answer the multiple-choice question with the letter of the right option, and nothing else."
@@ -48,7 +48,7 @@ class MultipleChoice(TaskSettings, ABC):
 
     def messages(self, item: Item) -> tuple[Message, ...]:
         """See `Task.messages`."""
-        return conversation(self.system, lettered(item) if self.ask == "letter" else item.question)
+        return self.conversation(item, lettered(item) if self.ask == "letter" else item.question)
 
     def read(self, item: Item, reply: str) -> Answer | None:
         """See `Task.read`; None with `ask: open`."""
@@ -64,9 +64,10 @@ class MultipleChoice(TaskSettings, ABC):
             ConfigError: `scoring` is neither `continuation` nor `letter`.
         """
         if scoring == "continuation":
-            return conversation(CONTINUATION_SYSTEM, item.question), item.options
+            return self.conversation(item, item.question, system=CONTINUATION_SYSTEM), item.options
         if scoring == "letter":
-            return conversation(LETTER_SYSTEM, lettered(item)), tuple(string.ascii_uppercase[: len(item.options)])
+            letters = tuple(string.ascii_uppercase[: len(item.options)])
+            return self.conversation(item, lettered(item), system=LETTER_SYSTEM), letters
         raise ConfigError(f"option scoring {scoring!r}: choose continuation or letter")
 
 

@@ -11,7 +11,6 @@ from typing import Any
 
 from mindgap.core.errors import ConfigError, UnavailableError
 from mindgap.core.records import Item, Message
-from mindgap.tasks.base import conversation
 from mindgap.tasks.choice import MultipleChoice, lettered
 
 HUB_NAME = "cais/mmlu"
@@ -65,7 +64,7 @@ class MmluPaper(Mmlu):
 
     def messages(self, item: Item) -> tuple[Message, ...]:
         """See `Task.messages`."""
-        return conversation(self.system, f"{lettered(item)}\n\n{self.format}".strip())
+        return self.conversation(item, f"{lettered(item)}\n\n{self.format}".strip())
 
 
 def read_split(path: str, split: str) -> Iterator[Item]:

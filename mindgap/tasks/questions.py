@@ -1,13 +1,14 @@
 """Tasks whose items are lines of a JSON file: the built-in `starter` and `open`, or a file of the user's own.
 
 One object a line: `id`, `subject`, `question`, and for multiple choice `options` (texts) and `gold` (index of the right
-one, from 0).
+one, from 0). In the place of `question` may stand `messages`, a conversation that ends with the user's question.
 """
 
 from __future__ import annotations
 
 import json
 import string
+import typing
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import resources
@@ -16,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from mindgap.core.errors import ConfigError
-from mindgap.core.records import Answer, Item, Message
-from mindgap.tasks.base import OptionQuestion, TaskSettings, conversation, stratified
+from mindgap.core.records import Answer, Item, Message, MessageRole
+from mindgap.tasks.base import OptionQuestion, TaskSettings, order_trouble, stratified
 from mindgap.tasks.choice import MultipleChoice
 
 
@@ -60,7 +61,7 @@ class OpenQuestions(TaskSettings):
 
     def messages(self, item: Item) -> tuple[Message, ...]:
         """See `Task.messages`."""
-        return conversation(self.system, item.question)
+        return self.conversation(item, item.question)
 
     def read(self, item: Item, reply: str) -> Answer:
         """See `Task.read`: there is nothing to read."""
@@ -109,11 +110,14 @@ def _item(row: Any, choice: bool) -> Item:
     """
     if not isinstance(row, dict):
         raise ValueError("an item is a JSON object")
-    known = {"id", "subject", "question"} | ({"options", "gold"} if choice else set())
+    asks = "messages" if "messages" in row else "question"
+    known = {"id", "subject", asks} | ({"options", "gold"} if choice else set())
     if unknown := row.keys() - known:
         raise ValueError(f"unknown key {sorted(unknown)[0]!r}; an item has {', '.join(sorted(known))}")
     if missing := known - row.keys() - {"subject"}:
         raise ValueError(f"{sorted(missing)[0]!r} is missing; an item has {', '.join(sorted(known))}")
+    turns = _messages(row["messages"]) if asks == "messages" else ()
+    row = {**row, "question": turns[-1].content} if turns else row
     for key in ("id", "subject", "question"):
         if not isinstance(row.get(key, "-"), str) or not row.get(key, "-").strip():
             raise ValueError(f"{key!r} must be text")
@@ -125,7 +129,28 @@ def _item(row: Any, choice: bool) -> Item:
     gold = row.get("gold")
     if choice and (not isinstance(gold, int) or isinstance(gold, bool)):
         raise ValueError("'gold' must be the number of the right option, counted from 0")
-    return Item(row["id"], row["question"], row.get("subject", ""), tuple(options), gold)
+    return Item(row["id"], row["question"], row.get("subject", ""), tuple(options), gold, turns[:-1])
+
+
+def _messages(listed: Any) -> tuple[Message, ...]:
+    """The conversation of an item.
+
+    Raises:
+        ValueError: In words for the user.
+    """
+    if not isinstance(listed, list) or not listed:
+        raise ValueError("'messages' must be a list of messages")
+    for number, message in enumerate(listed, start=1):
+        if not isinstance(message, dict) or message.keys() != {"role", "content"}:
+            raise ValueError(f"'messages', message {number}: a message has a role and a content, and nothing else")
+        if message["role"] not in typing.get_args(MessageRole):
+            raise ValueError(f"'messages', message {number}: the role is system, user or assistant")
+        if not isinstance(message["content"], str) or not message["content"].strip():
+            raise ValueError(f"'messages', message {number}: the content must be text")
+    messages = tuple(Message(**message) for message in listed)
+    if wrong := order_trouble(messages):
+        raise ValueError(f"'messages': {wrong}")
+    return messages
 
 
 def _source(path: str | None, builtin: str) -> Path | Traversable:

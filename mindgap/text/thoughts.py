@@ -29,6 +29,8 @@ MARKS = (
     THINK,
     Marks("<seed:think>", "</seed:think>", "<seed:think></seed:think>"),  # Seed-OSS
     Marks("[THINK]", "[/THINK]", "[THINK][/THINK]"),  # Magistral
+    Marks("◁think▷", "◁/think▷", "◁think▷◁/think▷"),  # Kimi-VL
+    Marks("<|channel>thought\n", "<channel|>", "<|channel>thought\n<channel|>"),  # Gemma 4
     Marks(  # gpt-oss
         "<|channel|>analysis<|message|>",
         "<|channel|>final<|message|>",
@@ -81,4 +83,4 @@ def part(text: str, marks: Marks = THINK, *, opened: bool = False) -> Parted:
 
 def _words(thought: str, marks: Marks) -> str | None:
     """The thought without marks; None where it has no words."""
-    return thought.strip().removeprefix(marks.open).removesuffix(marks.ahead).strip() or None
+    return thought.strip().removeprefix(marks.open.strip()).removesuffix(marks.ahead).strip() or None

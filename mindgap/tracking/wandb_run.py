@@ -20,6 +20,7 @@ TABLE_COLUMNS = (
     "subject",
     "epoch",
     "system_prompt",
+    "turns",
     "prompt",
     "response",
     "thought",

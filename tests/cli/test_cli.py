@@ -45,6 +45,7 @@ MISTAKES = [
     (["model.sise=3"], ["model.sise: there is no such setting"]),
     (["+model.sise=3"], ["model.sise: there is no such setting"]),
     (["model.template.thinking=true"], ["'model.template={thinking: …}'"]),
+    (["model.template={thinking: true}"], ["a setting thinking of its chat template (model.template); it has none"]),
     (["task.limt=3"], ["task.limt", "Did you mean task.limit?"]),
     (["seed=many"], ["seed='many'"]),
     (["task.limit=0"], ["task.limit must be at least 1"]),

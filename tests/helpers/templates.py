@@ -44,6 +44,32 @@ QWEN3 = (
 )
 """Thinks unless told not to; with thinking off it writes an empty thought."""
 
+GLM = (
+    "{% for message in messages %}{{ '<|' + message.role + '|>\\n' + message.content }}"
+    "{{ '/nothink' if message.role == 'user' and enable_thinking is defined and not enable_thinking else '' }}"
+    "{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}"
+    "{{ '\\n<think></think>' if enable_thinking is defined and not enable_thinking else '' }}{% endif %}"
+)
+"""Tells the user's message, too, that thinking is off."""
+
+DEEPSEEK_V3 = (
+    "{% if not thinking is defined %}{% set thinking = enable_thinking if enable_thinking is defined else false %}"
+    "{% endif %}{{ bos_token }}{% for message in messages %}"
+    "{% if message['role'] == 'system' %}{{ message['content'] }}"
+    "{% elif message['role'] == 'user' %}{{ '<|User|>' + message['content'] }}"
+    "{% else %}{{ '<|Assistant|></think>' + message['content'] + eos_token }}{% endif %}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|Assistant|>' + ('<think>' if thinking else '</think>') }}{% endif %}"
+)
+"""Opens a thought or closes it, and knows the switch by two names."""
+
+GEMMA4 = (
+    "{{ bos_token }}{% if enable_thinking is defined and enable_thinking %}{{ '<|turn>system\\n<|think|><turn|>\\n' }}"
+    "{% endif %}{% for message in messages %}{{ '<|turn>' + message['role'] + '\\n' + message['content'] | trim + "
+    "'<turn|>\\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|turn>model\\n' }}"
+    "{% if not enable_thinking | default(false) %}{{ '<|channel>thought\\n<channel|>' }}{% endif %}{% endif %}"
+)
+"""Marks thoughts in its own way."""
+
 DEEPSEEK_R1 = (
     "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'system' %}{{ message['content'] }}"
     "{% elif message['role'] == 'user' %}{{ '<|User|>' + message['content'] }}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mindgap.backends.base import Capability
-from mindgap.backends.local.files import files_lack, stamp_of
+from mindgap.backends.local.files import files_lack, files_of, stamp_of
 from mindgap.backends.local.memory import fits_beside, memory_lacks
 from mindgap.backends.local.shelf import Shelf
 from mindgap.core.errors import ConfigError, UnavailableError
@@ -64,6 +64,7 @@ class LocalBackend:
 
         missing += embedded_model_lacks(packaged=packaged_of(model)) if model.embedded else _lacks_weights(model)
         missing += memory_lacks(model, device=self.device, dtype=self.dtype)
+        missing += _lacks_settings(model)
         if "features" in needs:
             missing += _lacks_sae(model)
         return missing
@@ -246,6 +247,14 @@ def _lacks_sae(model: ModelSpec) -> list[str]:
     from mindgap.sae.releases import sae_lacks
 
     return sae_lacks(model.sae)
+
+
+def _lacks_settings(model: ModelSpec) -> list[str]:
+    from mindgap.backends.local.embedded import packaged_folder
+    from mindgap.backends.local.template import settings_lack
+
+    folder = packaged_folder(model) if model.embedded else files_of(model)
+    return settings_lack(model.template, folder) if folder is not None else []
 
 
 def _lacks_weights(model: ModelSpec) -> list[str]:

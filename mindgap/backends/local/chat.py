@@ -181,7 +181,7 @@ class Chat:
         return text
 
     def _inside_thought(self, prompt: str) -> bool:
-        return self.marks is not None and prompt.rstrip().endswith(self.marks.open)
+        return self.marks is not None and prompt.rstrip().endswith(self.marks.open.rstrip())
 
     @cached_property
     def _thought_end(self) -> str:
@@ -196,8 +196,9 @@ class Chat:
             return ""
         for name in THINKING_SWITCHES:
             off = self._ending({name: False}) if name in self.settings else ""
-            if off.startswith(ending) and self.marks.close in off:
-                return off.removeprefix(ending)
+            _, begun, rest = off.rpartition(ending) if ending else ("", "", "")
+            if begun and self.marks.close in rest:
+                return rest
         if not self._inside_thought(ending):
             return self.marks.empty
         return f"\n{self.marks.close}\n\n" if ending.endswith("\n") else self.marks.close

@@ -134,6 +134,11 @@ def embedded_model_lacks(cache: Path | None = None, packaged: Packaged = SMOLLM2
     return [] if there else [_missing(packaged)]
 
 
+def packaged_folder(model: ModelSpec) -> Path:
+    """Where a packaged model's files are, once it has been converted."""
+    return _folder(None, packaged_of(model))
+
+
 def _missing(packaged: Packaged) -> str:
     names = [*packaged.packages]
     what = f"package {names[0]} that carries" if len(names) == 1 else f"packages {names[0]} to {names[-1]} that carry"

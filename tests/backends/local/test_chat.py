@@ -10,7 +10,7 @@ import pytest
 
 pytest.importorskip("transformers")
 
-from templates import DEEPSEEK_R1, LLAMA3, MISTRAL, PARTS, PHI3, QWEN3
+from templates import DEEPSEEK_R1, DEEPSEEK_V3, GEMMA4, GLM, LLAMA3, MISTRAL, PARTS, PHI3, QWEN3
 
 from mindgap.backends.local.chat import Chat
 from mindgap.backends.local.engine import Engine
@@ -21,7 +21,17 @@ from mindgap.core.records import Decoding, Message, OptionsRequest, Request
 
 SYSTEM, USER = Message("system", "Be kind."), Message("user", "Hi")
 SHOTS = [Message("user", "Two and two?"), Message("assistant", "Four.")]
-ALL = {"phi3": PHI3, "mistral": MISTRAL, "llama3": LLAMA3, "parts": PARTS, "qwen3": QWEN3, "r1": DEEPSEEK_R1}
+ALL = {
+    "phi3": PHI3,
+    "mistral": MISTRAL,
+    "llama3": LLAMA3,
+    "parts": PARTS,
+    "qwen3": QWEN3,
+    "glm": GLM,
+    "v3": DEEPSEEK_V3,
+    "gemma4": GEMMA4,
+    "r1": DEEPSEEK_R1,
+}
 
 
 def chat_of(tokenizer: Any, template: str | None) -> Chat:

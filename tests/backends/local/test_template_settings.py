@@ -92,6 +92,9 @@ def test_a_model_is_opened_with_its_settings_and_each_setting_has_answers_of_its
     assert specs[0] != specs[1]
     assert thinking.engine.chat.settings == {"enable_thinking": True}
     assert usual.identity != thinking.identity
+    wrong = build({**node, "template": {"enable_thinkin": True}}, "model", ModelSpec)
+    (missing,) = LocalBackend().lacks(wrong, frozenset({"generate"}))  # before any weights are read
+    assert missing == "a setting enable_thinkin of its chat template (model.template); it has enable_thinking"
     assert usual.identity.endswith('{"enable_thinking": false}')
 
 

@@ -11,7 +11,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from templates import DEEPSEEK_R1, LLAMA3, QWEN3  # noqa: E402
+from templates import DEEPSEEK_R1, DEEPSEEK_V3, GEMMA4, GLM, LLAMA3, QWEN3  # noqa: E402
 
 from mindgap.backends.local import LocalEndpoint  # noqa: E402
 from mindgap.backends.local.chat import Chat  # noqa: E402
@@ -68,9 +68,31 @@ def completed(engine: Engine, written: str, *, stopped: bool, without_thought: b
         (DEEPSEEK_R1, {}, "<|Assistant|><think>\n\n</think>\n\n"),
         (DEEPSEEK_R1.replace("<think>\\n", "<think>"), {}, "<|Assistant|><think></think>"),
         (DEEPSEEK_R1.replace("<think>\\n", ""), {}, "<|Assistant|><think>\n\n</think>\n\n"),
+        (GLM, {}, "Two and two?/nothink<|assistant|>\n<think></think>"),
+        (GLM, {"enable_thinking": True}, "Two and two?<|assistant|>\n<think></think>"),
+        (DEEPSEEK_V3, {}, "Two and two?<|Assistant|></think>"),
+        (DEEPSEEK_V3, {"thinking": True}, "Two and two?<|Assistant|><think></think>"),
+        (DEEPSEEK_V3, {"enable_thinking": True}, "Two and two?<|Assistant|><think></think>"),
+        (GEMMA4, {}, "<|turn>model\n<|channel>thought\n<channel|>"),
+        (GEMMA4, {"enable_thinking": True}, "<|turn>model\n<|channel>thought\n<channel|>"),
         (GPT_OSS, {}, "<|start|>assistant<|channel|>final<|message|>"),
     ],
-    ids=["no thoughts", "off", "on", "opened", "opened without a line", "opens itself", "channels"],
+    ids=[
+        "no thoughts",
+        "off",
+        "on",
+        "opened",
+        "opened without a line",
+        "opens itself",
+        "GLM, off",
+        "GLM, on",
+        "V3, off",
+        "V3, on",
+        "V3, on by its other name",
+        "Gemma 4, off",
+        "Gemma 4, on",
+        "channels",
+    ],
 )
 def test_what_is_scored_or_read_stands_behind_the_end_of_a_thought(
     template: str, settings: dict[str, Any], tail: str, tokenizer: Any
