@@ -6,7 +6,7 @@ the answer and of nothing else, so it serves as cache key, resume key and join k
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -65,6 +65,8 @@ class Request:
         decoding: How tokens are chosen.
         seed: Of the sampling.
         edits: What is done inside the model.
+        declined: Why the method makes no edits for its query; such a request is answered by this error and reaches no
+            model.
     """
 
     source: str
@@ -72,6 +74,7 @@ class Request:
     decoding: Decoding
     seed: int
     edits: tuple[Edit, ...] = ()
+    declined: str | None = None
 
     @cached_property
     def key(self) -> str:
@@ -85,8 +88,13 @@ class Request:
             temperature=self.decoding.temperature,
             top_p=None if greedy else self.decoding.top_p,
             seed=None if greedy else self.seed,
-            edits=[edit.key for edit in self.edits],
+            edits=_edit_keys(self.edits, self.declined),
         )
+
+
+def _edit_keys(edits: Sequence[Edit], declined: str | None) -> list[str]:
+    keys = [edit.key for edit in edits]
+    return keys if declined is None else [*keys, f"declined:{declined}"]
 
 
 FinishReason = Literal["stop", "length", "error"]
@@ -125,6 +133,7 @@ class OptionsRequest:
         tokens: Token ids of each option as they were generated, where they are known. They are scored where the text,
             encoded anew, is too long for the model: words that a collapsed reply is made of may take more tokens then.
             Not part of the key, since text and model say when that is.
+        declined: See `Request`.
     """
 
     source: str
@@ -132,6 +141,7 @@ class OptionsRequest:
     options: tuple[str, ...]
     edits: tuple[Edit, ...] = ()
     tokens: tuple[tuple[int, ...], ...] = ()
+    declined: str | None = None
 
     @cached_property
     def key(self) -> str:
@@ -141,7 +151,7 @@ class OptionsRequest:
             source=self.source,
             messages=[asdict(message) for message in self.messages],
             options=self.options,
-            edits=[edit.key for edit in self.edits],
+            edits=_edit_keys(self.edits, self.declined),
         )
 
 
