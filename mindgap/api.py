@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mindgap.core.edits import Edit
     from mindgap.core.records import Query, Request
     from mindgap.study.experiment import Experiment
+    from mindgap.study.plan import Steering
 
 
 def run(
@@ -179,12 +180,12 @@ class Steered:
     @property
     def edits(self) -> tuple[Edit, ...]:
         """What is done inside the model; none for a method that only asks. `print` them: each says what it is."""
-        return self._steering[0]
+        return self._steering.edits
 
     @property
     def dose(self) -> float | None:
         """Relative dose of the edits, dimensionless; None for a method that only asks."""
-        return self._steering[1]
+        return self._steering.dose
 
     @property
     def query(self) -> Query:
@@ -196,7 +197,7 @@ class Steered:
         return self._experiment.backend.open(self._experiment.model)
 
     @cached_property
-    def _steering(self) -> tuple[tuple[Edit, ...], float | None]:
+    def _steering(self) -> Steering:
         from mindgap.storage.store import Store
         from mindgap.study.plan import steer as edits_by_query
 
@@ -205,6 +206,8 @@ class Steered:
             (steering,) = edits_by_query(self._experiment, self._endpoint, store)
         finally:
             store.close()
+        if steering.declined is not None:
+            raise ConfigError(steering.declined)
         return steering
 
     def _request(self, prompt: str, max_tokens: int, temperature: float, seed: int | None, *, steered: bool) -> Request:

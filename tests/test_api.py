@@ -314,6 +314,8 @@ def test_steering_in_three_lines(tiny: object, tmp_path: Path, monkeypatch: pyte
     nothing = mindgap.steer("tiny", "random", "be funny", strength=0)
     assert nothing("What is tea?", max_tokens=6) == nothing.unsteered("What is tea?", max_tokens=6)
     assert "random: be funny" in repr(random)
+    with pytest.raises(mindgap.ConfigError, match="does not know the word 'blorptious'"):
+        mindgap.steer("tiny", "autosteer", "be blorptious")("What is tea?")
 
 
 def test_what_the_model_cannot_do_is_said_before_it_is_loaded() -> None:

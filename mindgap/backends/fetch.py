@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 from mindgap.backends.base import Endpoint
 from mindgap.core.records import Completion, OptionScores, OptionsRequest, Request
 from mindgap.storage.fetch import OnDone, fetch
 from mindgap.storage.store import Store
+
+Asked = TypeVar("Asked", Request, OptionsRequest)
+Answered = TypeVar("Answered", Completion, OptionScores)
 
 
 def completions(
@@ -24,7 +28,7 @@ def completions(
     return fetch(
         requests,
         known=store.completions,
-        make=endpoint.generate,
+        make=lambda asked: _unless_declined(asked, endpoint.generate, lambda why: Completion("", "error", error=why)),
         keep=lambda key, completion: store.put_completion(key, completion) if completion.error is None else None,
         on_done=on_done,
     )
@@ -44,7 +48,22 @@ def option_scores(
     return fetch(
         requests,
         known=store.option_scores,
-        make=endpoint.loglikelihood,
+        make=lambda asked: _unless_declined(asked, endpoint.loglikelihood, lambda why: OptionScores((), (), why)),
         keep=lambda key, scores: store.put_option_scores(key, scores) if scores.error is None else None,
         on_done=on_done,
     )
+
+
+def _unless_declined(
+    requests: Sequence[Asked],
+    make: Callable[[Sequence[Asked]], Iterator[tuple[int, Answered]]],
+    refused: Callable[[str], Answered],
+) -> Iterator[tuple[int, Answered]]:
+    """What `make` makes of the requests, without those that were declined: they get their reason as an error."""
+    places = [index for index, request in enumerate(requests) if request.declined is None]
+    for index, request in enumerate(requests):
+        if request.declined is not None:
+            yield index, refused(request.declined)
+    if places:
+        for place, answer in make([requests[index] for index in places]):
+            yield places[place], answer

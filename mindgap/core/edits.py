@@ -200,6 +200,13 @@ class FeatureEdit:
 Edit: TypeAlias = AddVector | FeatureEdit
 
 
+@dataclass(frozen=True)
+class Declined:
+    """Stands where a query's edits would: the method can make none for it. reason: why, as a sentence for people."""
+
+    reason: str
+
+
 def _frozen(vector: np.ndarray) -> np.ndarray:
     vector = np.array(vector, dtype=np.float32)  # a copy: nobody else can change it
     if vector.ndim != 1 or not np.isfinite(vector).all():

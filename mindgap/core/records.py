@@ -6,7 +6,7 @@ the answer and of nothing else, so it serves as cache key, resume key and join k
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Literal
@@ -71,6 +71,8 @@ class Request:
         seed: Of the sampling.
         edits: What is done inside the model.
         without_thought: Have a model that would think first begin with its reply.
+        declined: Why the method makes no edits for its query; such a request is answered by this error and reaches no
+            model.
     """
 
     source: str
@@ -79,6 +81,7 @@ class Request:
     seed: int
     edits: tuple[Edit, ...] = ()
     without_thought: bool = False
+    declined: str | None = None
 
     @cached_property
     def key(self) -> str:
@@ -92,9 +95,14 @@ class Request:
             temperature=self.decoding.temperature,
             top_p=None if greedy else self.decoding.top_p,
             seed=None if greedy else self.seed,
-            edits=[edit.key for edit in self.edits],
+            edits=_edit_keys(self.edits, self.declined),
             **({"without_thought": True} if self.without_thought else {}),
         )
+
+
+def _edit_keys(edits: Sequence[Edit], declined: str | None) -> list[str]:
+    keys = [edit.key for edit in edits]
+    return keys if declined is None else [*keys, f"declined:{declined}"]
 
 
 FinishReason = Literal["stop", "length", "thought", "error"]
@@ -144,6 +152,7 @@ class OptionsRequest:
         tokens: Token ids of each option as they were generated, where they are known. They are scored where the text,
             encoded anew, is too long for the model: words that a collapsed reply is made of may take more tokens then.
             Not part of the key, since text and model say when that is.
+        declined: See `Request`.
     """
 
     source: str
@@ -151,6 +160,7 @@ class OptionsRequest:
     options: tuple[str, ...]
     edits: tuple[Edit, ...] = ()
     tokens: tuple[tuple[int, ...], ...] = ()
+    declined: str | None = None
 
     @cached_property
     def key(self) -> str:
@@ -160,7 +170,7 @@ class OptionsRequest:
             source=self.source,
             messages=[asdict(message) for message in self.messages],
             options=self.options,
-            edits=[edit.key for edit in self.edits],
+            edits=_edit_keys(self.edits, self.declined),
         )
 
 

@@ -18,13 +18,13 @@ import numpy as np
 from mindgap.backends.local import LocalEndpoint
 from mindgap.backends.local.scoring import loglikelihood
 from mindgap.backends.local.session import run
-from mindgap.core.edits import FeatureEdit
+from mindgap.core.edits import Declined, FeatureEdit
 from mindgap.core.errors import ConfigError, MindgapError
 from mindgap.core.records import Completion, Message, OptionScores, OptionsRequest, Query, Request
 from mindgap.ember.errors import RequestError
 from mindgap.ember.inspection import collected, once
 from mindgap.ember.worker import Worker
-from mindgap.steering.autosteer import AutoSteer, evidence
+from mindgap.steering.autosteer import AutoSteer
 from mindgap.steering.bench import SteeringBench, Text
 from mindgap.steering.specification import parse
 from mindgap.steering.stimulus import Stimulus, stimuli
@@ -32,6 +32,8 @@ from mindgap.storage.store import Store
 
 PAIRS = 8
 """Conversations in each half of a contrastive data set."""
+CUE_PROMPTS = 24
+"""Prompts whose replies, with the behaviour and without, tell which features are its cues."""
 CONDITION_CANDIDATES = 32
 MOST_CONDITIONS = 3
 Texts = Sequence[Text]
@@ -100,13 +102,20 @@ class Maker:
     async def edits(self, specification: str) -> tuple[FeatureEdit, ...]:
         """What `method=autosteer` makes of it."""
         query = Query(specification, "")
-        return await self._make("edits", specification, lambda: self._autosteer.edits([query], self._bench)[0])
+
+        def make() -> tuple[FeatureEdit, ...]:
+            (edits,) = self._autosteer.edits([query], self._bench)
+            if isinstance(edits, Declined):
+                raise ConfigError(edits.reason)
+            return edits
+
+        return await self._make("edits", specification, make)
 
     async def contrastive(self, specification: str) -> tuple[list[Text], list[Text]]:
         """Replies that nobody asked the behaviour of, and replies to the same prompts that show it."""
 
         def make() -> tuple[list[Text], list[Text]]:
-            wanted = parse(specification)
+            wanted, *_ = parse(specification)
             shown = self._stimulus(wanted.behaviour, PAIRS)
             halves = list(shown.neutral), list(shown.behaving)
             return halves if wanted.towards else halves[::-1]
@@ -115,7 +124,7 @@ class Maker:
 
     async def cues(self, specification: str) -> list[Cue]:
         """Features of which any tells that the behaviour is being shown."""
-        return await self._make("cues", specification, lambda: self._cues(parse(specification).behaviour))
+        return await self._make("cues", specification, lambda: self._cues(parse(specification)[0].behaviour))
 
     def _cues(self, behaviour: str) -> list[Cue]:
         """Thresholds on the largest activation in a reply that tell behaving from neutral replies best.
@@ -125,43 +134,39 @@ class Maker:
         they raise that.
         """
         features = self._bench.features
-        shown = self._stimulus(behaviour, self._autosteer.prompts)
-        measured = evidence(shown, self._bench, behaviour, 1)
-        score = np.where(
-            features.scales > 0, measured.contrast * (1 + self._autosteer.meaning * measured.meaning), -np.inf
-        )
+        shown = self._stimulus(behaviour, CUE_PROMPTS)
+        asked, neutral = (self._bench.feature_means(texts) for texts in (shown.asked, shown.neutral))
+        clear = contrasted(neutral, asked, features.scales)
+        score = np.where(features.scales > 0, clear * (1 + features.relevance(behaviour)), -np.inf)
         candidates = [int(f) for f in np.argsort(-score, kind="stable")[:CONDITION_CANDIDATES] if score[f] > 0]
         if not candidates:
             raise ConfigError(f"no feature is more active where {behaviour!r} is shown. Word it differently")
         scales = features.scales[candidates]
-        behaving, neutral = (
+        behaving, unasked = (
             features.feature_maxima(texts)[:, candidates] / scales for texts in (shown.behaving, shown.neutral)
         )
-        hit, false = np.zeros(len(behaving), dtype=bool), np.zeros(len(neutral), dtype=bool)
+        hit, false = np.zeros(len(behaving), dtype=bool), np.zeros(len(unasked), dtype=bool)
         cues: list[Cue] = []
         best = 0.0
         for _ in range(MOST_CONDITIONS):
             trials = []
             for column, feature in enumerate(candidates):
-                values = np.unique(np.concatenate([behaving[:, column], neutral[:, column]]))
+                values = np.unique(np.concatenate([behaving[:, column], unasked[:, column]]))
                 for threshold in (values[:-1] + values[1:]) / 2:
-                    hits, falses = hit | (behaving[:, column] > threshold), false | (neutral[:, column] > threshold)
+                    hits, falses = hit | (behaving[:, column] > threshold), false | (unasked[:, column] > threshold)
                     trials.append((float(hits.mean() - falses.mean()), -column, float(threshold), feature))
             if not trials or max(trials)[0] <= best + 1e-9:
                 break
             best, minus_column, threshold, feature = max(trials)
-            hit, false = hit | (behaving[:, -minus_column] > threshold), false | (neutral[:, -minus_column] > threshold)
+            hit, false = hit | (behaving[:, -minus_column] > threshold), false | (unasked[:, -minus_column] > threshold)
             cues.append(Cue(feature, threshold))
         if not cues:
             raise ConfigError(f"no feature tells where {behaviour!r} is shown. Word it differently")
         return cues
 
     def _stimulus(self, behaviour: str, prompts: int) -> Stimulus:
-        how = self._autosteer
-        bench = self._bench
-        return stimuli(bench, [behaviour], prompts=prompts, instruction=how.instruction, writer=how.written_on(bench))[
-            0
-        ]
+        writer = self._autosteer.written_on(self._bench)
+        return stimuli(self._bench, [behaviour], prompts=prompts, writer=writer)[0]
 
     async def _make(self, kind: str, specification: str, make: Callable[[], Any]) -> Any:
         """What `make` makes, once for all who ask. It is made to the end even if they go, and is there next time."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mindgap.core.errors import UnavailableError
+from mindgap.core.errors import ConfigError, UnavailableError
 
 if TYPE_CHECKING:
     from rich.console import Group
@@ -17,15 +17,16 @@ STORE = Path("outputs/store.sqlite")
 
 
 def autosteer_report(specification: str, model: ModelSpec) -> Group:
-    """All trials and the edits that were taken, by `method=autosteer` with its defaults, seed 0.
+    """The edits that `method=autosteer` makes with its defaults, seed 0, why, and how their strength was found.
 
-    Raises UnavailableError where the model or its SAE is not here, ConfigError for what cannot be followed.
+    Raises UnavailableError where the model or its SAE is not here, ConfigError for what is declined.
     """
     from rich.console import Group
     from rich.table import Table
 
     from mindgap.backends.local import LocalBackend
-    from mindgap.steering.autosteer import AutoSteer, choose
+    from mindgap.core.edits import Declined
+    from mindgap.steering.autosteer import AutoSteer
     from mindgap.steering.bench import SteeringBench
     from mindgap.storage.store import Store
 
@@ -34,24 +35,26 @@ def autosteer_report(specification: str, model: ModelSpec) -> Group:
         raise UnavailableError(f"Auto Steer cannot run on model={model.name}: it lacks {'; '.join(missing)}")
     store = Store(STORE)
     try:
-        (trials,) = method.trials([specification], SteeringBench(backend.open(model), store, seed=0))
+        (choice,) = method.choices([specification], SteeringBench(backend.open(model), store, seed=0))
     finally:
         store.close()
-    taken = choose(trials, method.damage, specification)
+    if isinstance(choice, Declined):
+        raise ConfigError(choice.reason)
 
-    tried = Table(
-        box=None, title="tried on prompts that had no part in the choice (nats per token)", title_justify="left"
-    )
-    for heading in ("features", "dose", "gain", "damage", ""):
-        tried.add_column(heading, justify="right")
-    for trial in trials:
-        mark = "taken" if trial is taken else "too much damage" if trial.damage > method.damage else ""
-        tried.add_row(str(len(trial.edits)), f"{trial.dose:g}", f"{trial.gain:+.3f}", f"{trial.damage:.3f}", mark)
     edits = Table(box=None, title=f"{specification}: edits", title_justify="left")
     edits.add_column("feature", justify="right")
     edits.add_column("strength", justify="right")
     edits.add_column("label")
     edits.add_column("why", style="dim")
-    for edit in taken.edits:
+    for edit in choice.edits:
         edits.add_row(str(edit.feature), f"{edit.offset:+.3f}", edit.label, edit.note)
-    return Group(tried, "", edits)
+    tried = Table(box=None, title="strengths that were tried; the last was taken", title_justify="left")
+    tried.add_column("relative dose", justify="right")
+    tried.add_column("damage, nats per token", justify="right")
+    for dosed in choice.tried:
+        tried.add_row(f"{dosed.dose:.2f}", f"{dosed.damage:.2f}")
+    known = (
+        f"The directions of the two halves of its passages have cosine {choice.agreement:.2f}; what the edits add has "
+        f"{choice.explained:.2f} with the direction of all."
+    )
+    return Group(edits, "", tried, "", known)

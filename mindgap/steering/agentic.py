@@ -14,15 +14,14 @@ import numpy as np
 from mindgap.backends.base import Capability
 from mindgap.backends.fetch import completions
 from mindgap.backends.litellm import LiteLLMBackend
-from mindgap.core.edits import FeatureEdit
+from mindgap.core.edits import Declined, FeatureEdit
 from mindgap.core.errors import ConfigError, UnavailableError
 from mindgap.core.model import ModelSpec
 from mindgap.core.records import Decoding, Message, Query, Request
-from mindgap.steering.autosteer import AutoSteer, evidence
+from mindgap.steering.autosteer import AutoSteer, along_directions, directions
 from mindgap.steering.bench import SteeringBench
 from mindgap.steering.features import feature_edit
 from mindgap.steering.specification import parse
-from mindgap.steering.stimulus import stimuli
 
 log = logging.getLogger(__name__)
 
@@ -45,10 +44,10 @@ class Agentic:
         most: How many of them are used at most.
         strength: Largest strength, in units of a feature's scale.
         picker: A litellm model that picks. Where its key is missing, or where it is None, the features with the largest
-            causal effect (see `mindgap.steering.autosteer`) are taken at full strength, or the first ones of the
-            search where the backend cannot measure that.
+            share in the behaviour's direction (see `mindgap.steering.specific`) are taken at full strength, or the
+            first ones of the search where the backend cannot measure that.
         provider: How the picker is reached; settings as of `backend=litellm`.
-        stimulus: How the causal effect is measured.
+        like: How the direction is measured.
     """
 
     search: int = 10
@@ -56,7 +55,7 @@ class Agentic:
     strength: float = 0.6
     picker: str | None = "gpt-4o-mini"
     provider: LiteLLMBackend = field(default_factory=LiteLLMBackend)
-    stimulus: AutoSteer = field(default_factory=AutoSteer)
+    like: AutoSteer = field(default_factory=AutoSteer)
     needs: ClassVar[frozenset[Capability]] = AutoSteer.needs
 
     def __post_init__(self) -> None:
@@ -65,7 +64,7 @@ class Agentic:
         if not self.strength > 0:
             raise ConfigError(f"method.interventions: strength={self.strength}, must be above 0")
 
-    def edits(self, queries: Sequence[Query], bench: SteeringBench) -> list[tuple[FeatureEdit, ...]]:
+    def edits(self, queries: Sequence[Query], bench: SteeringBench) -> list[tuple[FeatureEdit, ...] | Declined]:
         """Edits for each query. Raises ConfigError where the picker answers with something else than asked for."""
         asked = self._asks()
         return [self._for(query, bench, asked=asked) for query in queries]
@@ -79,8 +78,8 @@ class Agentic:
             return False
         return True
 
-    def _for(self, query: Query, bench: SteeringBench, *, asked: bool) -> tuple[FeatureEdit, ...]:
-        wanted = parse(query.text)
+    def _for(self, query: Query, bench: SteeringBench, *, asked: bool) -> tuple[FeatureEdit, ...] | Declined:
+        wanted = parse(query.text)[0]
         relevance = bench.features.relevance(wanted.behaviour)
         live = np.where(bench.features.scales > 0, relevance, -np.inf)
         candidates = [int(feature) for feature in np.argsort(-live, kind="stable")[: self.search]]
@@ -88,7 +87,13 @@ class Agentic:
         if asked:
             picked = self._ask(query, candidates, bench)
         elif "residual" in bench.endpoint.can:
-            picked = self._by_effect(wanted.behaviour, sign, candidates, bench)
+            like, layer = self.like, bench.features.sae_layer
+            (known,) = directions([query.text], like.passages, layer, bench, like.written_on(bench))
+            if isinstance(known, Declined):
+                return known
+            along = along_directions(bench.features, known.direction)
+            best = sorted(candidates, key=lambda feature: -abs(along[feature]))[: self.most]
+            picked = [(f, math.copysign(self.strength, along[f]), f", along {along[f]:+.3f}") for f in best]
         else:  # a remote endpoint: nothing to measure an effect with
             picked = [(feature, sign * self.strength, ", by order of search") for feature in candidates[: self.most]]
         edits = [
@@ -97,17 +102,6 @@ class Agentic:
         ]
         log.info("agentic, %s: %s", query.text, "; ".join(map(str, edits)))
         return tuple(edits)
-
-    def _by_effect(
-        self, behaviour: str, sign: int, candidates: Sequence[int], bench: SteeringBench
-    ) -> list[tuple[int, float, str]]:
-        how = self.stimulus
-        shown = stimuli(
-            bench, [behaviour], prompts=how.prompts, instruction=how.instruction, writer=how.written_on(bench)
-        )[0]
-        causal = evidence(shown, bench, behaviour, sign).causal
-        best = sorted(candidates, key=lambda feature: -abs(causal[feature]))[: self.most]
-        return [(f, math.copysign(self.strength, causal[f]), f", causal {causal[f]:+.3f}") for f in best]
 
     def _ask(self, query: Query, candidates: Sequence[int], bench: SteeringBench) -> list[tuple[int, float, str]]:
         assert self.picker is not None

@@ -2,16 +2,16 @@
 
 The hosted service that did this is gone and its algorithm was never published; this is our own. For each query:
 
-1. The model itself answers prompts with and without the query: the *stimulus*.
-2. *Contrast*: how much more active is each feature in the behaving replies, prompt by prompt? (A paired t statistic.)
-3. *Causal effect*: would adding the feature's direction make the behaving replies likelier against the neutral ones?
-   One backward pass answers for every feature, to first order.
-4. Features are ranked by causal effect, by contrast, and by how near their label comes to the query in meaning.
-5. The best few are combined by matching pursuit on the gradient, so that two features which say the same count once.
-6. How many of them, and how strong, is tried out on prompts that the choice has not seen: the trial that raises the
-   behaving replies' likelihood ratio most, with bounded dose and bounded damage, is taken.
+1. The model writes *passages* that show the behaviour (`passages`).
+2. What is *specific* to them is a direction: what they have and the passages of fifty other behaviours have not
+   (`specific`).
+3. A few features whose decoder directions together come nearest to it are chosen by matching pursuit; a feature whose
+   label means what the query says counts for more.
+4. The *strength* is the largest that keeps within a limit on damage to text that has nothing to do with the query
+   (`damage`).
 
-Queries, items and judge of the experiment play no part in any of it.
+A query that says nothing the model knows is declined, with the reason. Queries, items and judge of the experiment play
+no part in any of it.
 """
 
 from __future__ import annotations
@@ -25,78 +25,45 @@ from typing import ClassVar
 import numpy as np
 
 from mindgap.backends.base import AutoEditing, Capability, FeatureEndpoint
-from mindgap.backends.fetch import option_scores
 from mindgap.backends.litellm import LiteLLMBackend
-from mindgap.core.edits import FeatureEdit, Positions
+from mindgap.core.edits import Declined, FeatureEdit, Positions
 from mindgap.core.errors import ConfigError
-from mindgap.core.records import OptionsRequest, Query
+from mindgap.core.records import Query
+from mindgap.sae.form import asks_for_form, is_form
 from mindgap.steering.bench import SteeringBench
+from mindgap.steering.damage import Dosed, at_damage
 from mindgap.steering.features import check_positions, feature_edit
-from mindgap.steering.specification import parse
-from mindgap.steering.stimulus import Stimulus, hosted_writer, stimuli
-from mindgap.steering.strength import relative_dose
-from mindgap.steering.vectors import reference_norm
+from mindgap.steering.passages import hosted_writer, passages
+from mindgap.steering.specific import Specific, specific, together
+from mindgap.steering.specification import Specification, parse, unknown_word
 
 log = logging.getLogger(__name__)
 
 DIRECTIONS_AT_ONCE = 4096
-SIZES = (2, 4, 8)
-"""Numbers of features that are tried out."""
-DOSES = (0.15, 0.25, 0.35)
-"""Relative doses that are tried out."""
-UNRELATED = 0.02
+MOST = 16
+"""Most edits that may be asked for."""
+CANDIDATES = 200
+"""Features that matching pursuit chooses from."""
+FEWEST_PASSAGES = 2
+UNRELATED = 0.1
 """What a label that has nothing to do with the query counts, where one that says the same counts 1 more."""
 
 
 @dataclass(frozen=True)
-class Evidence:
-    """What speaks for each feature, `[features]` each.
+class Choice:
+    """What Auto Steer makes of one specification.
 
     Attributes:
-        contrast: Paired t statistic of its mean activation, behaving against neutral.
-        causal: Change of the log-likelihood ratio (nats per token, behaving against neutral) per unit of relative dose
-            along its direction, to first order.
-        meaning: How near its label comes to the query, in [-1, 1].
-        gradient: `[d_model]`, of the log-likelihood ratio.
-    """
-
-    contrast: np.ndarray
-    causal: np.ndarray
-    meaning: np.ndarray
-    gradient: np.ndarray
-
-
-@dataclass(frozen=True)
-class Trial:
-    """One combination of features and strengths on prompts the choice has not seen.
-
-    Attributes:
-        gain: Rise of the log-likelihood ratio of behaving against neutral replies, nats per token.
-        damage: Estimated Kullback-Leibler divergence from the unsteered model, nats per token of what that model says
-            unasked.
+        edits: With what speaks for each in its note.
+        agreement: How surely the behaviour's direction is known (see `Specific`).
+        explained: Cosine between what the edits add and that direction.
+        tried: Strengths that were tried out; the last was taken.
     """
 
     edits: tuple[FeatureEdit, ...]
-    dose: float
-    gain: float
-    damage: float
-
-
-Proposal = tuple[tuple[FeatureEdit, ...], float]
-"""Edits, and their relative dose."""
-
-
-@dataclass(frozen=True)
-class Attempt:
-    """What is to be tried out for one specification, on which replies.
-
-    Attributes:
-        sign: -1 = away from the behaviour.
-    """
-
-    proposed: Sequence[Proposal]
-    held: Stimulus
-    sign: int
+    agreement: float
+    explained: float
+    tried: tuple[Dosed, ...]
 
 
 @dataclass(frozen=True)
@@ -104,27 +71,23 @@ class AutoSteer:
     """`_target_: mindgap.steering.autosteer.AutoSteer`.
 
     Attributes:
-        most: Edits at most, 1 to 8.
+        most: Edits at most.
+        damage: Divergence from the unsteered model on unrelated text up to which it is steered, in nats per token.
         dose: Largest relative dose.
-        damage: Largest divergence from the unsteered model on neutral replies, in nats per token.
-        prompts: Contrast prompts, of which the last third only tries out strengths.
-        candidates: Features that matching pursuit chooses from.
-        meaning: Weight of meaning beside contrast and causal effect; 0 = none.
+        passages: That the model writes for each query.
+        meaning: How much the nearness of a feature's label to the query counts in choosing it; 0 = not.
         positions: Which tokens are steered: `all`, or `response`.
-        instruction: Asks for the behaviour while the stimulus is written.
-        writer: A litellm model that writes it; None = the model itself.
+        writer: A litellm model that writes the passages; None = the model itself.
         provider: How that model is reached; settings as of `backend=litellm`.
         intensity: The strength that every edit gets, sign kept; None = as chosen.
     """
 
     most: int = 8
-    dose: float = 0.35
     damage: float = 1.0
-    prompts: int = 24
-    candidates: int = 100
+    dose: float = 1.0
+    passages: int = 12
     meaning: float = 1.0
     positions: str = "all"
-    instruction: str = "You must {query}. Every sentence of your reply has to show it."
     writer: str | None = None
     provider: LiteLLMBackend = field(default_factory=LiteLLMBackend)
     intensity: float | None = None
@@ -133,119 +96,102 @@ class AutoSteer:
 
     def __post_init__(self) -> None:
         where = "method.interventions"
-        if not 1 <= self.most <= max(SIZES):
-            raise ConfigError(f"{where}: most={self.most}, must be between 1 and {max(SIZES)}")
+        if not 1 <= self.most <= MOST:
+            raise ConfigError(f"{where}: most={self.most}, must be between 1 and {MOST}")
         if not self.dose > 0 or not self.damage > 0:
             raise ConfigError(f"{where}: dose and damage must be above 0, not {self.dose} and {self.damage}")
-        if not 6 <= self.prompts <= 32:
-            raise ConfigError(f"{where}: prompts={self.prompts}, must be between 6 and 32")
-        if self.candidates < self.most:
-            raise ConfigError(f"{where}: candidates={self.candidates}, must be at least most={self.most}")
+        if not 2 <= self.passages <= 100:
+            raise ConfigError(f"{where}: passages={self.passages}, must be between 2 and 100")
+        if self.meaning < 0:
+            raise ConfigError(f"{where}: meaning={self.meaning}, must be 0 or more")
         check_positions(self.positions)
-        if "{query}" not in self.instruction:
-            raise ConfigError(f"{where}: instruction must contain {{query}}")
 
-    def edits(self, queries: Sequence[Query], bench: SteeringBench) -> list[tuple[FeatureEdit, ...]]:
-        """The edits for each query: a remote service's own where it makes them, else those of this algorithm.
-
-        Raises ConfigError for a query that cannot be followed.
-        """
+    def edits(self, queries: Sequence[Query], bench: SteeringBench) -> list[tuple[FeatureEdit, ...] | Declined]:
+        """The edits for each query: a remote service's own where it makes them, else those of this algorithm."""
         texts = [query.text for query in queries]
         if isinstance(bench.endpoint, AutoEditing):
-            chosen = [bench.endpoint.auto_edits(text) for text in texts]
+            chosen: list[tuple[FeatureEdit, ...] | Declined] = [bench.endpoint.auto_edits(text) for text in texts]
         else:
-            tried = zip(texts, self.trials(texts, bench), strict=True)
-            chosen = [choose(trials, self.damage, text).edits for text, trials in tried]
+            choices = self.choices(texts, bench)
+            chosen = [choice if isinstance(choice, Declined) else choice.edits for choice in choices]
+        made: list[tuple[FeatureEdit, ...] | Declined] = []
         for text, edits in zip(texts, chosen, strict=True):
-            log.info("Auto Steer, %s: %s", text, "; ".join(map(str, edits)))
-        return [tuple(self._at_intensity(edit) for edit in edits) for edits in chosen]
+            if isinstance(edits, Declined):
+                log.warning("Auto Steer declines %r: %s", text, edits.reason)
+                made.append(edits)
+            else:
+                log.info("Auto Steer, %s: %s", text, "; ".join(map(str, edits)))
+                made.append(tuple(self._at_intensity(edit) for edit in edits))
+        return made
 
-    def steer(self, specification: str, bench: SteeringBench) -> Trial:
-        """The best trial for one specification, with what speaks for each of its edits in the edit's note."""
-        (trials,) = self.trials([specification], bench)
-        return choose(trials, self.damage, specification)
-
-    def trials(self, specifications: Sequence[str], bench: SteeringBench) -> list[list[Trial]]:
-        """All that was tried out, for each specification."""
-        goals = [parse(specification) for specification in specifications]
-        shown = stimuli(
-            bench,
-            [goal.behaviour for goal in goals],
-            prompts=self.prompts,
-            instruction=self.instruction,
-            writer=self.written_on(bench),
-        )
-        attempts = []
-        for specification, goal, stimulus in zip(specifications, goals, shown, strict=True):
-            seen, held = stimulus.parted(2 / 3)
-            sign = 1 if goal.towards else -1
-            proposed = self._propose(specification, evidence(seen, bench, goal.behaviour, sign), bench)
-            attempts.append(Attempt(proposed, held, sign))
-        return try_out(attempts, bench)
+    def choices(self, specifications: Sequence[str], bench: SteeringBench) -> list[Choice | Declined]:
+        """What is made of each specification, or why nothing is."""
+        layer = bench.features.sae_layer
+        wanted = directions(specifications, self.passages, layer, bench, self.written_on(bench))
+        chosen: list[Choice | Declined] = []
+        for text, known in zip(specifications, wanted, strict=True):
+            chosen.append(known if isinstance(known, Declined) else self._choose(text, known, bench))
+        return self._dosed(chosen, bench)
 
     def written_on(self, bench: SteeringBench) -> SteeringBench:
-        """The bench on which behaving replies are written: the model's own, or the writer's."""
+        """The bench on which passages are written: the model's own, or the writer's."""
         return bench if self.writer is None else hosted_writer(bench, self.writer, self.provider)
 
-    def _propose(self, specification: str, measured: Evidence, bench: SteeringBench) -> list[Proposal]:
-        ranked = self._rank(measured)
-        if not ranked:
-            raise ConfigError(
-                f"Auto Steer finds no feature for {specification!r}: none makes behaving replies likelier. "
-                "Word the query differently"
-            )
-        norm = reference_norm(bench, bench.features.sae_layer)
-        doses = [dose for dose in DOSES if dose <= self.dose] or [self.dose]
-        combinations = self._combine(ranked, measured, bench.features)
-        return [(_at_dose(edits, dose, norm), dose) for edits in combinations for dose in doses]
+    def _choose(self, specification: str, known: Specific, bench: SteeringBench) -> Choice | Declined:
+        """A few features that together come nearest to the direction (orthogonal matching pursuit, Pati et al. 1993).
 
-    def _rank(self, measured: Evidence) -> list[int]:
-        """Candidates by causal effect, times contrast and meaning as far as these agree with its sign."""
-        sign = np.sign(measured.causal)
-        contrast = 1 + np.maximum(measured.contrast * sign, 0)
-        meaning = (UNRELATED + np.maximum(measured.meaning * sign, 0)) ** self.meaning
-        score = np.abs(measured.causal) * contrast * meaning
-        best = np.argsort(-score, kind="stable")[: self.candidates]
-        return [int(feature) for feature in best if score[feature] > 0]
-
-    def _combine(
-        self, ranked: Sequence[int], measured: Evidence, features: FeatureEndpoint
-    ) -> list[tuple[FeatureEdit, ...]]:
-        """Nudges of 1, 2, 4 … features that together come nearest to the gradient (orthogonal matching pursuit).
-
-        Pati et al. (1993). A feature whose share turns out to have the wrong sign, beside the others, is left out.
+        A feature whose share turns out to have the wrong sign, beside the others, is left out.
         """
+        features = bench.features
+        along = along_directions(features, known.direction)
+        parts = parse(specification)
+        meaning = np.sum([(1 if p.towards else -1) * features.relevance(p.behaviour) for p in parts], axis=0)
+        signed = np.sign(along) * meaning
+        score = np.abs(along) * (UNRELATED + np.maximum(signed, 0)) ** self.meaning
+        score[~may_be_chosen(features, specification)] = 0
+        ranked = [int(feature) for feature in np.argsort(-score, kind="stable")[:CANDIDATES] if score[feature] > 0]
+        if not ranked:
+            return Declined(
+                f"no feature of the SAE points where {specification!r} is shown. Word the query differently"
+            )
         directions = features.directions(ranked)
         lengths = np.linalg.norm(directions, axis=1)
         units = directions / lengths[:, None]
-        signs = np.sign(measured.causal[ranked])
+        weights = (score / np.maximum(np.abs(along), 1e-12))[ranked]
         chosen: list[int] = []
-        combinations = []
-        left = measured.gradient
+        shares = np.zeros(0)
+        left = known.direction
         for _ in range(min(self.most, len(ranked))):
-            fit = units @ left * signs
+            fit = np.abs(units @ left) * weights
             fit[chosen] = -np.inf
-            if fit.max() <= 0:
-                break
             chosen.append(int(fit.argmax()))
-            shares = np.linalg.lstsq(units[chosen].T, measured.gradient, rcond=None)[0]
-            left = measured.gradient - shares @ units[chosen]
-            if len(chosen) in SIZES or len(chosen) == self.most:
-                kept = [(row, share) for row, share in zip(chosen, shares, strict=True) if share * signs[row] > 0]
-                combinations.append(
-                    tuple(self._nudge(ranked[row], share / lengths[row], measured, features) for row, share in kept)
-                )
-        return combinations
+            shares = np.linalg.lstsq(units[chosen].T, known.direction, rcond=None)[0]
+            left = known.direction - shares @ units[chosen]
+        kept = [(row, share) for row, share in zip(chosen, shares, strict=True) if share * along[ranked[row]] > 0]
+        added = np.sum([share * units[row] for row, share in kept], axis=0)
+        edits = []
+        for row, share in kept:
+            feature = ranked[row]
+            note = f"along the behaviour's direction {along[feature]:+.2f}, meaning {meaning[feature]:+.2f}"
+            positions: Positions = "response" if self.positions == "response" else "all"
+            edit = feature_edit(features, feature, 0.0, positions=positions, note=note)
+            edits.append(replace(edit, offset=float(share / lengths[row] / edit.scale)))
+        explained = float(added @ known.direction / np.linalg.norm(added))
+        return Choice(tuple(edits), known.agreement, explained, ())
 
-    def _nudge(self, feature: int, activation: float, measured: Evidence, features: FeatureEndpoint) -> FeatureEdit:
-        """An edit that adds `activation` to the feature; what speaks for it goes into its note."""
-        note = (
-            f"contrast {measured.contrast[feature]:+.1f}, causal {measured.causal[feature]:+.3f}, "
-            f"meaning {measured.meaning[feature]:+.2f}"
-        )
-        positions: Positions = "response" if self.positions == "response" else "all"
-        edit = feature_edit(features, feature, 0.0, positions=positions, note=note)
-        return replace(edit, offset=float(activation / edit.scale))
+    def _dosed(self, chosen: Sequence[Choice | Declined], bench: SteeringBench) -> list[Choice | Declined]:
+        """The choices at the strength that the limit on damage allows."""
+        choices = [choice for choice in chosen if isinstance(choice, Choice)]
+        every = iter(at_damage([choice.edits for choice in choices], self.damage, bench, self.dose))
+        dosed: list[Choice | Declined] = []
+        for choice in chosen:
+            if isinstance(choice, Choice):
+                tried = next(every)
+                edits = tuple(edit for edit in tried[-1].edits if isinstance(edit, FeatureEdit))
+                dosed.append(replace(choice, edits=edits, tried=tuple(tried)))
+            else:
+                dosed.append(choice)
+        return dosed
 
     def _at_intensity(self, edit: FeatureEdit) -> FeatureEdit:
         if self.intensity is None:
@@ -253,80 +199,62 @@ class AutoSteer:
         return replace(edit, offset=math.copysign(self.intensity, edit.offset))
 
 
-def evidence(shown: Stimulus, bench: SteeringBench, behaviour: str, sign: int) -> Evidence:
-    """What speaks for each feature of the bench's SAE.
+def directions(
+    specifications: Sequence[str], count: int, layer: int, bench: SteeringBench, writer: SteeringBench
+) -> list[Specific | Declined]:
+    """The direction in which each specification asks to go, or why it asks for nothing that can be done.
 
     Args:
-        sign: -1 where the behaviour is to be steered away from.
+        specifications: As a user words them.
+        count: Passages that are written for each.
+        layer: Index of the block.
+        bench: The model.
+        writer: On which the passages are written.
     """
-    features = bench.features
-    scale = features.scales
-    with np.errstate(divide="ignore", invalid="ignore"):
-        difference = (bench.feature_means(shown.asked) - bench.feature_means(shown.neutral)) / scale
-    difference = sign * np.nan_to_num(difference, posinf=0, neginf=0)
-    # A thousandth of the scale at least: a feature that is active in one reply alone must not look certain.
-    spread = difference.std(0, ddof=1) / np.sqrt(len(difference)) + 0.001
-    layer = features.sae_layer
-    gradient = bench.likelihood_gradients(shown.behaving, layer) - bench.likelihood_gradients(shown.neutral, layer)
-    gradient = sign * gradient.mean(0)
-    causal = _along_directions(features, gradient) * reference_norm(bench, layer)
-    causal = np.where(scale > 0, causal, 0)  # a dead feature has no scale, and is never chosen
-    return Evidence(difference.mean(0) / spread, causal, sign * features.relevance(behaviour), gradient)
+    goals: dict[str, tuple[Specification, ...]] = {}
+    declined: dict[str, str] = {}
+    for text in specifications:
+        try:
+            goals[text] = parse(text)
+        except ConfigError as reason:
+            declined[text] = str(reason)
+            continue
+        if word := next(filter(None, (unknown_word(goal.behaviour, writer) for goal in goals[text])), None):
+            declined[text] = f"Auto Steer cannot follow {text!r}: the model does not know the word {word!r}"
+    behaviours = list(
+        dict.fromkeys(g.behaviour for text, parts in goals.items() if text not in declined for g in parts)
+    )
+    written = dict(zip(behaviours, passages(behaviours, count, bench, writer), strict=True))
+    made: list[Specific | Declined] = []
+    for text in specifications:
+        shown = [written[goal.behaviour] for goal in goals.get(text, ()) if text not in declined]
+        if text in declined:
+            made.append(Declined(declined[text]))
+        elif min(map(len, shown)) < FEWEST_PASSAGES:
+            made.append(Declined(f"Auto Steer cannot follow {text!r}: asked for it, the model writes nothing"))
+        else:
+            parts = [specific(texts, layer, bench) for texts in shown]
+            made.append(together(parts, [1 if goal.towards else -1 for goal in goals[text]]))
+    return made
 
 
-def _along_directions(features: FeatureEndpoint, gradient: np.ndarray) -> np.ndarray:
-    """How far the gradient points along each feature's unit direction: `[features]`; 0 for a direction of length 0.
+def along_directions(features: FeatureEndpoint, direction: np.ndarray) -> np.ndarray:
+    """How far a direction points along each feature's unit direction: `[features]`; 0 for one of length 0.
 
     A chunk of directions at a time: all of a large SAE's would be a gigabyte.
     """
     along = np.zeros(features.features, dtype=np.float32)
     for start in range(0, features.features, DIRECTIONS_AT_ONCE):
         chunk = range(start, min(start + DIRECTIONS_AT_ONCE, features.features))
-        directions = features.directions(chunk)
-        lengths = np.linalg.norm(directions, axis=1)
-        along[chunk.start : chunk.stop] = directions @ gradient / np.where(lengths > 0, lengths, np.inf)
+        decoder = features.directions(chunk)
+        lengths = np.linalg.norm(decoder, axis=1)
+        along[chunk.start : chunk.stop] = decoder @ direction / np.where(lengths > 0, lengths, np.inf)
     return along
 
 
-def try_out(attempts: Sequence[Attempt], bench: SteeringBench) -> list[list[Trial]]:
-    """Gain and damage of every proposal of every attempt, on replies that had no part in making it."""
-    identity = bench.endpoint.identity
-    requests = {
-        (which, number, place): OptionsRequest(identity, messages, (behaving, neutral, sampled), edits)
-        for which, attempt in enumerate(attempts)
-        for number, (edits, _) in enumerate([((), 0.0), *attempt.proposed])
-        for place, ((messages, behaving), (_, neutral), (_, sampled)) in enumerate(
-            zip(attempt.held.behaving, attempt.held.neutral, attempt.held.sampled, strict=True)
-        )
-    }
-    scores = option_scores(list(requests.values()), bench.endpoint, bench.store)
-    per_token = {spot: np.array(scores[request.key].per_token()) for spot, request in requests.items()}
-    tried: list[list[Trial]] = []
-    for which, attempt in enumerate(attempts):
-        tried.append([])
-        places = range(len(attempt.held.neutral))
-        for number, (edits, dose) in enumerate(attempt.proposed, start=1):
-            rises = [per_token[which, number, place] - per_token[which, 0, place] for place in places]
-            behaving, neutral, sampled = np.mean(rises, axis=0)
-            gain = attempt.sign * (behaving - neutral)
-            tried[-1].append(Trial(edits, dose, gain=float(gain), damage=float(-sampled)))
-    return tried
-
-
-def choose(trials: Sequence[Trial], damage: float, specification: str) -> Trial:
-    """The trial with the largest gain among those with bounded damage; with the least damage if there is none."""
-    bounded = [trial for trial in trials if trial.damage <= damage]
-    best = max(bounded, key=lambda trial: trial.gain) if bounded else min(trials, key=lambda trial: trial.damage)
-    if best.gain <= 0:
-        log.warning(
-            "Auto Steer found nothing that makes %r likelier on prompts it had not seen (%+.3f nats per token at best)",
-            specification,
-            best.gain,
-        )
-    return best
-
-
-def _at_dose(edits: tuple[FeatureEdit, ...], dose: float, norm: float) -> tuple[FeatureEdit, ...]:
-    native = relative_dose(edits, lambda layer: norm)
-    assert native, "nudges of known directions have a dose"
-    return tuple(edit.scaled(dose / native) for edit in edits)
+def may_be_chosen(features: FeatureEndpoint, behaviour: str) -> np.ndarray:
+    """Which features may be steered: bool `[features]`. No dead ones; ones of mere form only where it is asked for."""
+    allowed: np.ndarray = features.scales > 0
+    if asks_for_form(behaviour):
+        return allowed
+    return allowed & np.array([not is_form(features.label(feature)) for feature in range(features.features)])

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from mindgap.backends.base import Capability
-from mindgap.core.edits import Edit
+from mindgap.core.edits import Declined, Edit
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import Message, Query
 from mindgap.steering.bench import SteeringBench
@@ -22,8 +22,11 @@ class Intervention(Protocol):
     @property
     def needs(self) -> frozenset[Capability]: ...
 
-    def edits(self, queries: Sequence[Query], bench: SteeringBench) -> list[tuple[Edit, ...]]:
-        """The edits for each query at native strength, in the order of `queries`. Deterministic for a seed."""
+    def edits(self, queries: Sequence[Query], bench: SteeringBench) -> Sequence[tuple[Edit, ...] | Declined]:
+        """The edits for each query at native strength, in the order of `queries`. Deterministic for a seed.
+
+        Where it can make none for a query, the reason stands in their place.
+        """
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,10 @@ class Method:
             return (Message("system", system), *messages[1:])
         return (Message("system", instruction), *messages)
 
-    def edits(self, queries: Sequence[Query], bench: SteeringBench) -> list[tuple[Edit, ...]]:
-        """All interventions' edits for each query, at native strength."""
+    def edits(self, queries: Sequence[Query], bench: SteeringBench) -> list[tuple[Edit, ...] | Declined]:
+        """All interventions' edits for each query, at native strength; declined where one of them declines."""
         per_intervention = [intervention.edits(queries, bench) for intervention in self.interventions]
-        return [tuple(edit for edits in per_intervention for edit in edits[i]) for i in range(len(queries))]
+        return [_together(made) for made in zip(*per_intervention, strict=True)] or [()] * len(queries)
 
 
 def _at_the_end(instruction: str, messages: Sequence[Message]) -> tuple[Message, ...]:
@@ -95,3 +98,12 @@ def _at_the_end(instruction: str, messages: Sequence[Message]) -> tuple[Message,
         return (*messages, Message("user", instruction))
     asked = Message("user", f"{messages[last].content}\n\n{instruction}")
     return (*messages[:last], asked, *messages[last + 1 :])
+
+
+def _together(made: Sequence[tuple[Edit, ...] | Declined]) -> tuple[Edit, ...] | Declined:
+    together: tuple[Edit, ...] = ()
+    for edits in made:
+        if isinstance(edits, Declined):
+            return edits
+        together += edits
+    return together

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 from mindgap.backends.base import Capability
-from mindgap.core.edits import FeatureEdit
+from mindgap.core.edits import Declined, FeatureEdit
 from mindgap.core.keys import content_key
 from mindgap.core.records import Query
 from mindgap.steering.autosteer import AutoSteer
@@ -31,10 +31,10 @@ class RandomFeatures:
     like: AutoSteer = field(default_factory=AutoSteer)
     needs: ClassVar[frozenset[Capability]] = AutoSteer.needs
 
-    def edits(self, queries: Sequence[Query], bench: SteeringBench) -> list[tuple[FeatureEdit, ...]]:
-        """One set of edits a query, fixed by the seed and the query's text."""
+    def edits(self, queries: Sequence[Query], bench: SteeringBench) -> list[tuple[FeatureEdit, ...] | Declined]:
+        """One set of edits a query, fixed by the seed and the query's text; declined where Auto Steer declines."""
         return [
-            self._match(query, edits, bench)
+            edits if isinstance(edits, Declined) else self._match(query, edits, bench)
             for query, edits in zip(queries, self.like.edits(queries, bench), strict=True)
         ]
 

@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import cast
 
 from mindgap.backends.base import Endpoint, SteerableEndpoint
-from mindgap.core.edits import Edit
+from mindgap.core.edits import Declined, Edit
 from mindgap.core.keys import content_key
 from mindgap.core.records import Item, OptionsRequest, Query, Request
 from mindgap.steering.bench import SteeringBench
@@ -37,37 +37,63 @@ class Sample:
         )
 
 
-def steer(experiment: Experiment, endpoint: Endpoint, store: Store) -> list[tuple[tuple[Edit, ...], float | None]]:
-    """For each query: the edits at the experiment's strength, and their relative dose (None if unsteered)."""
+@dataclass(frozen=True)
+class Steering:
+    """What is done inside the model for one query.
+
+    Attributes:
+        edits: At the experiment's strength.
+        dose: Their relative dose; None where nothing is steered.
+        declined: Why the method makes no edits for this query; None where it does.
+    """
+
+    edits: tuple[Edit, ...] = ()
+    dose: float | None = None
+    declined: str | None = None
+
+
+def steer(experiment: Experiment, endpoint: Endpoint, store: Store) -> list[Steering]:
+    """The steering of each query."""
     queries = experiment.query_set.queries
     if not experiment.method.steers:
-        return [((), None)] * len(queries)
+        return [Steering()] * len(queries)
     bench = SteeringBench(cast(SteerableEndpoint, endpoint), store, experiment.seed)
     norm = lru_cache(lambda layer: reference_norm(bench, layer))
     native = experiment.method.edits(queries, bench)
-    applied = [experiment.strength.apply(edits, norm) for edits in native]
-    return [(edits, relative_dose(edits, norm)) for edits in applied]
+    steering = []
+    for edits in native:
+        if isinstance(edits, Declined):
+            steering.append(Steering(declined=edits.reason))
+        else:
+            applied = experiment.strength.apply(edits, norm)
+            steering.append(Steering(applied, relative_dose(applied, norm)))
+    return steering
 
 
-def plan(
-    experiment: Experiment, endpoint: Endpoint, steering: Sequence[tuple[tuple[Edit, ...], float | None]]
-) -> list[Sample]:
+def plan(experiment: Experiment, endpoint: Endpoint, steering: Sequence[Steering]) -> list[Sample]:
     """The cell's samples. A sample's seed depends on its item and epoch alone: common random numbers across cells."""
     method, task = experiment.method, experiment.task
     replace = task.instruction_mode == "replace"
     scoring = experiment.model.option_scoring if "loglikelihood" in endpoint.can else "none"
     samples = []
     items = task.load()
-    for query, (edits, dose) in zip(experiment.query_set.queries, steering, strict=True):
+    for query, steered in zip(experiment.query_set.queries, steering, strict=True):
         for item in items:
             messages = method.messages(task.messages(item), query, replace=replace)
             options = None
             if item.options and scoring != "none":
                 asked, texts = task.option_request(item, scoring)
                 asked = method.messages(asked, query, replace=replace)
-                options = OptionsRequest(endpoint.identity, asked, texts, edits)
+                options = OptionsRequest(endpoint.identity, asked, texts, steered.edits, declined=steered.declined)
             for epoch in range(experiment.epochs):
                 seed = int(content_key("seed", seed=experiment.seed, item=item.id, epoch=epoch), 16) % 2**63
-                request = Request(endpoint.identity, messages, experiment.decoding, seed, edits)
-                samples.append(Sample(query, item, epoch, dose, request, options))
+                request = Request(
+                    endpoint.identity,
+                    messages,
+                    experiment.decoding,
+                    seed,
+                    steered.edits,
+                    declined=steered.declined,
+                )
+                samples.append(Sample(query, item, epoch, steered.dose, request, options))
     return samples

@@ -23,6 +23,7 @@ from sweeps import metrics_of
 
 from mindgap.backends.goodfire import GoodfireBackend
 from mindgap.core.compose import composed
+from mindgap.core.edits import Declined
 from mindgap.core.model import ModelSpec
 from mindgap.core.records import Judgement, JudgeRequest, Query, Record, Score
 from mindgap.steering.agentic import Agentic
@@ -140,10 +141,12 @@ def test_every_method_of_features_runs_on_it(models: tuple[ModelSpec, ModelSpec]
         Features((Chosen(live, 0.5), Chosen(live, mode="ablate"))),
     ):
         for edits in method.edits(queries, on):
+            assert not isinstance(edits, Declined)
             assert edits and all(edit.sae == endpoint.sae_identity and edit.label for edit in edits)
             ((_, completion),) = endpoint.generate([_asked(endpoint, edits)])
             assert completion.error is None, completion.error
     toward, away = Agentic(picker=None).edits([queries[1], Query("don't be about boats", "")], on)
+    assert not isinstance(toward, Declined) and not isinstance(away, Declined)
     assert [edit.feature for edit in toward] == [edit.feature for edit in away]
     assert {edit.offset for edit in toward} == {0.6} and {edit.offset for edit in away} == {-0.6}
 

@@ -12,6 +12,7 @@ import pytest
 
 goodfire = pytest.importorskip("goodfire")
 
+from mindgap.core.edits import Declined  # noqa: E402
 from mindgap.core.records import Decoding, Message, Query, Request  # noqa: E402
 from mindgap.steering.autosteer import AutoSteer  # noqa: E402
 from mindgap.steering.bench import SteeringBench  # noqa: E402
@@ -168,10 +169,14 @@ def test_contrast_finds_what_tells_the_data_sets_apart(client: Any, server: Any)
     assert all(means[1][feature.index_in_sae] > means[0][feature.index_in_sae] for feature in more)
 
 
-def test_auto_steer_gives_the_edits_of_the_local_backend(client: Any, server: Any, tmp_path: Any) -> None:
+def test_auto_steer_gives_the_edits_of_the_local_backend(
+    client: Any, server: Any, tmp_path: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mindgap.steering.specific.behaviours_of_the_bank", lambda: ("be calm", "be loud"))
     edits = client.features.AutoSteer("be funny", MODEL)
     bench = SteeringBench(server.service.endpoint, Store(tmp_path / "fresh.sqlite"), 0)
     (local,) = AutoSteer().edits([Query("be funny", "")], bench)
+    assert not isinstance(local, Declined)
     assert [(feature.index_in_sae, value) for feature, value in edits.as_dict().items()] == [
         (edit.feature, edit.offset) for edit in local
     ]

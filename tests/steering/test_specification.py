@@ -12,7 +12,7 @@ from mindgap.steering.specification import Specification, parse
     ("text", "behaviour", "towards"),
     [
         ("be funny", "be funny", True),
-        ("be professional, not funny", "be professional, not funny", True),
+        ("be funny and angry", "be funny and angry", True),
         ("don't be funny", "be funny", False),
         ("Don’t be funny!", "be funny", False),
         ("please do not be funny.", "be funny", False),
@@ -25,7 +25,12 @@ from mindgap.steering.specification import Specification, parse
     ],
 )
 def test_a_negation_steers_away_from_what_it_negates(text: str, behaviour: str, towards: bool) -> None:
-    assert parse(text) == Specification(behaviour, towards)
+    assert parse(text) == (Specification(behaviour, towards),)
+
+
+@pytest.mark.parametrize("text", ["be professional, not funny", "don't be funny, be professional"])
+def test_towards_one_and_away_from_another_are_two_goals(text: str) -> None:
+    assert set(parse(text)) == {Specification("be professional", True), Specification("be funny", False)}
 
 
 @pytest.mark.parametrize("text", ["", "  ", "."])
