@@ -10,7 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mindgap.core.errors import ConfigError, UnavailableError
+from mindgap.core.keys import content_key
 from mindgap.core.records import Item, Message
+from mindgap.storage.cache import cache_folder
+from mindgap.storage.hashes import file_hash
 from mindgap.tasks.choice import MultipleChoice, lettered
 
 HUB_NAME = "cais/mmlu"
@@ -136,7 +139,10 @@ def _load(path: str, split: str) -> Any:
     bars = datasets.are_progress_bars_disabled()
     datasets.disable_progress_bars()
     try:
-        data = datasets.load_dataset(str(folder) if folder.is_dir() else path, HUB_CONFIG, split=split)
+        if folder.is_dir():
+            data = datasets.load_dataset(str(folder), HUB_CONFIG, split=split, cache_dir=str(_prepared(folder)))
+        else:
+            data = datasets.load_dataset(path, HUB_CONFIG, split=split)
     except (ValueError, FileNotFoundError) as error:
         raise ConfigError(f"task.path={path}: {_first_line(error)}; {_layout()}") from error
     except ConnectionError as error:
@@ -147,6 +153,16 @@ def _load(path: str, split: str) -> Any:
     if missing := [column for column in MMLU_COLUMNS if column not in data.column_names]:
         raise ConfigError(f"task.path={path}: there is no column {missing[0]!r}; {_layout()}")
     return data
+
+
+def _prepared(folder: Path) -> Path:
+    """Where `datasets` keeps what it makes of this folder's content.
+
+    In a cache that all folders share it takes a folder for any other of the same name, and a changed one for what it
+    was before.
+    """
+    hashes = {str(file.relative_to(folder)): file_hash(file) for file in sorted(folder.rglob("*")) if file.is_file()}
+    return cache_folder() / "datasets" / content_key("data folder", files=hashes)
 
 
 def _is_transport_error(error: Exception) -> bool:

@@ -63,6 +63,23 @@ def test_a_folder_needs_no_network_and_gives_stratified_items(folder, no_network
     assert no_network == []
 
 
+def test_another_folder_of_the_same_name_and_a_changed_one_are_read_anew(folder, no_network, tmp_path):
+    import shutil
+
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    assert len(mmlu(folder).load()) == 30
+    other = tmp_path / "elsewhere" / "mmlu"
+    shutil.copytree(folder, other)
+    row = {"question": "Which?", "subject": "s", "choices": list("wxyz"), "answer": 1}
+    pq.write_table(pa.Table.from_pylist([row]), other / "all" / "test-00000-of-00001.parquet")
+    assert [item.question for item in mmlu(other).load()] == ["Which?"]
+    pq.write_table(pa.Table.from_pylist([row, row]), other / "all" / "test-00000-of-00001.parquet")
+    assert len(mmlu(other).load()) == 2
+    assert len(mmlu(folder).load()) == 30
+
+
 def test_ids_name_the_row_and_not_the_place_in_the_sample(folder, no_network):
     for item in mmlu(folder, limit=8, seed=3).load():
         _, split, subject, row = item.id.split("/")
