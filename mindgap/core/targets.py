@@ -42,13 +42,13 @@ def target(name: Any, path: str) -> Any:
         raise ConfigError(f"{where} cannot be imported: write package.module.Class")
     _check_allowed(module, where)
     try:
-        found = getattr(importlib.import_module(module), attribute)
+        named = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # a module of the user's own may raise anything
         raise ConfigError(f"{where} cannot be imported ({type(error).__name__}: {_short(error)})") from error
-    if not inspect.isclass(found) and not isinstance(found, FunctionType):
+    if not inspect.isclass(named) and not isinstance(named, FunctionType):
         raise ConfigError(f"{where} is no class that settings could make")
-    _check_allowed(str(found.__module__), where)  # what a module has imported is not its own
-    return found
+    _check_allowed(str(named.__module__), where)  # what a module has imported is not its own
+    return named
 
 
 def returned(function: FunctionType, where: str) -> type:

@@ -21,5 +21,5 @@ def transcript(messages: Sequence[Message]) -> str:
 
 def reply_end(text: str) -> int | None:
     """Where the next turn begins in what a model wrote; None where it has not come to that."""
-    found = [place for turn in NEXT_TURNS if (place := text.find(turn)) >= 0]
-    return min(found, default=None)
+    turns_at = [place for turn in NEXT_TURNS if (place := text.find(turn)) >= 0]
+    return min(turns_at, default=None)
