@@ -34,7 +34,7 @@ from mindgap.steering.bench import SteeringBench
 from mindgap.steering.damage import Dosed, at_damage
 from mindgap.steering.features import check_positions, feature_edit
 from mindgap.steering.passages import hosted_writer, passages
-from mindgap.steering.specific import Specific, specific, together
+from mindgap.steering.specific import Means, Specific, bank, specific, together
 from mindgap.steering.specification import Specification, parse, unknown_word
 
 log = logging.getLogger(__name__)
@@ -226,6 +226,7 @@ def directions(
     )
     written = dict(zip(behaviours, passages(behaviours, count, bench, writer), strict=True))
     made: list[Specific | Declined] = []
+    others: Means | None = None
     for text in specifications:
         shown = [written[goal.behaviour] for goal in goals.get(text, ()) if text not in declined]
         if text in declined:
@@ -233,7 +234,8 @@ def directions(
         elif min(map(len, shown)) < FEWEST_PASSAGES:
             made.append(Declined(f"Auto Steer cannot follow {text!r}: asked for it, the model writes nothing"))
         else:
-            parts = [specific(texts, layer, bench) for texts in shown]
+            others = others or bank(layer, bench)
+            parts = [specific(texts, others, layer, bench) for texts in shown]
             made.append(together(parts, [1 if goal.towards else -1 for goal in goals[text]]))
     return made
 

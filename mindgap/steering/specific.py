@@ -62,15 +62,15 @@ def behaviours_of_the_bank() -> tuple[str, ...]:
     return tuple(files("mindgap.data").joinpath("behaviours.txt").read_text(encoding="utf-8").splitlines())
 
 
-def specific(shown: Sequence[Text], layer: int, bench: SteeringBench) -> Specific:
+def specific(shown: Sequence[Text], others: Means, layer: int, bench: SteeringBench) -> Specific:
     """What is specific to the behaviour that some passages show.
 
     Args:
         shown: Its passages, two at least.
+        others: The bank at this block.
         layer: Index of the block at whose output it is looked for.
-        bench: The model; its bank is made first, where it is not there.
+        bench: The model.
     """
-    others = bank(layer, bench)
     residuals, gradients = bench.residuals(shown, layer), bench.likelihood_gradients(shown, layer)
 
     def direction(which: slice) -> np.ndarray:

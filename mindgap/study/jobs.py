@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -15,6 +15,9 @@ from mindgap.core.explain import Composing, explain
 from mindgap.core.keys import content_key
 from mindgap.results.cell import BESIDE_CELLS
 from mindgap.study.experiment import Experiment
+
+if TYPE_CHECKING:
+    from hydra.core.override_parser.types import Override
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
@@ -47,25 +50,37 @@ def _check_writable(value: Any, path: str) -> None:
 def compose_jobs(config: DictConfig) -> list[DictConfig]:
     """The configurations that Hydra's basic sweeper is about to run; other sweepers choose as they go: the base one."""
     from hydra import compose
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     typed = list(config.hydra.overrides.task)
     try:
         if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
             return [compose(config.hydra.job.config_name, overrides=typed)]
-        declared = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-        overrides = OverridesParser.create().parse_overrides([*declared, *typed])
-        (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
-        _check_any(batch)
-        return [compose(config.hydra.job.config_name, overrides=list(job)) for job in batch]
+        jobs = _jobs(config, OverridesParser.create().parse_overrides(typed))
+        return [compose(config.hydra.job.config_name, overrides=job) for job in jobs]
     except Composing as mistake:
         raise ConfigError(explain(mistake, config_folder())) from mistake
 
 
-def _check_any(batch: Sequence[Any]) -> None:
+def _jobs(config: DictConfig, parsed: Sequence[Override]) -> list[list[str]]:
+    """The overrides of each job of Hydra's basic sweeper.
+
+    Args:
+        config: With Hydra's own part, in which an experiment may declare what is swept over.
+        parsed: What was typed beside it.
+
+    Raises:
+        ConfigError: There is no job.
+    """
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    declared = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    overrides = [*OverridesParser.create().parse_overrides(declared), *parsed]
+    (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
     if not batch:
         raise ConfigError("this sweep has no jobs: one of its ranges or lists of values is empty")
+    return [list(job) for job in batch]
 
 
 def jobs_of(
@@ -82,21 +97,16 @@ def jobs_of(
         ConfigError: For what does not exist or cannot be read, with a did-you-mean.
     """
     from hydra import compose
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     search = [f"hydra.searchpath=[{literal('config_dir', f'file://{config_dir.resolve()}')}]"] if config_dir else []
     folder = config_folder()
     try:
         with composing(folder, sweep):
-            parser = OverridesParser.create()
-            parsed = parser.parse_overrides([*overrides, *search])
+            parsed = OverridesParser.create().parse_overrides([*overrides, *search])
             single = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
             whole = compose("config", overrides=single, return_hydra_config=True)
-            declared = [f"{key}={value}" for key, value in (whole.hydra.sweeper.params or {}).items()]
-            (batch,) = BasicSweeper.split_arguments([*parser.parse_overrides(declared), *parsed], max_batch_size=None)
-            _check_any(batch)
-            return [plain(compose("config", overrides=list(job))) for job in batch]
+            return [plain(compose("config", overrides=job)) for job in _jobs(whole, parsed)]
     except Composing as mistake:
         raise ConfigError(explain(mistake, folder)) from mistake
 

@@ -19,8 +19,6 @@ from mindgap.core.errors import ConfigError
 from mindgap.sae.sae import SAE
 from mindgap.training.settings import FitSettings
 
-PARAMETERS = ("encoder", "encoder_bias", "decoder", "decoder_bias")
-
 
 class Fit:
     """A fit in progress: parameters, Adam's moments and counters. `save` and `restore` keep all of it."""

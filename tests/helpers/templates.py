@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Any
+
 PHI3 = (
     "{{ bos_token }}{% for message in messages %}{% if message['role'] == 'user' %}"
     "{{ '<|user|>\\n' + message['content'] + '<|end|>\\n<|assistant|>\\n' }}"
@@ -77,3 +80,12 @@ DEEPSEEK_R1 = (
     "{% if add_generation_prompt %}{{ '<|Assistant|><think>\\n' }}{% endif %}"
 )
 """Always thinks: the prompt itself opens the thought."""
+
+
+def chat_of(tokenizer: Any, template: str | None, **settings: Any) -> Any:
+    """The `Chat` of a tokenizer that has this template instead of its own, with settings of the template."""
+    from mindgap.backends.local.chat import Chat
+
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.chat_template = template
+    return Chat(tokenizer, settings)

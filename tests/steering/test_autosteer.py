@@ -112,7 +112,9 @@ def test_what_all_behaviours_share_is_no_part_of_a_direction(endpoint: LocalEndp
     gradients = np.stack([on.likelihood_gradients(texts, layer).mean(0) for texts in shown])
     parts = [rows[0] - rows.mean(0) for rows in (residuals, gradients)]
     total = sum(part / np.linalg.norm(part) for part in parts)
-    np.testing.assert_allclose(specific(shown[0], layer, on).direction, total / np.linalg.norm(total), atol=1e-4)
+    np.testing.assert_allclose(
+        specific(shown[0], bank(layer, on), layer, on).direction, total / np.linalg.norm(total), atol=1e-4
+    )
 
 
 @pytest.mark.parametrize("text", ["", "be funny and not funny"])

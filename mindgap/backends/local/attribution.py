@@ -28,9 +28,8 @@ def likelihood_gradient(
     change of log-likelihood that steering causes (attribution patching: Syed et al. 2023, arXiv 2310.10348). A text
     without response tokens yields zeros; what lies beyond the model's context is left out.
     """
-    encoded = [engine.chat.with_replies(messages, [reply]) for messages, reply in texts]
-    prompts = [prompt[: engine.context] for prompt, _ in encoded]
-    replies = [reply[: engine.context - len(prompt)] for prompt, (_, (reply,)) in zip(prompts, encoded, strict=True)]
+    encoded = [engine.prompt_and_reply(messages, reply) for messages, reply in texts]
+    prompts, replies = [prompt for prompt, _ in encoded], [reply for _, reply in encoded]
 
     def work(group: Sequence[int]) -> np.ndarray:
         gradients = _gradients(engine, [prompts[i] for i in group], [replies[i] for i in group], layer)

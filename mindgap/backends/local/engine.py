@@ -32,6 +32,7 @@ from mindgap.backends.local.feature_edits import FeatureTable
 from mindgap.backends.local.steering import Steering, build_tables, check_edits, is_constant
 from mindgap.core.edits import Edit, FeatureEdit
 from mindgap.core.errors import UnavailableError
+from mindgap.core.records import Message
 from mindgap.sae.sae import SAE
 
 log = logging.getLogger(__name__)
@@ -116,6 +117,16 @@ class Engine:
     def rows_that_share(self, width: int, most: int = PROMPT_TOKENS_PER_PASS) -> int:
         """How many rows, padded to `width` tokens, share a pass of at most `most` tokens."""
         return max(1, self.tokens_per_pass(most) // max(1, width)) if width <= self.shared_context else 1
+
+    def prompt_and_reply(self, messages: Sequence[Message], reply: str) -> tuple[list[int], list[int]]:
+        """Token ids of a prompt and of the reply to it; what lies beyond the context is left out.
+
+        Raises:
+            PromptError: The messages cannot be put to the model.
+        """
+        prompt, (words,) = self.chat.with_replies(messages, [reply])
+        prompt = prompt[: self.context]
+        return prompt, words[: self.context - len(prompt)]
 
     @cached_property
     def sae(self) -> SAE | None:

@@ -47,10 +47,7 @@ def _responses(engine: Engine, texts: Texts, layer: int) -> Iterator[tuple[int, 
 
     sequences = []
     for index, (messages, text) in enumerate(texts):
-        prompt, (reply,) = engine.chat.with_replies(messages, [text])
-        prompt = prompt[: engine.context]
-        reply = reply[: engine.context - len(prompt)]
-        sequences.append((index, prompt, reply))
+        sequences.append((index, *engine.prompt_and_reply(messages, text)))
     sequences.sort(key=lambda sequence: len(sequence[1]) + len(sequence[2]), reverse=True)
     while sequences:
         width = len(sequences[0][1]) + len(sequences[0][2])

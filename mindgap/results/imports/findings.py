@@ -310,10 +310,6 @@ def _raw(sample: RecordedSample, metric: str) -> str | None:
     return sample.behaviour_raw if metric == "behaviour" else sample.coherence_raw
 
 
-def _response(sample: RecordedSample) -> dict[str, Any]:
-    return {"response": sample.response[:_SHOWN]}
-
-
 def _system(sample: RecordedSample) -> dict[str, Any]:
     return {"system_prompt": sample.system_prompt[:_SHOWN]}
 

@@ -10,9 +10,8 @@ import pytest
 
 pytest.importorskip("transformers")
 
-from templates import DEEPSEEK_R1, DEEPSEEK_V3, GEMMA4, GLM, LLAMA3, MISTRAL, PARTS, PHI3, QWEN3
+from templates import DEEPSEEK_R1, DEEPSEEK_V3, GEMMA4, GLM, LLAMA3, MISTRAL, PARTS, PHI3, QWEN3, chat_of
 
-from mindgap.backends.local.chat import Chat
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.scoring import loglikelihood
 from mindgap.backends.local.session import generate
@@ -32,12 +31,6 @@ ALL = {
     "gemma4": GEMMA4,
     "r1": DEEPSEEK_R1,
 }
-
-
-def chat_of(tokenizer: Any, template: str | None) -> Chat:
-    tokenizer = copy.deepcopy(tokenizer)
-    tokenizer.chat_template = template
-    return Chat(tokenizer)
 
 
 @pytest.fixture(scope="module")

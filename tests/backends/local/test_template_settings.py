@@ -11,10 +11,9 @@ import pytest
 
 pytest.importorskip("torch")
 
-from templates import DEEPSEEK_R1, LLAMA3, PARTS, PHI3, QWEN3
+from templates import DEEPSEEK_R1, LLAMA3, PARTS, PHI3, QWEN3, chat_of
 
 from mindgap.backends.local import LocalBackend
-from mindgap.backends.local.chat import Chat
 from mindgap.backends.local.template import known_settings
 from mindgap.core.build import build
 from mindgap.core.errors import ConfigError
@@ -23,12 +22,6 @@ from mindgap.core.records import Message
 
 USER = [Message("user", "Hi")]
 DATED = LLAMA3.replace("{% for", "{% if not date is defined %}{% set date = strftime_now('%d') %}{% endif %}{% for", 1)
-
-
-def chat_of(tokenizer: Any, template: str | None, **settings: Any) -> Chat:
-    tokenizer = copy.deepcopy(tokenizer)
-    tokenizer.chat_template = template
-    return Chat(tokenizer, settings)
 
 
 @pytest.fixture(scope="module")

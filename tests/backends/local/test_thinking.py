@@ -11,10 +11,9 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from templates import DEEPSEEK_R1, DEEPSEEK_V3, GEMMA4, GLM, LLAMA3, QWEN3  # noqa: E402
+from templates import DEEPSEEK_R1, DEEPSEEK_V3, GEMMA4, GLM, LLAMA3, QWEN3, chat_of  # noqa: E402
 
 from mindgap.backends.local import LocalEndpoint  # noqa: E402
-from mindgap.backends.local.chat import Chat  # noqa: E402
 from mindgap.backends.local.engine import Engine  # noqa: E402
 from mindgap.backends.local.rows import Row  # noqa: E402
 from mindgap.backends.local.session import completion  # noqa: E402
@@ -28,12 +27,6 @@ GPT_OSS = (
     "{% if add_generation_prompt %}{{ '<|start|>assistant' }}{% endif %}"
     "{# replies: <|channel|>analysis<|message|>…<|end|><|start|>assistant<|channel|>final<|message|>… #}"
 )
-
-
-def chat_of(tokenizer: Any, template: str, **settings: Any) -> Chat:
-    tokenizer = copy.deepcopy(tokenizer)
-    tokenizer.chat_template = template
-    return Chat(tokenizer, settings)
 
 
 @pytest.fixture(scope="module")
