@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mindgap.core.edits import Edit
     from mindgap.core.records import Query, Request
     from mindgap.study.experiment import Experiment
-    from mindgap.study.plan import Steering
+    from mindgap.study.plan import QuerySteering
 
 
 def run(
@@ -197,7 +197,7 @@ class Steered:
         return self._experiment.backend.open(self._experiment.model)
 
     @cached_property
-    def _steering(self) -> Steering:
+    def _steering(self) -> QuerySteering:
         from mindgap.storage.store import Store
         from mindgap.study.plan import steer as edits_by_query
 

@@ -15,3 +15,8 @@ class PromptError(MindgapError):
 
 class UnavailableError(MindgapError):
     """Something this machine lacks: weights, a key, an extra, memory."""
+
+
+def first_line(error: BaseException, longest: int | None = None) -> str:
+    """The first line of what an error says, at most `longest` characters of it."""
+    return next(iter(str(error).strip().splitlines()), "no reason was given")[:longest]

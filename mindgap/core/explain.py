@@ -15,7 +15,7 @@ from hydra.errors import (
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
-from mindgap.core.errors import MindgapError
+from mindgap.core.errors import MindgapError, first_line
 
 UserMistake = (MindgapError, HydraException, OmegaConfBaseException, YAMLError)
 """What may be raised over a setting or a file before anything runs."""
@@ -39,7 +39,7 @@ def explain(error: Exception, conf: Path) -> str:
     if isinstance(error, MissingConfigException):
         return _missing(error)
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: cannot be read as key=value ({_first_line(error)})"
+        return f"{error.override}: cannot be read as key=value ({first_line(error)})"
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
         return _omegaconf(cause, conf)
     if isinstance(error, ConfigCompositionException):
@@ -64,7 +64,7 @@ def _unforeseen(error: Exception) -> str:
         return "a YAML file names itself, in its defaults or by an alias, or is nested too deeply to be read"
     if isinstance(error, YAMLError):
         return f"a YAML file cannot be read: {' '.join(str(error).split())[:LONGEST]}"
-    return f"the settings cannot be composed: {type(error).__name__}, {_first_line(error)[:LONGEST]}"
+    return f"the settings cannot be composed: {type(error).__name__}, {first_line(error, LONGEST)}"
 
 
 def _missing(error: MissingConfigException) -> str:
@@ -72,7 +72,7 @@ def _missing(error: MissingConfigException) -> str:
     group, _, name = wanted.rpartition("/")
     options = list(error.options or [])
     if not options:
-        return _first_line(error)
+        return first_line(error)
     return f"{group}={name}: there is no such option. {_nearest(name, options)}"
 
 
@@ -82,8 +82,8 @@ def _composition(error: ConfigCompositionException, conf: Path) -> str:
         key = match.group(1)
         return f"{key}: there is no such setting. {_nearest(key, _top_level(conf))}"
     if text.startswith("Ambiguous value"):
-        return f"{_first_line(error)}: several values make a sweep, add -m"
-    return _first_line(error)
+        return f"{first_line(error)}: several values make a sweep, add -m"
+    return first_line(error)
 
 
 def _omegaconf(error: OmegaConfBaseException, conf: Path) -> str:
@@ -95,7 +95,7 @@ def _omegaconf(error: OmegaConfBaseException, conf: Path) -> str:
         if not known and dot:
             return f"{key}: {parent} holds no settings to change; give all that it is to hold: '{parent}={{{own}: …}}'"
         return f"{key}: there is no such setting. {_nearest(own, known, prefix=parent + dot)}"
-    return f"{key}: {_first_line(error)}" if key else _first_line(error)
+    return f"{key}: {first_line(error)}" if key else first_line(error)
 
 
 def _top_level(conf: Path) -> list[str]:
@@ -110,7 +110,3 @@ def _nearest(name: str, options: list[str], prefix: str = "") -> str:
     near = difflib.get_close_matches(name, options, n=1)
     listed = f"There are: {', '.join(sorted(options))}"
     return f"Did you mean {prefix}{near[0]}? {listed}" if near else listed
-
-
-def _first_line(error: Exception) -> str:
-    return next(iter(str(error).strip().splitlines()), "no reason was given")

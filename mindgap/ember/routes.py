@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -146,22 +147,19 @@ def _reading(routes: APIRouter, service: Service) -> None:
             request, inspection.token_features(engine, tokens, edits, features.scales, wanted)
         )
 
+        def strengths(active: Iterable[tuple[int, float]]) -> list[Json]:
+            return [
+                {"id": str(features.uuid(feature)), "index_in_sae": feature, "activation_strength": strength}
+                for feature, strength in active
+            ]
+
         def told() -> str:
             texts = inspection.pieces(service.tokenizer, tokens)
             listed = [
-                {
-                    "token": text,
-                    "attributions": [
-                        {"id": str(features.uuid(feature)), "index_in_sae": feature, "activation_strength": strength}
-                        for feature, strength in active
-                    ],
-                }
+                {"token": text, "attributions": strengths(active)}
                 for text, active in zip(texts, active_by_token, strict=True)
             ]
-            aggregated = [
-                {"id": str(features.uuid(feature)), "index_in_sae": feature, "activation_strength": strength}
-                for feature, strength in inspection.aggregated(active_by_token, body.aggregate_by)
-            ]
+            aggregated = strengths(inspection.aggregated(active_by_token, body.aggregate_by))
             return json.dumps({"tokens": listed, "features": aggregated})
 
         # A long conversation makes megabytes: not in the event loop.

@@ -27,7 +27,7 @@ from mindgap.ember.worker import Worker
 from mindgap.steering.autosteer import AutoSteer
 from mindgap.steering.bench import SteeringBench, Text
 from mindgap.steering.specification import parse
-from mindgap.steering.stimulus import Stimulus, stimuli
+from mindgap.steering.stimulus import Stimulus, stimulus
 from mindgap.storage.store import Store
 
 PAIRS = 8
@@ -166,7 +166,7 @@ class Maker:
 
     def _stimulus(self, behaviour: str, prompts: int) -> Stimulus:
         writer = self._autosteer.written_on(self._bench)
-        return stimuli(self._bench, [behaviour], prompts=prompts, writer=writer)[0]
+        return stimulus(self._bench, behaviour, prompts=prompts, writer=writer)
 
     async def _make(self, kind: str, specification: str, make: Callable[[], Any]) -> Any:
         """What `make` makes, once for all who ask. It is made to the end even if they go, and is there next time."""

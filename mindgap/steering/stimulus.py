@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from mindgap.core.errors import ConfigError
@@ -28,12 +27,12 @@ class Stimulus:
     neutral: tuple[Text, ...]
 
 
-def stimuli(bench: SteeringBench, behaviours: Sequence[str], *, prompts: int, writer: SteeringBench) -> list[Stimulus]:
-    """For each behaviour replies to the first `prompts` contrast prompts; a prompt with an empty reply is left out.
+def stimulus(bench: SteeringBench, behaviour: str, *, prompts: int, writer: SteeringBench) -> Stimulus:
+    """Replies to the first `prompts` contrast prompts; a prompt with an empty reply is left out.
 
     Args:
         bench: The model that is to be steered; it writes the neutral replies.
-        behaviours: What the replies are to show.
+        behaviour: What the replies are to show.
         prompts: How many contrast prompts.
         writer: The bench on which the behaving replies are written: `bench` itself, or `hosted_writer`.
 
@@ -41,27 +40,14 @@ def stimuli(bench: SteeringBench, behaviours: Sequence[str], *, prompts: int, wr
         ConfigError: Where nothing is left.
     """
     plain = [(Message("user", question),) for question in contrast_prompts(prompts)]
-    asked = [
-        [(Message("system", INSTRUCTION.replace("{query}", behaviour)), *messages) for messages in plain]
-        for behaviour in behaviours
-    ]
-    # In one batch: many short replies are read and written much faster together.
-    every = iter(
-        writer.respond([messages for conversation_group in asked for messages in conversation_group], CONTRAST_TOKENS)
-    )
-    replies = [[next(every).text.strip() for _ in plain] for _ in behaviours]
+    asked = [(Message("system", INSTRUCTION.replace("{query}", behaviour)), *messages) for messages in plain]
+    behaving = [reply.text.strip() for reply in writer.respond(asked, CONTRAST_TOKENS)]
     neutral = [reply.text.strip() for reply in bench.respond(plain, CONTRAST_TOKENS)]
-    made = []
-    for number, behaviour in enumerate(behaviours):
-        behaving = replies[number]
-        kept = [n for n in range(len(plain)) if behaving[n] and neutral[n]]
-        if not kept:
-            raise ConfigError(f"nobody answered any contrast prompt for {behaviour!r}: there is nothing to compare")
-        made.append(
-            Stimulus(
-                tuple((asked[number][n], behaving[n]) for n in kept),
-                tuple((plain[n], behaving[n]) for n in kept),
-                tuple((plain[n], neutral[n]) for n in kept),
-            )
-        )
-    return made
+    kept = [n for n in range(len(plain)) if behaving[n] and neutral[n]]
+    if not kept:
+        raise ConfigError(f"nobody answered any contrast prompt for {behaviour!r}: there is nothing to compare")
+    return Stimulus(
+        tuple((asked[n], behaving[n]) for n in kept),
+        tuple((plain[n], behaving[n]) for n in kept),
+        tuple((plain[n], neutral[n]) for n in kept),
+    )

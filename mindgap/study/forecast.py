@@ -15,7 +15,7 @@ from mindgap.results.files import finished_cells, read_config
 from mindgap.storage.store import Store
 from mindgap.study.experiment import Experiment
 from mindgap.study.observe import judge_request
-from mindgap.study.plan import Sample, Steering, plan, steer
+from mindgap.study.plan import QuerySteering, Sample, plan, steer
 
 CHARACTERS_PER_TOKEN = 4
 """Of English text under the usual vocabularies; good enough for a forecast."""
@@ -101,7 +101,7 @@ def forecast(experiment: Experiment) -> Forecast:
             steering = steer(experiment, frozen, store)
             missing = False
         except _WouldSpend:
-            steering, missing = [Steering()] * len(experiment.query_set.queries), True
+            steering, missing = [QuerySteering()] * len(experiment.query_set.queries), True
         samples = plan(experiment, endpoint, steering)
         keys = {sample.request.key for sample in samples}
         completions = {} if missing else store.completions(keys)

@@ -38,7 +38,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Steering:
+class QuerySteering:
     """What is done inside the model for one query.
 
     Attributes:
@@ -52,25 +52,25 @@ class Steering:
     declined: str | None = None
 
 
-def steer(experiment: Experiment, endpoint: Endpoint, store: Store) -> list[Steering]:
+def steer(experiment: Experiment, endpoint: Endpoint, store: Store) -> list[QuerySteering]:
     """The steering of each query."""
     queries = experiment.query_set.queries
     if not experiment.method.steers:
-        return [Steering()] * len(queries)
+        return [QuerySteering()] * len(queries)
     bench = SteeringBench(cast(SteerableEndpoint, endpoint), store, experiment.seed)
     norm = lru_cache(lambda layer: reference_norm(bench, layer))
     native = experiment.method.edits(queries, bench)
     steering = []
     for edits in native:
         if isinstance(edits, Declined):
-            steering.append(Steering(declined=edits.reason))
+            steering.append(QuerySteering(declined=edits.reason))
         else:
             applied = experiment.strength.apply(edits, norm)
-            steering.append(Steering(applied, relative_dose(applied, norm)))
+            steering.append(QuerySteering(applied, relative_dose(applied, norm)))
     return steering
 
 
-def plan(experiment: Experiment, endpoint: Endpoint, steering: Sequence[Steering]) -> list[Sample]:
+def plan(experiment: Experiment, endpoint: Endpoint, steering: Sequence[QuerySteering]) -> list[Sample]:
     """The cell's samples. A sample's seed depends on its item and epoch alone: common random numbers across cells."""
     method, task = experiment.method, experiment.task
     replace = task.instruction_mode == "replace"

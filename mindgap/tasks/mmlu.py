@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mindgap.core.errors import ConfigError, UnavailableError
+from mindgap.core.errors import ConfigError, UnavailableError, first_line
 from mindgap.core.keys import content_key
 from mindgap.core.records import Item, Message
 from mindgap.storage.cache import cache_folder
@@ -120,7 +120,7 @@ def check_source(path: str) -> None:
         return  # an earlier download may serve; loading says at once if there is none
     except HfHubHTTPError as error:
         raise UnavailableError(
-            f"task.path={path}: the Hugging Face hub says {_first_line(error)}. {_ways()}"
+            f"task.path={path}: the Hugging Face hub says {first_line(error).rstrip('.')}. {_ways()}"
         ) from error
     except OSError as error:
         raise UnavailableError(_unreachable(path, error)) from error
@@ -144,7 +144,7 @@ def _load(path: str, split: str) -> Any:
         else:
             data = datasets.load_dataset(path, HUB_CONFIG, split=split)
     except (ValueError, FileNotFoundError) as error:
-        raise ConfigError(f"task.path={path}: {_first_line(error)}; {_layout()}") from error
+        raise ConfigError(f"task.path={path}: {first_line(error).rstrip('.')}; {_layout()}") from error
     except ConnectionError as error:
         raise UnavailableError(_unreachable(path, error)) from error
     finally:
@@ -170,10 +170,6 @@ def _is_transport_error(error: Exception) -> bool:
     return any(base.__name__ == "TransportError" for base in type(error).__mro__)
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0].rstrip(".")
-
-
 def _layout() -> str:
     return f"it must have a config {HUB_CONFIG!r} with splits dev and test and the columns {', '.join(MMLU_COLUMNS)}"
 
@@ -185,5 +181,5 @@ def _ways() -> str:
 def _unreachable(path: str, error: Exception) -> str:
     return (
         f"task.path={path}: there is no such folder here, and the Hugging Face hub cannot be reached "
-        f"({_first_line(error)}). {_ways()}; HF_HUB_OFFLINE=1 uses what was downloaded before"
+        f"({first_line(error).rstrip('.')}). {_ways()}; HF_HUB_OFFLINE=1 uses what was downloaded before"
     )

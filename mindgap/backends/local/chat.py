@@ -12,7 +12,7 @@ from typing import Any
 from mindgap.backends.local.plain import NEXT_TURNS, SPACE, reply_end, transcript
 from mindgap.backends.local.template import THINKING_SWITCHES, settings_of, template_of
 from mindgap.backends.local.turns import FORMS, Form, as_data, left_out, markers
-from mindgap.core.errors import PromptError
+from mindgap.core.errors import PromptError, first_line
 from mindgap.core.records import Message
 from mindgap.text.thoughts import THINK, Parted, marks_in, part
 
@@ -85,7 +85,7 @@ class Chat:
             prompt = self._apply(form, messages)
         except _template_errors() as error:
             raise PromptError(
-                f"the model's chat template does not take these messages: {_first_line(error)}"
+                f"the model's chat template does not take these messages: {first_line(error, 200)}"
             ) from error
         if (message := left_out(prompt, messages)) is not None:
             raise PromptError(
@@ -230,7 +230,7 @@ class Chat:
             try:
                 prompt = self._apply(form, markers(roles))
             except _template_errors() as error:
-                reasons.append(_first_line(error))
+                reasons.append(first_line(error, 200))
                 continue
             message = left_out(prompt, markers(roles))
             if message is not None:
@@ -264,7 +264,3 @@ def _template_errors() -> tuple[type[Exception], ...]:
     from jinja2 import TemplateError
 
     return (TemplateError, TypeError, ValueError, LookupError, AttributeError)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]

@@ -18,7 +18,7 @@ from mindgap.backends.local.files import (
     quantisation_of,
 )
 from mindgap.backends.local.identity import code_hash, folder_hash
-from mindgap.core.errors import UnavailableError
+from mindgap.core.errors import UnavailableError, first_line
 from mindgap.core.model import ModelSpec
 
 log = logging.getLogger(__name__)
@@ -173,7 +173,7 @@ def _reading(spec: ModelSpec, what: str) -> Iterator[None]:
         raise
     except torch.OutOfMemoryError as error:
         raise UnavailableError(
-            f"model={spec.name}: the GPU has no room for its weights ({_first_line(error)}). Free it and start "
+            f"model={spec.name}: the GPU has no room for its weights ({_named(error)}). Free it and start "
             "anew, or choose backend.device=cpu or a smaller backend.dtype"
         ) from error
     except Exception as error:  # files are not what they seem in more ways than errors are declared for
@@ -187,7 +187,7 @@ def _reading(spec: ModelSpec, what: str) -> Iterator[None]:
                 "model.hf_id=/path/to/it"
             )
         raise UnavailableError(
-            f"model.hf_id={spec.hf_id}: its {what} could not be loaded ({_first_line(error)}); {advice}"
+            f"model.hf_id={spec.hf_id}: its {what} could not be loaded ({_named(error)}); {advice}"
         ) from error
 
 
@@ -255,5 +255,5 @@ def _some(names: Sequence[str]) -> str:
     return f"{', '.join(names[:NAMED])}{more}"
 
 
-def _first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {(str(error).strip().splitlines() or ['no reason given'])[0][:300]}"
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {first_line(error, 300)}"
