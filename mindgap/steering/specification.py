@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from dataclasses import dataclass
 
@@ -11,6 +12,7 @@ from mindgap.backends.fetch import option_scores
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import Message, OptionsRequest
 from mindgap.steering.bench import SteeringBench
+from mindgap.steering.opposites import opposite_words
 from mindgap.steering.specific import behaviours_of_the_bank
 
 _AWAY = re.compile(
@@ -42,8 +44,8 @@ def parse(text: str) -> tuple[Specification, ...]:
 
     What asks for one thing and against another ("be funny, don't be formal") is read as its parts, else as a whole.
 
-    Raises ConfigError for an empty one, and for one that asks for a behaviour and its absence ("be funny and not
-    funny").
+    Raises ConfigError for an empty one, and for one that contradicts itself: "be funny and not funny", "be cheerful and
+    gloomy".
     """
     plain = " ".join(text.split()).strip(" .!")
     if not plain:
@@ -53,6 +55,11 @@ def parse(text: str) -> tuple[Specification, ...]:
     unwanted = {_core(part.behaviour) for part in parts if not part.towards}
     if both := sorted(wanted & unwanted):
         raise ConfigError(f"Auto Steer cannot follow {text!r}: it asks for {both[0]!r} and against it. Leave one out")
+    for one, other in itertools.combinations(parts, 2):
+        if one.towards == other.towards and (opposite := opposite_words(one.behaviour, other.behaviour)):
+            raise ConfigError(
+                f"Auto Steer cannot follow {text!r}: {opposite[0]!r} and {opposite[1]!r} are opposites. Leave one out"
+            )
     return tuple(parts) if wanted and unwanted else (_one(plain),)
 
 

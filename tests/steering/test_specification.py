@@ -43,3 +43,31 @@ def test_an_empty_one_is_refused(text: str) -> None:
 def test_one_that_contradicts_itself_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="and against it"):
         parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "be cheerful and gloomy",
+        "be brief and long-winded",
+        "be formal, be casual",
+        "write cheerfully but sadly",
+        "don't be kind and don't be cruel",
+    ],
+)
+def test_opposites_are_refused_by_name(text: str) -> None:
+    with pytest.raises(ConfigError, match="are opposites"):
+        parse(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "be formal and polite",
+        "be kind but don't be soft",
+        "be cheerful, not gloomy",
+        "be short and talk about a long journey by sea",
+    ],
+)
+def test_what_goes_together_is_not_taken_for_opposites(text: str) -> None:
+    parse(text)
