@@ -8,8 +8,9 @@ are scaled until the unsteered model's own replies to prompts that nothing else 
 `--damage native` leaves them as the method makes them. Every steered model answers the same open questions. Every reply
 is scored for every behaviour (signs.py), so that the same texts give each behaviour its nulls: no steering, random
 features, and the mean of the *other behaviours' edits*, which shows what any instruction would have done.
-Differences are paired by question; p-values are of sign flips, corrected over all behaviours and nulls of a sign
-(Benjamini and Hochberg).
+A method that asks in words
+(`prompt`) is asked as it stands. Differences are paired by question; p-values are of sign flips, corrected over all
+behaviours and nulls of a sign (Benjamini and Hochberg).
 
 Replies and scores are kept in `--scratch`, so that a stopped run goes on.
 """
@@ -19,7 +20,7 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -60,13 +61,20 @@ ALPHA = 0.05
 
 @dataclass(frozen=True)
 class Cell:
-    """Replies under one method's edits for one query; edits and replies are empty where it was declined."""
+    """Replies of one method to one query, which is "" for no steering.
+
+    Attributes:
+        asks: The method whose instruction is given; None = none.
+        damage: Of the edits on unrelated text, nats per token.
+        replies: One a question; empty until they are made.
+    """
 
     method: str
     query: str
     edits: tuple[Edit, ...]
-    damage: float
-    replies: tuple[str, ...]
+    damage: float = 0.0
+    asks: Method | None = None
+    replies: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,27 +117,37 @@ def main() -> None:
     limit = None if options.damage == "native" else float(options.damage)
     questions = open_questions()[: options.prompts]
 
-    cells = [Cell(CONTROL, "", (), 0.0, ())]
+    cells = [Cell(CONTROL, "", ())]
     for name in dict.fromkeys([RANDOM, *options.methods]):
         began = time.monotonic()
-        made = edits_of(name, queries, bench)
+        method = method_of(name)
+        if not method.steers:
+            cells += [Cell(name, query, (), asks=method) for query in queries]
+            continue
+        made = edits_of(method, queries, bench)
         declined = [query for query, edits in made.items() if not edits]
         print(
             f"{name}: {time.monotonic() - began:.0f} s for {len(queries)} queries; declined: {declined or 'none'}",
             flush=True,
         )
-        cells += calibrated(name, made, limit, bench)
+        asks = method if method.instruction else None
+        cells += [replace(cell, asks=asks) for cell in calibrated(name, made, limit, bench)]
     cells = answered(cells, questions, options, bench)
     signs = score(cells, behaviours, bench, len(questions))
     for name in options.methods:
         report(name, cells, signs, behaviours, bench, questions, with_replies=options.replies)
 
 
-def edits_of(name: str, queries: Sequence[str], bench: SteeringBench) -> dict[str, tuple[Edit, ...]]:
-    """A method's edits for each query, none where it declines."""
+def method_of(name: str) -> Method:
+    """A method of `conf/method`, with settings of its intervention behind the name."""
     option, *settings = name.split()
     overrides = [f"method.interventions.0.{setting}" for setting in settings]
     method: Method = build(composed([f"method={option}", *overrides], config_folder())["method"], "method")
+    return method
+
+
+def edits_of(method: Method, queries: Sequence[str], bench: SteeringBench) -> dict[str, tuple[Edit, ...]]:
+    """A method's edits for each query, none where it declines."""
     made = method.edits([Query(query, "") for query in queries], bench)
     for edits in made:
         if isinstance(edits, Declined):
@@ -158,7 +176,7 @@ def calibrated(
             edits[n] = tuple(edit.scaled(factor) for edit in edits[n])
         for n, lost in zip(off, damage([edits[n] for n in off], bench), strict=True):
             damages[n] = lost
-    return [Cell(name, query, row, lost, ()) for query, row, lost in zip(queries, edits, damages, strict=True)]
+    return [Cell(name, query, row, lost) for query, row, lost in zip(queries, edits, damages, strict=True)]
 
 
 def damage(edits: Sequence[tuple[Edit, ...]], bench: SteeringBench) -> list[float]:
@@ -185,16 +203,22 @@ def answered(cells: Sequence[Cell], questions: Sequence[str], options: Any, benc
     decoding = Decoding(options.tokens, 0.6, 0.9)
     asked = [
         [
-            Request(bench.endpoint.identity, (Message("user", question),), decoding, number, cell.edits)
+            Request(bench.endpoint.identity, prompt(cell, question), decoding, number, cell.edits)
             for number, question in enumerate(questions)
         ]
         for cell in cells
     ]
     replies = completions([request for row in asked for request in row], bench.endpoint, bench.store)
     return [
-        Cell(cell.method, cell.query, cell.edits, cell.damage, tuple(replies[r.key].text.strip() for r in row))
+        replace(cell, replies=tuple(replies[request.key].text.strip() for request in row))
         for cell, row in zip(cells, asked, strict=True)
     ]
+
+
+def prompt(cell: Cell, question: str) -> tuple[Message, ...]:
+    """The question, with the method's instruction where it gives one."""
+    plain = (Message("user", question),)
+    return plain if cell.asks is None else cell.asks.messages(plain, Query(cell.query, ""))
 
 
 def score(cells: Sequence[Cell], behaviours: Behaviours, bench: SteeringBench, questions: int) -> dict[str, np.ndarray]:

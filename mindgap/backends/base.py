@@ -79,6 +79,19 @@ class SteerableEndpoint(Endpoint, Protocol):
             float32 `[tokens]`, those of all texts.
         """
 
+    def likelihood_gradients(self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int) -> np.ndarray:
+        """Gradient of each response's mean log-likelihood per token (nats) by a vector added at block `layer`.
+
+        The vector is added to the residual stream of the unsteered model at every token.
+
+        Args:
+            texts: Pairs of messages and the response to them.
+            layer: Block index.
+
+        Returns:
+            float32 `[len(texts), d_model]`.
+        """
+
 
 @runtime_checkable
 class FeatureEndpoint(SteerableEndpoint, Protocol):
@@ -108,19 +121,6 @@ class FeatureEndpoint(SteerableEndpoint, Protocol):
 
     def relevance(self, text: str) -> np.ndarray:
         """How near each feature's label comes to `text` in meaning: float32 `[features]` in [-1, 1]."""
-
-    def likelihood_gradients(self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int) -> np.ndarray:
-        """Gradient of each response's mean log-likelihood per token (nats) by a vector added at block `layer`.
-
-        The vector is added to the residual stream of the unsteered model at every token.
-
-        Args:
-            texts: Pairs of messages and the response to them.
-            layer: Block index.
-
-        Returns:
-            float32 `[len(texts), d_model]`.
-        """
 
     def feature_means(self, texts: Sequence[tuple[tuple[Message, ...], str]]) -> np.ndarray:
         """Mean activation of every feature over the response tokens, zeros counted, in the unsteered model.

@@ -18,10 +18,11 @@ from mindgap.core.edits import Declined, FeatureEdit
 from mindgap.core.errors import ConfigError, UnavailableError
 from mindgap.core.model import ModelSpec
 from mindgap.core.records import Decoding, Message, Query, Request
-from mindgap.steering.autosteer import AutoSteer, along_directions, directions
+from mindgap.steering.autosteer import AutoSteer, along_directions
 from mindgap.steering.bench import SteeringBench
 from mindgap.steering.features import feature_edit
 from mindgap.steering.specification import parse
+from mindgap.steering.wanted import directions
 
 log = logging.getLogger(__name__)
 

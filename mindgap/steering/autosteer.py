@@ -33,9 +33,10 @@ from mindgap.sae.form import asks_for_form, is_form
 from mindgap.steering.bench import SteeringBench
 from mindgap.steering.damage import Dosed, at_damage
 from mindgap.steering.features import check_positions, feature_edit
-from mindgap.steering.passages import hosted_writer, passages
-from mindgap.steering.specific import Means, Specific, bank, specific, together
-from mindgap.steering.specification import Specification, parse, unknown_word
+from mindgap.steering.passages import hosted_writer
+from mindgap.steering.specific import Specific
+from mindgap.steering.specification import parse
+from mindgap.steering.wanted import directions
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +45,6 @@ MOST = 16
 """Most edits that may be asked for."""
 CANDIDATES = 200
 """Features that matching pursuit chooses from."""
-FEWEST_PASSAGES = 2
 UNRELATED = 0.1
 """What a label that has nothing to do with the query counts, where one that says the same counts 1 more."""
 
@@ -197,47 +197,6 @@ class AutoSteer:
         if self.intensity is None:
             return edit
         return replace(edit, offset=math.copysign(self.intensity, edit.offset))
-
-
-def directions(
-    specifications: Sequence[str], count: int, layer: int, bench: SteeringBench, writer: SteeringBench
-) -> list[Specific | Declined]:
-    """The direction in which each specification asks to go, or why it asks for nothing that can be done.
-
-    Args:
-        specifications: As a user words them.
-        count: Passages that are written for each.
-        layer: Index of the block.
-        bench: The model.
-        writer: On which the passages are written.
-    """
-    goals: dict[str, tuple[Specification, ...]] = {}
-    declined: dict[str, str] = {}
-    for text in specifications:
-        try:
-            goals[text] = parse(text)
-        except ConfigError as reason:
-            declined[text] = str(reason)
-            continue
-        if word := next(filter(None, (unknown_word(goal.behaviour, writer) for goal in goals[text])), None):
-            declined[text] = f"Auto Steer cannot follow {text!r}: the model does not know the word {word!r}"
-    behaviours = list(
-        dict.fromkeys(g.behaviour for text, parts in goals.items() if text not in declined for g in parts)
-    )
-    written = dict(zip(behaviours, passages(behaviours, count, bench, writer), strict=True))
-    made: list[Specific | Declined] = []
-    others: Means | None = None
-    for text in specifications:
-        shown = [written[goal.behaviour] for goal in goals.get(text, ()) if text not in declined]
-        if text in declined:
-            made.append(Declined(declined[text]))
-        elif min(map(len, shown)) < FEWEST_PASSAGES:
-            made.append(Declined(f"Auto Steer cannot follow {text!r}: asked for it, the model writes nothing"))
-        else:
-            others = others or bank(layer, bench)
-            parts = [specific(texts, others, layer, bench) for texts in shown]
-            made.append(together(parts, [1 if goal.towards else -1 for goal in goals[text]]))
-    return made
 
 
 def along_directions(features: FeatureEndpoint, direction: np.ndarray) -> np.ndarray:

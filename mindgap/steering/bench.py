@@ -73,7 +73,7 @@ class SteeringBench:
 
     def likelihood_gradients(self, texts: Sequence[Text], layer: int) -> np.ndarray:
         """Gradient of each text's log-likelihood by what is added at `layer`: float32 `[texts, d_model]`."""
-        measure = self.features.likelihood_gradients
+        measure = self.endpoint.likelihood_gradients
         return self._kept("likelihood_gradients", texts, lambda: measure(texts, layer), layer=layer)
 
     def _kept(self, kind: str, texts: Sequence[Text], measure: Callable[[], np.ndarray], **where: Any) -> np.ndarray:

@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from typing import Literal
 
 import numpy as np
 
@@ -24,6 +25,8 @@ from mindgap.steering.bench import SteeringBench, Text
 from mindgap.steering.passages import ASKED, DECODING, UNASKED, passages
 
 log = logging.getLogger(__name__)
+
+Estimate = Literal["both", "mean", "gradient"]
 
 BANK_PASSAGES = 12
 """Passages of each behaviour of the bank."""
@@ -62,7 +65,9 @@ def behaviours_of_the_bank() -> tuple[str, ...]:
     return tuple(files("mindgap.data").joinpath("behaviours.txt").read_text(encoding="utf-8").splitlines())
 
 
-def specific(shown: Sequence[Text], others: Means, layer: int, bench: SteeringBench) -> Specific:
+def specific(
+    shown: Sequence[Text], others: Means, layer: int, bench: SteeringBench, estimate: Estimate = "both"
+) -> Specific:
     """What is specific to the behaviour that some passages show.
 
     Args:
@@ -70,13 +75,14 @@ def specific(shown: Sequence[Text], others: Means, layer: int, bench: SteeringBe
         others: The bank at this block.
         layer: Index of the block at whose output it is looked for.
         bench: The model.
+        estimate: Which of the two estimates is taken, or their mean.
     """
     residuals, gradients = bench.residuals(shown, layer), bench.likelihood_gradients(shown, layer)
 
     def direction(which: slice) -> np.ndarray:
-        return _unit(
-            _unit(residuals[which].mean(0) - others.residual) + _unit(gradients[which].mean(0) - others.gradient)
-        )
+        mean = _unit(residuals[which].mean(0) - others.residual)
+        gradient = _unit(gradients[which].mean(0) - others.gradient)
+        return {"both": _unit(mean + gradient), "mean": mean, "gradient": gradient}[estimate]
 
     halves = direction(slice(0, None, 2)), direction(slice(1, None, 2))
     return Specific(direction(slice(None)), float(halves[0] @ halves[1]))

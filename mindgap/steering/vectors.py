@@ -65,7 +65,7 @@ class DifferenceInMeans:
     needs: ClassVar[frozenset[Capability]] = frozenset({"generate", "residual"})
 
     def __post_init__(self) -> None:
-        _check_site(self.depth, self.positions)
+        check_site(self.depth, self.positions)
         available = len(contrast_prompts(10**6))
         if not 2 <= self.prompts <= available:
             raise ConfigError(f"method.interventions: prompts={self.prompts}, must be between 2 and {available}")
@@ -109,7 +109,7 @@ class RandomDirection:
     needs: ClassVar[frozenset[Capability]] = frozenset({"generate", "residual"})
 
     def __post_init__(self) -> None:
-        _check_site(self.depth, self.positions)
+        check_site(self.depth, self.positions)
         if self.norm <= 0:
             raise ConfigError(f"method.interventions: norm={self.norm}, must be above 0")
 
@@ -139,7 +139,8 @@ def _positions(name: str) -> Positions:
     return "response" if name == "response" else "all"
 
 
-def _check_site(depth: float, positions: str) -> None:
+def check_site(depth: float, positions: str) -> None:
+    """Raises ConfigError for a depth that is no place in a model, and for positions that there are not."""
     if not 0 < depth <= 1:
         raise ConfigError(f"method.interventions: depth={depth}, must be above 0 and at most 1 (1 is the last block)")
     if positions not in ("all", "response"):

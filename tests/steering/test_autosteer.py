@@ -23,7 +23,7 @@ from mindgap.core.model import ModelSpec  # noqa: E402
 from mindgap.core.records import Query  # noqa: E402
 from mindgap.sae import native_format  # noqa: E402
 from mindgap.steering.agentic import Agentic, picks_in  # noqa: E402
-from mindgap.steering.autosteer import AutoSteer, along_directions, directions  # noqa: E402
+from mindgap.steering.autosteer import AutoSteer, along_directions  # noqa: E402
 from mindgap.steering.bench import SteeringBench  # noqa: E402
 from mindgap.steering.damage import NEAR, at_damage, damages  # noqa: E402
 from mindgap.steering.features import Chosen, Features, feature_edit  # noqa: E402
@@ -32,6 +32,7 @@ from mindgap.steering.random_features import RandomFeatures  # noqa: E402
 from mindgap.steering.specific import BANK_PASSAGES, bank, specific  # noqa: E402
 from mindgap.steering.strength import relative_dose  # noqa: E402
 from mindgap.steering.vectors import reference_norm  # noqa: E402
+from mindgap.steering.wanted import directions  # noqa: E402
 from mindgap.storage.store import Store  # noqa: E402
 from mindgap.training.corpus import Text  # noqa: E402
 from mindgap.training.describe import describe  # noqa: E402

@@ -193,7 +193,7 @@ class LocalEndpoint:
         return _catalogue_of(self.model)
 
     def likelihood_gradients(self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int) -> np.ndarray:
-        """See `FeatureEndpoint.likelihood_gradients`."""
+        """See `SteerableEndpoint.likelihood_gradients`."""
         from mindgap.backends.local.attribution import likelihood_gradient
 
         gradients = np.zeros((len(texts), self.d_model), dtype=np.float32)
