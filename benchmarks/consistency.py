@@ -5,9 +5,9 @@
 
 Three tables a method. *Paraphrases* (groups of behaviours.yaml) and *seeds*: how alike the effects are. An effect is
 the profile over the thirty behaviours of the embedding sign (signs.py), mean over questions, less that without
-steering; alike is Pearson's correlation of two profiles, beside that of queries that mean different things. For methods that edit
-features, also the share of features in common. *Dose*: the query's own sign, less that without steering, at each
-relative dose, and how steadily it rises (Spearman). Replies are kept in `--scratch`.
+steering; alike is Pearson's correlation of two profiles, beside that of queries that mean different things. For methods
+that edit features, also the share of features in common. *Dose*: the query's own sign, less that without steering, at
+each relative dose, and how steadily it rises (Spearman). Replies are kept in `--scratch`.
 """
 
 from __future__ import annotations
