@@ -63,14 +63,21 @@ def main() -> None:
     except KeyboardInterrupt:
         print("\nmindgap: stopped. What is finished is kept: the same command goes on from here.", file=sys.stderr)
         sys.exit(130)
-    except UserMistake as mistake:
-        print(f"mindgap: {explain(mistake, config_folder())}", file=sys.stderr)
-        sys.exit(2)
-    except Composing as error:
-        if _is_ours(error):
-            raise
-        print(f"mindgap: {explain(error, config_folder())}", file=sys.stderr)
-        sys.exit(2)
+    except Exception as error:
+        if _summed_up(error):
+            sys.exit(1)
+        if isinstance(error, UserMistake) or (isinstance(error, Composing) and not _is_ours(error)):
+            print(f"mindgap: {explain(error, config_folder())}", file=sys.stderr)
+            sys.exit(2)
+        raise
+
+
+def _summed_up(error: Exception) -> bool:
+    """Whether a sweep was under way, whose launcher raised `error`: what its jobs have left is summed up then."""
+    if (sweep := sys.modules.get("mindgap.study.sweep")) is None:
+        return False
+    summed_up: bool = sweep.end_after(error)
+    return summed_up
 
 
 def _is_ours(error: Exception) -> bool:

@@ -57,13 +57,9 @@ def run_settings(settings: Mapping[str, Any], console: Console) -> None:
             console.print(f"        {first}", markup=False, soft_wrap=True)
 
 
-def _run(experiment: Experiment, name: str, folder: Path, settings: Mapping[str, Any], console: Console) -> CellResult:
-    from mindgap.storage.store import Store
-    from mindgap.study.progress import Progress
-    from mindgap.study.run import run_cell
-
-    began = time.monotonic()
-    result = CellResult(
+def unmade(experiment: Experiment, name: str, folder: Path, settings: Mapping[str, Any]) -> CellResult:
+    """The cell of an experiment as it is while nothing has come of it."""
+    return CellResult(
         name=name,
         sweep=experiment.sweep,
         model=experiment.model.name,
@@ -76,6 +72,15 @@ def _run(experiment: Experiment, name: str, folder: Path, settings: Mapping[str,
         config=dict(settings),
         measures=experiment.declarations,
     )
+
+
+def _run(experiment: Experiment, name: str, folder: Path, settings: Mapping[str, Any], console: Console) -> CellResult:
+    from mindgap.storage.store import Store
+    from mindgap.study.progress import Progress
+    from mindgap.study.run import run_cell
+
+    began = time.monotonic()
+    result = unmade(experiment, name, folder, settings)
     log.info("cell %s of sweep %s", name, experiment.sweep)
     store = Store(experiment.store)
     try:

@@ -47,6 +47,11 @@ def _check_writable(value: Any, path: str) -> None:
         raise ConfigError(f"{path}: holds half of a surrogate pair, which is no character: {value[:40]!r}")
 
 
+def sweeps_plainly(config: DictConfig) -> bool:
+    """Whether all jobs are known beforehand: Hydra's basic sweeper runs every combination, others choose as they go."""
+    return str(config.hydra.sweeper._target_).endswith("BasicSweeper")
+
+
 def compose_jobs(config: DictConfig) -> list[DictConfig]:
     """The configurations that Hydra's basic sweeper is about to run; other sweepers choose as they go: the base one."""
     from hydra import compose
@@ -54,7 +59,7 @@ def compose_jobs(config: DictConfig) -> list[DictConfig]:
 
     typed = list(config.hydra.overrides.task)
     try:
-        if not str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
+        if not sweeps_plainly(config):
             return [compose(config.hydra.job.config_name, overrides=typed)]
         jobs = _jobs(config, OverridesParser.create().parse_overrides(typed))
         return [compose(config.hydra.job.config_name, overrides=job) for job in jobs]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,18 +16,20 @@ from rich.console import Console
 from mindgap.analysis.whole import compare_sweep
 from mindgap.core.build import build
 from mindgap.core.compose import config_folder
-from mindgap.core.errors import MindgapError
+from mindgap.core.errors import MindgapError, first_line
 from mindgap.core.explain import UserMistake, explain
 from mindgap.report.write import write_report
-from mindgap.results.files import METRICS_FILE, write_summary
+from mindgap.results.cell import CellResult
+from mindgap.results.files import METRICS_FILE, write_cell, write_summary
+from mindgap.results.planned import read_planned, write_planned
 from mindgap.results.sweep import SweepResults, read_sweep
 from mindgap.study import terminal
 from mindgap.study.check import check, check_writable
 from mindgap.study.claims import refuse_running, release
-from mindgap.study.experiment import build_experiment
+from mindgap.study.experiment import Experiment, build_experiment
 from mindgap.study.forecast import forecast
-from mindgap.study.job import run_settings
-from mindgap.study.jobs import cell_name, compose_jobs, plain
+from mindgap.study.job import run_settings, unmade
+from mindgap.study.jobs import cell_name, compose_jobs, plain, sweeps_plainly
 from mindgap.study.terminal import console_for
 from mindgap.study.together import answer_together, forget_shares
 from mindgap.tracking.base import Tracker
@@ -38,14 +40,17 @@ class SweepCallback(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         with never_swallowed():
-            self._begin([plain(config)], launches_here=True)
+            self._begin([plain(config)], launches_here=True, all_known=True)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         with never_swallowed():
             here = str(config.hydra.launcher._target_).endswith("BasicLauncher")
-            self._begin([plain(job) for job in compose_jobs(config)], launches_here=here)
+            self._begin(
+                [plain(job) for job in compose_jobs(config)], launches_here=here, all_known=sweeps_plainly(config)
+            )
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
+        _under_way.clear()
         with never_swallowed():
             sweep = end_sweep(plain(config), console_for())
         if any(cell.status == "failed" for cell in sweep.cells):
@@ -53,9 +58,27 @@ class SweepCallback(Callback):
 
     on_multirun_end = on_run_end
 
-    def _begin(self, jobs: Sequence[Mapping[str, Any]], *, launches_here: bool) -> None:
-        if not begin_sweep(jobs, console_for(), launches_here=launches_here):
+    def _begin(self, jobs: Sequence[Mapping[str, Any]], *, launches_here: bool, all_known: bool) -> None:
+        if not begin_sweep(jobs, console_for(), launches_here=launches_here, all_known=all_known):
             sys.exit(0)
+        _under_way.append(jobs[0])
+
+
+_under_way: list[Mapping[str, Any]] = []
+"""Settings of the sweep that Hydra runs in this process: begun, and not ended."""
+
+
+def end_after(error: Exception) -> bool:
+    """Sum up the sweep under way, if there is one, after what runs its jobs has failed; whether there was one."""
+    if not _under_way:
+        return False
+    settings = _under_way.pop()
+    console = console_for()
+    said = f"{type(error).__name__}: {first_line(error)}"
+    console.print(f"The jobs could not be run to their end: {said}", markup=False, soft_wrap=True)
+    with never_swallowed():
+        end_sweep(settings, console)
+    return True
 
 
 def run_sweep(jobs: Sequence[Mapping[str, Any]], console: Console) -> SweepResults | None:
@@ -78,13 +101,16 @@ def run_sweep(jobs: Sequence[Mapping[str, Any]], console: Console) -> SweepResul
     return end_sweep(jobs[0], console)
 
 
-def begin_sweep(jobs: Sequence[Mapping[str, Any]], console: Console, *, launches_here: bool) -> bool:
+def begin_sweep(
+    jobs: Sequence[Mapping[str, Any]], console: Console, *, launches_here: bool, all_known: bool = True
+) -> bool:
     """Check every job and say what will run; whether anything will, which `plan=true` forbids.
 
     Args:
         jobs: Resolved configurations.
         console: What a person reads.
         launches_here: Whether the jobs run in this process, so that their requests can be answered together.
+        all_known: Whether these are all the jobs of the sweep; some sweepers choose as they go.
 
     Raises:
         ConfigError: Where a setting cannot be right.
@@ -95,25 +121,45 @@ def begin_sweep(jobs: Sequence[Mapping[str, Any]], console: Console, *, launches
     first = experiments[0]
     folder = first.outputs / first.sweep
     refuse_running(folder)
-    cells = {cell_name(experiment, job): experiment for experiment, job in zip(experiments, jobs, strict=True)}
+    cells: dict[str, Experiment] = {}
+    planned: list[CellResult] = []
+    for experiment, job in zip(experiments, jobs, strict=True):
+        if (name := cell_name(experiment, job)) not in cells:
+            cells[name] = experiment
+            planned.append(unmade(experiment, name, folder / name, job))
     terminal.print_plan(console, jobs[0], experiments, len(cells), folder)
     if first.plan:
         terminal.print_forecast(console, list(cells.values()), [forecast(cell) for cell in cells.values()])
         return False
     check_writable(first)
+    write_planned(folder, planned if all_known else ())
     forget_shares(folder)
     if len(cells) > 1 and first.together and launches_here:
         answer_together(cells, folder, console)
     return True
 
 
-def end_sweep(settings: Mapping[str, Any], console: Console) -> SweepResults:
-    """Sum up from the files, which is where cells of any launcher leave their results: read once, compared once."""
+def end_sweep(settings: Mapping[str, Any], console: Console, running: Collection[str] = ()) -> SweepResults:
+    """Sum up from the files, which is where cells of any launcher leave their results: read once, compared once.
+
+    A cell that was planned and has left no result is written down as failed.
+
+    Args:
+        settings: Of any of the jobs.
+        console: What a person reads.
+        running: Names of cells that something still works on.
+    """
     folder = Path(settings["outputs"]) / settings["sweep"]
-    release(folder)
-    forget_shares(folder)
+    planned = read_planned(folder)
+    for cell in planned:
+        if cell.name not in running and not (folder / cell.name / METRICS_FILE).is_file():
+            write_cell(cell)
+    if not running:
+        release(folder)
+        forget_shares(folder)
     sweep = read_sweep(folder)
-    results = sorted(sweep.cells, key=lambda cell: (cell.folder / METRICS_FILE).stat().st_mtime_ns)
+    places = {cell.name: place for place, cell in enumerate(planned)}
+    results = sorted(sweep.cells, key=lambda cell: (places.get(cell.name, -1), _written_at(cell)))
     write_summary(folder, results)
     where = None
     if any(result.status == "finished" for result in results):
@@ -129,6 +175,10 @@ def end_sweep(settings: Mapping[str, Any], console: Console) -> SweepResults:
     if where and not where.startswith("W&B offline"):  # the summary says how to upload those
         console.print(where, markup=False, soft_wrap=True)
     return sweep
+
+
+def _written_at(cell: CellResult) -> int:
+    return (cell.folder / METRICS_FILE).stat().st_mtime_ns
 
 
 @contextmanager
