@@ -9,7 +9,7 @@ are scaled until the unsteered model's own replies to prompts that nothing else 
 is scored for every behaviour (signs.py), so that the same texts give each behaviour its nulls: no steering, random
 features, and the mean of the *other behaviours' edits*, which shows what any instruction would have done.
 A method that asks in words
-(`prompt`) is asked as it stands. Differences are paired by question; p-values are of sign flips, corrected over all
+(`prompt`) is asked as it stands. Differences are paired by question; p-values are of t tests, corrected over all
 behaviours and nulls of a sign (Benjamini and Hochberg).
 
 Replies and scores are kept in `--scratch`, so that a stopped run goes on.
@@ -37,7 +37,7 @@ from mindgap.core.records import Decoding, JudgeRequest, Message, OptionsRequest
 from mindgap.judges.proxy import ProxyJudge
 from mindgap.stats.bootstrap import crossed_mean
 from mindgap.stats.crossed import CrossedTable
-from mindgap.stats.permutation import adjust, sign_flip
+from mindgap.stats.significance import adjust, no_difference
 from mindgap.steering.bench import SteeringBench
 from mindgap.steering.methods import Method
 from mindgap.storage.store import Store
@@ -278,7 +278,8 @@ def rows_of(method: str, cells: Sequence[Cell], signs: Mapping[str, np.ndarray],
             for spot, difference in found.items()
         }
         tests = [
-            sign_flip(CrossedTable(difference[None], np.ones((1, len(difference))))).p for difference in found.values()
+            no_difference(CrossedTable(difference[None], np.ones((1, len(difference))))).p
+            for difference in found.values()
         ]
         for (spot, estimate), p in zip(estimates.items(), adjust(tests, "bh"), strict=True):
             value, low, high = (np.nan if x is None else x for x in (estimate.value, estimate.low, estimate.high))

@@ -23,10 +23,10 @@ from mindgap.results.sweep import Group
 from mindgap.stats.account import AccuracyAccount, Interaction, accuracy_account, interaction
 from mindgap.stats.compare import Difference, compare_cells
 from mindgap.stats.dose import DoseResponse, dose_response
-from mindgap.stats.permutation import adjust
 from mindgap.stats.power import Detectable, detectable_after
 from mindgap.stats.samples import CellId, Samples
 from mindgap.stats.selection import CrossFit, cross_fit
+from mindgap.stats.significance import adjust
 from mindgap.stats.tradeoff import (
     Best,
     FrontMember,

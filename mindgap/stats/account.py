@@ -9,8 +9,8 @@ import numpy as np
 from mindgap.core.errors import MindgapError
 from mindgap.core.estimate import Estimate
 from mindgap.stats.bootstrap import UNBOUNDED
-from mindgap.stats.permutation import sign_flip
 from mindgap.stats.samples import CellId, Samples
+from mindgap.stats.significance import no_difference
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def interaction(
         return samples.mean(contrast, missing, bounds=bounds, seed=seed, resamples=resamples, level=level)
 
     beyond = samples.table(np.array([1, -1, -1, 1]) @ values)
-    test = sign_flip(beyond, seed=seed, resamples=resamples)
+    test = no_difference(beyond)
     return Interaction(
         metric,
         mean((1, -1, -1, 1)),

@@ -11,8 +11,8 @@ import numpy as np
 from mindgap.core.errors import MindgapError
 from mindgap.core.estimate import Estimate
 from mindgap.stats.bootstrap import UNBOUNDED, Bounds
-from mindgap.stats.permutation import Correction, Test, adjust, sign_flip
 from mindgap.stats.samples import CellId, Samples, from_columns
+from mindgap.stats.significance import Correction, Test, adjust, no_difference
 
 Family = Literal["sweep", "metric"]
 
@@ -152,7 +152,7 @@ def difference(
     both = ~np.isnan(changes)
     missing = int((due & ~both).sum())
     estimate = samples.mean(changes, missing, bounds=spread_of(bounds), seed=seed, resamples=resamples, level=level)
-    test = sign_flip(samples.table(changes), seed=seed, resamples=resamples) if both.any() else Test(None, "no pairs")
+    test = no_difference(samples.table(changes)) if both.any() else Test(None, "no pairs")
     lowest, highest = _if_missing(values[:, due], bounds)
     return Difference(
         metric,

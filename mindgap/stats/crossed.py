@@ -182,7 +182,17 @@ def squares(table: CrossedTable) -> np.ndarray:
 
 def variance_of_mean(table: CrossedTable) -> Variance:
     """Variance of the mean of all samples of `table`, queries and items both being draws from many."""
-    return Design(table.counts).variance(squares(table))
+    return design_of(table.counts).variance(squares(table))
+
+
+def design_of(counts: np.ndarray) -> Design:
+    """The design with these counts. The last few are kept: all metrics and cells of a sweep mostly share one."""
+    return _design(counts.shape, counts.astype(float).tobytes())
+
+
+@lru_cache(maxsize=8)
+def _design(shape: tuple[int, ...], counts: bytes) -> Design:
+    return Design(np.frombuffer(counts).reshape(shape))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from types import MappingProxyType
 import numpy as np
 
 from mindgap.core.errors import MindgapError
-from mindgap.stats.crossed import Design, variance_of_mean
+from mindgap.stats.crossed import design_of, variance_of_mean
 from mindgap.stats.samples import CellId, Samples
 
 
@@ -153,7 +153,7 @@ def components_of(samples: Samples, cell: CellId, reference: CellId, metric: str
     table = samples.table(_changes(samples, cell, reference, metric))
     if table.counts.sum() < 2:
         raise MindgapError(f"too few pairs of {cell} and {reference} to measure the variance of {metric}")
-    variance, shares = variance_of_mean(table), Design(table.counts).shares
+    variance, shares = variance_of_mean(table), design_of(table.counts).shares
     parts = np.sqrt(np.array([variance.queries, variance.items, variance.rest]) / shares)
     return Components(*(float(part) for part in parts))
 
