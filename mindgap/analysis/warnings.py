@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from mindgap.results.imports.cells import read_findings
-from mindgap.results.imports.findings import Finding
+from mindgap.results.imports.finding import Finding
+from mindgap.results.imports.written import read_findings
 from mindgap.results.sweep import SweepResults
 
 

@@ -48,8 +48,8 @@ def read_scored(recordings: list[str]) -> tuple[Any, ...]:
     from mindgap.core.errors import ConfigError
     from mindgap.core.records import JudgeRequest
     from mindgap.judges.proxy_fit import ScoredResponse
-    from mindgap.results.imports.columns import load_map
-    from mindgap.results.imports.rows import read_recording
+    from mindgap.results.imports.maps import load_map
+    from mindgap.results.imports.reading import read_recording
     from mindgap.results.imports.table import read_table
     from mindgap.tasks.queries import QuerySet
 

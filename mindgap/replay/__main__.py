@@ -50,7 +50,7 @@ def _run(arguments: list[str], conf: Path) -> None:
     from rich.console import Console
 
     from mindgap.core.errors import ConfigError
-    from mindgap.results.imports.columns import load_map
+    from mindgap.results.imports.maps import load_map
 
     paths = [argument for argument in arguments if "=" not in argument]
     settings = [argument.partition("=")[::2] for argument in arguments if "=" in argument]

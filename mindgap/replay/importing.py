@@ -15,12 +15,15 @@ from mindgap.core.errors import ConfigError
 from mindgap.judges.base import Judge
 from mindgap.replay.rejudge import rejudge
 from mindgap.results.cell import CellResult
-from mindgap.results.imports.cells import make_cells, write_import
+from mindgap.results.imports.cells import make_cells
 from mindgap.results.imports.columns import ColumnMap
-from mindgap.results.imports.findings import Finding, look
+from mindgap.results.imports.finding import Finding
+from mindgap.results.imports.findings import look
 from mindgap.results.imports.items import ItemIndex
-from mindgap.results.imports.rows import Recording, read_recording
+from mindgap.results.imports.reading import read_recording
+from mindgap.results.imports.rows import Recording
 from mindgap.results.imports.table import RecordedTable, read_table
+from mindgap.results.imports.written import write_import
 from mindgap.storage.store import Store
 from mindgap.study.progress import Progress
 
@@ -69,8 +72,8 @@ def import_recording(
     """
     folder = folder.resolve()
     console = console or Console(quiet=True)
-    table = read_table(file)
-    recording = read_recording(table, column_map, known_items(column_map))
+    table = read_table(file, pattern=column_map.pattern, rows=column_map.rows, delimiter=column_map.delimiter)
+    recording = read_recording(table, column_map, known_items(column_map), scored=judge is None)
     if not recording.samples:
         raise ConfigError(f"{file}: none of its {recording.rows} rows names a query, a method and a prompt")
     findings = look(recording, scored=judge is None)
@@ -89,8 +92,10 @@ def import_recording(
             f"judge: {judge.name}; {counts.get('made', 0)} judged, {counts.get('cached', 0)} known from before"
         )
     cells = make_cells(recording, findings, column_map, table, folder, scored=scored, seed=seed, resamples=resamples)
-    write_import(folder, cells, findings, recording, column_map, table)
-    return Imported(recording, findings, tuple(cells))
+    written, gone = write_import(folder, cells, findings, recording, column_map, table)
+    if gone:
+        console.print(f"replaced an earlier import of {file.name}; no longer in it: {', '.join(gone)}", markup=False)
+    return Imported(recording, findings, written)
 
 
 def known_items(column_map: ColumnMap) -> ItemIndex | None:
@@ -125,7 +130,8 @@ def print_findings(console: Console, table: RecordedTable, recording: Recording,
     for finding in findings:
         said = Text(finding.says)
         if finding.examples and (row := finding.examples[0].get("row")):
-            said.append(f" (first: row {row})", style="dim")
+            file = finding.examples[0].get("file")
+            said.append(f" (first: {file}, row {row})" if file else f" (first: row {row})", style="dim")
         bad = finding.severity == "problem"
         counted = f"{finding.count} of {finding.of}"
         grid.add_row(Text("problem", "red") if bad else Text("note", "dim"), finding.method or "all", counted, said)

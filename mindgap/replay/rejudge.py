@@ -19,11 +19,11 @@ def rejudge(samples: Sequence[RecordedSample], judge: Judge, store: Store, progr
     texts = dict.fromkeys(sample.query for sample in samples)
     queries = {text: QuerySet("recorded", [text]).queries[0] for text in texts}
     requests = {
-        sample.number: JudgeRequest(sample.query, queries[sample.query].rubric, sample.item.question, sample.response)
+        sample.place: JudgeRequest(sample.query, queries[sample.query].rubric, sample.item.question, sample.response)
         for sample in samples
     }
     unique = {judgement_key(judge, request): request for request in requests.values()}
     with progress.counting(f"judging ({judge.name})", len(unique)) as done:
         by_key = judgements(list(unique.values()), judge, store, lambda key, _, known: done(key, known))
-    by_number = {number: by_key[judgement_key(judge, request)] for number, request in requests.items()}
-    return NewScores(judge.name, by_number)
+    by_place = {place: by_key[judgement_key(judge, request)] for place, request in requests.items()}
+    return NewScores(judge.name, by_place)

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from mindgap.results.imports.columns import ColumnMap, build_map
+from mindgap.results.imports.columns import ColumnMap
+from mindgap.results.imports.maps import build_map
 
 PLAIN = "You are a helpful assistant."
 QUERIES = ("be funny", "be concise")

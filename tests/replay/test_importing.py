@@ -17,8 +17,9 @@ from mindgap.core.errors import ConfigError
 from mindgap.core.records import Judgement, JudgeRequest, Score
 from mindgap.replay.importing import import_recording
 from mindgap.results.files import read_cell
-from mindgap.results.imports.cells import NO_ROW, read_findings
+from mindgap.results.imports.cells import NO_ROW
 from mindgap.results.imports.columns import ColumnMap
+from mindgap.results.imports.written import read_findings
 
 Rows = list[dict[str, Any]]
 Mapped = Callable[..., ColumnMap]

@@ -8,8 +8,8 @@ import pytest
 
 from mindgap.core.compose import config_folder
 from mindgap.replay.importing import Imported, import_recording
-from mindgap.results.imports.columns import load_map
-from mindgap.results.imports.findings import Finding
+from mindgap.results.imports.finding import Finding
+from mindgap.results.imports.maps import load_map
 
 # Plain means of the files' columns `behavior` and `coherence` by method, to the third decimal, and rows.
 RELEASED = {

@@ -17,7 +17,7 @@ from mindgap.analysis.compute import compare
 from mindgap.presentation.sections import sections
 from mindgap.replay.__main__ import main as import_recording
 from mindgap.results.files import write_cell
-from mindgap.results.imports.cells import read_findings
+from mindgap.results.imports.written import read_findings
 from mindgap.results.sweep import grouped
 
 SCRIPT = re.compile(r"<script>(.*?)</script>", re.DOTALL)
@@ -96,4 +96,4 @@ def test_what_an_import_noticed_is_said_at_the_top(tmp_path: Path) -> None:
     problem, *others = read_findings(folder)
     assert (problem.kind, problem.method, problem.count) == ("score_out_of_range", "Steered", 1)
     for finding in (problem, *others):
-        assert f"{finding.method} ({finding.count} of {finding.of}): {finding.says}" in top
+        assert f"{finding.method or 'all methods'} ({finding.count} of {finding.of}): {finding.says}" in top

@@ -23,7 +23,7 @@ from mindgap.judges.proxy import ProxyJudge
 from mindgap.measures.estimates import estimates
 from mindgap.replay.importing import import_recording
 from mindgap.report.__main__ import main as report
-from mindgap.results.imports.columns import load_map
+from mindgap.results.imports.maps import load_map
 from mindgap.results.judgements import judge_requests
 from mindgap.results.sweep import SweepResults, read_sweep
 

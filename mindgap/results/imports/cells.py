@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -17,15 +17,15 @@ from mindgap.measures.base import declared, measured
 from mindgap.measures.estimates import count, estimates
 from mindgap.measures.standard import STANDARD
 from mindgap.results.cell import CellResult
-from mindgap.results.files import CONFIG, METRICS_FILE, SAMPLES, read_cell, write_cell, write_summary
 from mindgap.results.imports.columns import ColumnMap
-from mindgap.results.imports.findings import Finding, absent_pairs
-from mindgap.results.imports.rows import CellKey, RecordedSample, Recording
+from mindgap.results.imports.finding import Finding
+from mindgap.results.imports.findings import absent_pairs
+from mindgap.results.imports.rows import UNSTEERED, CellKey, RecordedSample, Recording
+from mindgap.results.imports.scales import as_number
 from mindgap.results.imports.table import RecordedTable
-from mindgap.storage.atomic import replacing
 
-IMPORTS = "import.json"
 NO_ROW = "the recording has no row for it, though other methods have one"
+NOT_FINITE = "a log-probability is not finite"
 UNKNOWN = "unknown"
 """Finish reason: recordings do not say whether a response was cut off."""
 
@@ -36,7 +36,7 @@ class NewScores:
 
     Attributes:
         name: Of that judge.
-        judgements: By number of the sample's row.
+        judgements: By the sample's place in the recording.
     """
 
     name: str
@@ -72,14 +72,14 @@ def make_cells(
     lacking = absent_pairs(recording.samples) if column_map.absent == "fail" else {}
     judge = scored.name if scored else column_map.judge
     measures = tuple(declared(measure) for measure in STANDARD)
+    names = cell_names(list(cells), scored.name if scored else "")
+    reference = _reference(recording, column_map)
     results = []
     for key, samples in cells.items():
         records = [_record(sample, column_map, scored) for sample in samples]
         records += [_absent(key, sample, column_map, judge) for sample in lacking.get(key, ())]
         records = measured(records, STANDARD)
-        parts = [key.model, key.method, key.strength if key.strength != "none" else "", scored.name if scored else ""]
-        name = "-".join(part for part in parts if part)
-        name = re.sub(r"[^\w.+-]+", "_", name)
+        name = names[key]
         arm = samples[0].arm
         of_cell = [finding for finding in findings if finding.method == samples[0].title]
         found_counts: Counter[str] = Counter()
@@ -96,7 +96,8 @@ def make_cells(
                 judge=judge,
                 status="finished",
                 folder=folder / name,
-                config=_settings(key, samples[0], column_map, table, judge, seed, resamples),
+                dose=dose_of(key),
+                config=_settings(key, samples[0], column_map, table, judge, seed, resamples) | reference,
                 measures=measures,
                 metrics=estimates(records, measures, seed=seed, resamples=resamples),
                 counts={**count(records, measures), **found_counts},
@@ -106,93 +107,63 @@ def make_cells(
     return results
 
 
-def write_import(
-    folder: Path,
-    results: Sequence[CellResult],
-    findings: Sequence[Finding],
-    recording: Recording,
-    column_map: ColumnMap,
-    table: RecordedTable,
-) -> None:
-    """Write the cells, `import.json` and the sweep's summary.
+def cell_names(keys: Sequence[CellKey], judge: str = "") -> dict[CellKey, str]:
+    """A folder's name for each cell, never one for two of them, also where case does not count.
 
-    A second import of a file with scores of the same judge replaces the first.
+    A name from which anything had to be left out gets a hash of the whole, so that it is the same in every import.
 
     Args:
-        folder: Of the sweep.
-        results: The cells.
-        findings: What is wrong with the recording.
-        recording: Where the cells come from.
-        column_map: How it was read.
-        table: The file.
-
-    Raises:
-        ConfigError: A cell's name is taken by another recording.
+        keys: The cells.
+        judge: Of new scores, whose cells stand beside those with the recorded ones; empty = recorded ones.
     """
-    imports = read_imports(folder)
-    this = (table.path.name, results[0].judge)
-    earlier = imports.pop(this, None)
-    taken = {name: entry["file"] for entry in imports.values() for name in entry["cells"]}
-    for result in results:
-        owned = earlier is not None and result.name in earlier["cells"]
-        if result.name in taken or (not owned and (result.folder / METRICS_FILE).exists()):
-            whose = taken.get(result.name, "an earlier run")
-            raise ConfigError(
-                f"{folder} has a cell {result.name} of {whose} already: choose another folder, or map.model=NAME"
-            )
-    for stale in set(earlier["cells"] if earlier else ()) - {result.name for result in results}:
-        for file in (METRICS_FILE, SAMPLES, CONFIG):
-            (folder / stale / file).unlink(missing_ok=True)
-    for result in results:
-        write_cell(result)
-    imports[this] = {
-        "file": table.path.name,
-        "judge": results[0].judge,
-        "sha256": table.sha256,
-        "rows": recording.rows,
-        "samples": len(recording.samples),
-        "map": asdict(column_map),
-        "cells": [result.name for result in results],
-        "findings": [asdict(finding) for finding in findings],
-    }
-    with replacing(folder / IMPORTS) as path:
-        path.write_text(json.dumps({"imports": list(imports.values())}, indent=2, ensure_ascii=False), encoding="utf-8")
-    written = sorted(folder.glob(f"*/{METRICS_FILE}"), key=lambda path: path.stat().st_mtime_ns)
-    write_summary(folder, [read_cell(path.parent) for path in written])
+    names = {}
+    for key in keys:
+        strength = key.strength if key.strength != UNSTEERED else ""
+        plain = "-".join(part for part in (key.model, key.method, strength, judge) if part)
+        names[key] = re.sub(r"[^\w.+-]+", "_", plain)
+        if names[key] != plain and re.sub(r"[^\w.+-]+", "_", key.strength) != key.strength:
+            names[key] += f"-{_hash(key, judge)}"
+    taken = Counter(name.casefold() for name in names.values())
+    return {key: name if taken[name.casefold()] == 1 else f"{name}-{_hash(key, judge)}" for key, name in names.items()}
 
 
-def read_imports(folder: Path) -> dict[tuple[str, str], dict[str, Any]]:
-    """What `import.json` in a sweep's folder says, by file name and judge; empty for a sweep without imports."""
-    path = folder / IMPORTS
-    if not path.is_file():
+def _hash(key: CellKey, judge: str) -> str:
+    return content_key("recorded cell", cell=asdict(key), judge=judge)[:6]
+
+
+def dose_of(key: CellKey) -> float | None:
+    """A strength that is a number, in the recording's own unit; None for others, and where nothing is steered."""
+    number = None if key.strength == UNSTEERED else as_number(key.strength)
+    return number if number is not None and math.isfinite(number) else None
+
+
+def _reference(recording: Recording, column_map: ColumnMap) -> dict[str, str]:
+    """The setting that says what others are compared with, where the map names it."""
+    if column_map.reference is None:
         return {}
-    entries = json.loads(path.read_text(encoding="utf-8"))["imports"]
-    return {(entry["file"], entry["judge"]): entry for entry in entries}
-
-
-def read_findings(folder: Path) -> tuple[Finding, ...]:
-    """Everything found wrong with the recordings imported into a sweep's folder, each once: for reports."""
-    findings: list[Finding] = []
-    for entry in read_imports(folder).values():
-        for saved in entry["findings"]:
-            finding = Finding(**{**saved, "examples": tuple(saved["examples"])})
-            if finding not in findings:
-                findings.append(finding)
-    return tuple(findings)
+    wanted = column_map.reference
+    arms = {sample.arm.name for sample in recording.samples if wanted in (sample.arm.name, sample.arm.title)}
+    arms |= {arm.name for name, arm in column_map.methods.items() if name == wanted}
+    if len(arms) != 1:
+        there = ", ".join(dict.fromkeys(sample.arm.title for sample in recording.samples))
+        raise ConfigError(f"map.reference={wanted}: no method is called so. There are: {there}")
+    return {"reference": arms.pop()}
 
 
 def _record(sample: RecordedSample, column_map: ColumnMap, scored: NewScores | None) -> Record:
     item, answer = sample.item, sample.answer
-    judgement = scored.judgements[sample.number] if scored else None
+    judgement = scored.judgements[sample.place] if scored else None
     behaviour = judgement.behaviour if judgement else sample.behaviour
     coherence = judgement.coherence if judgement else sample.coherence
     choice = answer.choice if answer else None
+    loglik = sample.loglik if all(map(math.isfinite, sample.loglik)) else ()
+    likeliest = max(range(len(loglik)), key=lambda place: loglik[place]) if loglik else None
     return Record(
         key=_key(sample, sample.cell, column_map.source, sample.response),
         model=sample.cell.model,
         method=sample.cell.method,
         strength=sample.cell.strength,
-        dose=None,
+        dose=dose_of(sample.cell),
         query=sample.query,
         item=item.id,
         subject=item.subject,
@@ -208,23 +179,37 @@ def _record(sample: RecordedSample, column_map: ColumnMap, scored: NewScores | N
         answer=None if choice is None else item.options[choice],
         unparsed=answer.unparsed if answer else None,
         correct=None if answer is None or item.gold is None else choice == item.gold,
-        loglik_answer=None,
-        loglik_correct=None,
-        option_logprobs=(),
+        loglik_answer=None if likeliest is None else item.options[likeliest],
+        loglik_correct=None if likeliest is None or item.gold is None else likeliest == item.gold,
+        option_logprobs=loglik,
+        loglik_missing=None if likeliest is not None or not sample.loglik else NOT_FINITE,
         judge=scored.name if scored else column_map.judge,
         behaviour=behaviour.value,
         behaviour_missing=behaviour.missing,
         coherence=coherence.value,
         coherence_missing=coherence.missing,
-        analysis=judgement.analysis if judgement else sample.analysis,
+        analysis=judgement.analysis if judgement else _analysis(sample, column_map),
         perplexity=None,
         perplexity_missing="not recorded",
     )
 
 
+def _analysis(sample: RecordedSample, column_map: ColumnMap) -> str:
+    """The judge's own words, and the scores as they were recorded where they were converted."""
+    if column_map.scale is None:
+        return sample.analysis
+    raw = {"behaviour": sample.behaviour_raw, "coherence": sample.coherence_raw}
+    told = [
+        f"{metric} {text} on {column_map.scales[metric][0]:g}-{column_map.scales[metric][1]:g}"
+        for metric, text in raw.items()
+        if text is not None
+    ]
+    return f"{sample.analysis} [recorded: {', '.join(told)}]".lstrip() if told else sample.analysis
+
+
 def _absent(key: CellKey, other: RecordedSample, column_map: ColumnMap, judge: str) -> Record:
     """The failed sample of `key` that stands for a row the recording does not have; `other` is another method's."""
-    blank = replace(other, cell=key, system_prompt="", response="", analysis="", epoch=0)
+    blank = replace(other, cell=key, system_prompt="", response="", analysis="", epoch=0, loglik=())
     return replace(
         _record(blank, column_map, None),
         key=_key(blank, key, column_map.source, None),

@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 from mindgap.core.errors import ConfigError
+from mindgap.results.imports.names import plain_name
+from mindgap.results.imports.scales import ScaleMap, read_scale
 
 FROM_PROMPT = "prompt"
 """`options: prompt`: an item's options are the lettered lines of its prompt."""
@@ -21,28 +22,33 @@ FROM_PROMPT = "prompt"
 class Columns:
     """Names of the recording's columns; None = it has no such column.
 
+    A name may lead inside a column by a dotted path (`scores.behaviour`, `choices.0.text`), and hold what the file's
+    name says (`{trait}`, a group of `map.pattern`).
+
     Attributes:
         query: What behaviour was asked for.
         method: How.
-        prompt: The user's message.
-        response: The reply.
+        prompt: The user's message, or the conversation as a list of messages.
+        response: The reply, likewise.
         behaviour: The recorded score.
         coherence: The recorded score.
-        system_prompt: As sent.
+        system_prompt: As sent; None = that of the conversation.
         analysis: The judge's own words.
         item: Id of the question; None = derived from the prompt.
         epoch: Number of the repeat; None = order of occurrence among equal samples.
-        gold: The right option, as a letter or as the option's text.
+        gold: The right option, as a letter, as the option's text, or as its place (`map.gold_is`).
         answer: The option that was given, likewise.
+        options: The row's own list of options.
+        loglik: Log-probabilities of the options, in their order.
         subject: Of the item.
         model: Where a file holds several models.
-        strength: Where a file holds several strengths.
+        strength: Where a file holds several strengths; 0 = unsteered.
     """
 
-    query: str
-    method: str
-    prompt: str
-    response: str
+    query: str | None = None
+    method: str | None = None
+    prompt: str | None = None
+    response: str | None = None
     behaviour: str | None = None
     coherence: str | None = None
     system_prompt: str | None = None
@@ -51,6 +57,8 @@ class Columns:
     epoch: str | None = None
     gold: str | None = None
     answer: str | None = None
+    options: str | None = None
+    loglik: str | None = None
     subject: str | None = None
     model: str | None = None
     strength: str | None = None
@@ -59,6 +67,10 @@ class Columns:
         """The columns that the recording is said to have: our name of each to the recording's."""
         pairs = ((column.name, getattr(self, column.name)) for column in fields(self))
         return {ours: theirs for ours, theirs in pairs if theirs is not None}
+
+
+FIELDS = tuple(column.name for column in fields(Columns))
+"""What a recording may say of a response."""
 
 
 @dataclass(frozen=True)
@@ -87,6 +99,15 @@ class Arm:
         return self.label or self.name
 
 
+_CHOICES: Mapping[str, tuple[str, ...]] = {
+    "answers": ("read", "recorded"),
+    "absent": ("fail", "ignore"),
+    "gold_is": ("text", "index", "number"),
+    "no_query": ("every", "leave"),
+    "repeats": ("epochs", "duplicates"),
+}
+
+
 @dataclass(frozen=True)
 class ColumnMap:
     """How to read one kind of recording.
@@ -103,6 +124,23 @@ class ColumnMap:
         answers: `read` from the response by our own rules, or `recorded`, from the column `answer`.
         absent: What becomes of a (query, item) that other methods have and this one lacks: `fail` = a failed sample,
             counted as missing; `ignore`.
+        constants: What all rows have in common, by field: `{method: control}`.
+        scale: Worst and best recorded score, `[0, 100]`, or by metric `{behaviour: [0, 2]}`; scores are converted to 1
+            to 5. None = they are on 1 to 5.
+        pattern: Regular expression for names of files; its named groups say fields, or what stands in braces in the
+            names of columns: `(?P<model>.*)_(?P<method>.*)\\.csv`.
+        wide: Regular expression for names of columns that hold several responses a row: the group `column` says what
+            becomes of the name, the others say fields: `(?P<column>behaviour|response)_(?P<method>.*)`.
+        rows: Key under which a JSON file has its rows; None = where they are to be found.
+        delimiter: Between the fields of a CSV file; None = comma, semicolon or tab, as its header has it.
+        gold_is: What a gold answer or an answer that is a number means: `text` of an option, `index` from 0, `number`
+            from 1; None = text, and refused where it may as well be an index.
+        no_query: What becomes of rows without a query: `every` = they count under each query of the recording, as
+            unsteered replies may; `leave` = left out. None = left out, unless a whole method would vanish.
+        repeats: What equal rows are: `epochs`, or `duplicates`, counted once. None = epochs where every sample has as
+            many rows and they are not all alike.
+        reference: The recording's name of the method that others are compared with; None = control, unsteered,
+            baseline, none or original, whichever there is.
     """
 
     source: str
@@ -115,18 +153,31 @@ class ColumnMap:
     mmlu: str | None = None
     answers: str = "read"
     absent: str = "fail"
+    constants: dict[str, str] = field(default_factory=dict)
+    scale: Any = None
+    pattern: str | None = None
+    wide: str | None = None
+    rows: str | None = None
+    delimiter: str | None = None
+    gold_is: str | None = None
+    no_query: str | None = None
+    repeats: str | None = None
+    reference: str | None = None
 
     def __post_init__(self) -> None:
+        for name, choices in _CHOICES.items():
+            if (value := getattr(self, name)) is not None and value not in choices:
+                raise ConfigError(f"map.{name}={value!r}: choose {', '.join(choices[:-1])} or {choices[-1]}")
+        self._check_shape()
+        read_scale(self.scale)
+        if self.columns.options is not None and self.options is not None:
+            raise ConfigError("map.options and map.columns.options both say the options: give one of them")
         if isinstance(self.options, str) and self.options != FROM_PROMPT:
             raise ConfigError(f"map.options={self.options!r}: choose {FROM_PROMPT}, a list of options, or null")
         if isinstance(self.options, list) and len(self.options) < 2:
             raise ConfigError(f"map.options={self.options!r}: a choice has at least two options")
-        if self.answers not in ("read", "recorded"):
-            raise ConfigError(f"map.answers={self.answers!r}: choose read or recorded")
         if self.answers == "recorded" and self.columns.answer is None:
             raise ConfigError("map.answers=recorded needs the column of the answers: map.columns.answer=NAME")
-        if self.absent not in ("fail", "ignore"):
-            raise ConfigError(f"map.absent={self.absent!r}: choose fail or ignore")
         recorded_names: dict[tuple[str, str], str] = {}
         for recorded, arm in self.methods.items():
             if other := recorded_names.get((arm.name, arm.strength)):
@@ -137,75 +188,36 @@ class ColumnMap:
         if self.columns.model is None and not re.fullmatch(r"[\w.+-]+", self.model):
             raise ConfigError(f"map.model={self.model!r}: must be letters, digits and . _ + - only; it names folders")
 
-    def arm(self, recorded: str) -> Arm | None:
-        """The method that the recording calls so; None if this map has methods and that is none of them."""
-        if not self.methods:
-            return Arm(plain_name(recorded), recorded)
-        return self.methods.get(recorded)
+    def _check_shape(self) -> None:
+        for name, pattern in (("pattern", self.pattern), ("wide", self.wide)):
+            try:
+                groups = set(re.compile(pattern).groupindex) if pattern is not None else None
+            except re.error as error:
+                raise ConfigError(f"map.{name}={pattern}: no regular expression ({error})") from error
+            if name == "wide" and groups is not None and "column" not in groups:
+                raise ConfigError(f"map.wide={pattern}: needs a group (?P<column>…), which says what the value is")
+        for key in self.constants:
+            if key not in FIELDS:
+                near = difflib.get_close_matches(key, FIELDS, n=1)
+                hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(FIELDS)}"
+                raise ConfigError(f"map.constants.{key}: there is no such field. {hint}")
+            if getattr(self.columns, key) is not None:
+                raise ConfigError(f"map.constants.{key}: map.columns.{key} says it already")
+        if self.delimiter is not None and len(self.delimiter) != 1:
+            raise ConfigError(f"map.delimiter={self.delimiter!r}: must be one character")
 
-    def check(self, columns: Sequence[str]) -> None:
-        """Refuse a recording that lacks a column of this map.
+    @property
+    def scales(self) -> ScaleMap:
+        """Worst and best recorded score of each metric."""
+        return read_scale(self.scale)
+
+    def arm(self, recorded: str, name: str | None = None) -> Arm | None:
+        """The method that the recording calls so; None if this map has methods and that is none of them.
 
         Args:
-            columns: Those that the recording has.
-
-        Raises:
-            ConfigError: With the column, and the nearest that is there.
+            recorded: The recording's name.
+            name: Our own where the map says none; None = the plain name.
         """
-        for ours, theirs in self.columns.named().items():
-            if theirs not in columns:
-                near = difflib.get_close_matches(theirs, columns, n=1)
-                hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(columns)}"
-                raise ConfigError(f"map.columns.{ours}={theirs}: the recording has no such column. {hint}")
-
-
-def plain_name(text: str) -> str:
-    """`text` as a short name for folders and tables: lower case, everything else than letters and digits as `_`."""
-    return re.sub(r"\W+", "_", text.strip().lower()).strip("_") or "unnamed"
-
-
-def load_map(name: str, folder: Path, changes: Sequence[str] = ()) -> ColumnMap:
-    """The map in a YAML file, after changes.
-
-    Args:
-        name: A YAML file, or the name of one in `folder`.
-        folder: Of the built-in maps.
-        changes: Such as "columns.query=behaviour".
-
-    Raises:
-        ConfigError: There is no such file, or it does not fit.
-    """
-    from omegaconf import OmegaConf
-    from omegaconf.errors import OmegaConfBaseException
-    from yaml import YAMLError
-
-    path = Path(name) if Path(name).suffix in (".yaml", ".yml") else folder / f"{name}.yaml"
-    if not path.is_file():
-        names = sorted(file.stem for file in folder.glob("*.yaml"))
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"There are {', '.join(names)}; or give a YAML file of your own"
-        raise ConfigError(f"map={name}: there is no such column map. {hint}")
-    try:
-        merged = OmegaConf.merge(OmegaConf.load(path), OmegaConf.from_dotlist(list(changes)))
-        node = OmegaConf.to_container(merged, resolve=True)
-    except (YAMLError, OmegaConfBaseException) as error:
-        raise ConfigError(f"map={name}: {str(error).splitlines()[0]}") from error
-    if not isinstance(node, dict):
-        raise ConfigError(f"map={name}: the file holds no settings")
-    return build_map({str(key): value for key, value in node.items()})
-
-
-def build_map(node: Mapping[str, Any]) -> ColumnMap:
-    """The map that plain settings describe.
-
-    Raises:
-        ConfigError: With the key in full.
-    """
-    from mindgap.core.build import build
-
-    methods = node.get("methods") or {}
-    if not isinstance(methods, Mapping) or not all(isinstance(arm, Mapping) for arm in methods.values()):
-        raise ConfigError("map.methods: give for each of the recording's names a mapping with `name:` in it")
-    arms = {str(recorded): build(arm, f"map.methods.{recorded}", Arm) for recorded, arm in methods.items()}
-    built: ColumnMap = build({**node, "methods": arms}, "map", ColumnMap)
-    return built
+        if not self.methods:
+            return Arm(name or plain_name(recorded), recorded)
+        return self.methods.get(recorded)

@@ -3,48 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from functools import partial
-from typing import Any, Literal
+from typing import Any
 
 from mindgap.core.records import Score
-from mindgap.results.imports.rows import (
-    GOLD_NOT_FOUND,
-    NO_NUMBER,
-    NOT_RECORDED,
-    OUT_OF_RANGE,
-    CellKey,
-    RecordedSample,
-    Recording,
-)
-
-Severity = Literal["problem", "note"]
-MOST_EXAMPLES = 3
-_SHOWN = 160
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing about a recording that a reader must know.
-
-    Attributes:
-        kind: Short name, one of those in docs/replay.md.
-        severity: `problem` = numbers that rest on these samples do not mean what they seem to; `note` = worth knowing.
-        method: The recording's label of it; None = all.
-        count: Samples concerned.
-        of: Samples that could have been.
-        says: What it is and what was done about it, one sentence or two.
-        examples: Some of them, with the number of the row in the file, from 1.
-    """
-
-    kind: str
-    severity: Severity
-    method: str | None
-    count: int
-    of: int
-    says: str
-    examples: tuple[dict[str, Any], ...] = ()
+from mindgap.results.imports.finding import MOST_EXAMPLES, SHOWN, Finding, Severity, by_title, finding_of
+from mindgap.results.imports.found_prompts import contaminated, not_asked, replaced_prompts
+from mindgap.results.imports.rows import GOLD_NOT_FOUND, CellKey, RecordedSample, Recording
+from mindgap.results.imports.scales import METRICS, NO_NUMBER, NOT_RECORDED, OUT_OF_RANGE, as_number
 
 
 def look(recording: Recording, *, scored: bool = True) -> tuple[Finding, ...]:
@@ -58,15 +25,16 @@ def look(recording: Recording, *, scored: bool = True) -> tuple[Finding, ...]:
     findings = [
         *_unusable(recording),
         *_unknown_methods(samples),
-        *_contaminated(samples),
-        *_not_asked(samples),
-        *(_scores(samples) if scored else ()),
+        *contaminated(samples),
+        *not_asked(samples),
+        *(_scores(recording) if scored else ()),
         *_repeats(recording),
         *_absent(samples),
         *_unparsed(samples),
         *_empty(samples),
+        *_mended(samples),
         *_gold(samples),
-        *_replaced_prompts(samples),
+        *replaced_prompts(samples),
         *_unsteered(samples),
     ]
     return tuple(sorted(findings, key=lambda finding: finding.severity != "problem"))
@@ -93,54 +61,35 @@ def _unusable(recording: Recording) -> Iterable[Finding]:
 
 
 def _unknown_methods(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
-    for title, of_method in _by_title(samples).items():
+    for title, of_method in by_title(samples).items():
         if not of_method[0].known:
             says = (
                 f"the column map does not know this method: kept as {of_method[0].arm.name}, its system prompts "
                 "unchecked; name it under `methods:`"
             )
-            yield _finding("unknown_method", "problem", title, of_method, len(of_method), says)
+            yield finding_of("unknown_method", "problem", title, of_method, len(of_method), says)
 
 
-def _contaminated(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
-    """Samples of a method that asks for nothing in words, whose system prompt asks all the same."""
-    owners = _instructions(samples)
-    for title, of_method in _by_title(samples).items():
-        if of_method[0].arm.asks is not False:
-            continue
-        bad = [s for s in of_method if owners[s.query, s.system_prompt.strip()] or _names(s.system_prompt, s.query)]
-        if bad:
-            whose = Counter(owner for s in bad for owner in owners[s.query, s.system_prompt.strip()])
-            theirs = f"those of {' and '.join(whose)}" if whose else "asking for the behaviour"
-            says = (
-                f"contaminated: the system prompts are {theirs}, though this method is to ask for nothing in words. "
-                "What it is said to measure cannot be told from the instruction's effect; kept as recorded"
-            )
-            yield _finding("contaminated", "problem", title, bad, len(of_method), says, _system)
-
-
-def _not_asked(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
-    owners = _instructions(samples)
-    for title, of_method in _by_title(samples).items():
-        if of_method[0].arm.asks and any(s.system_prompt for s in samples):
-            bad = [s for s in of_method if title not in owners[s.query, s.system_prompt.strip()]]
-            if bad:
-                says = "the system prompt does not ask for the behaviour, as this method is meant to; kept as recorded"
-                yield _finding("not_asked", "problem", title, bad, len(of_method), says, _system)
-
-
-def _scores(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
+def _scores(recording: Recording) -> Iterable[Finding]:
+    samples = recording.samples
+    if lacking := [metric for metric in METRICS if metric not in recording.scored]:
+        says = f"no column says {' or '.join(lacking)}: these are missing; judge=NAME scores the responses here"
+        yield Finding("not_scored", "note", None, len(samples), len(samples), says)
     kinds = (
-        ("score_out_of_range", OUT_OF_RANGE, "scores outside 1-5: missing, with that reason, not moved into range"),
+        (
+            "score_out_of_range",
+            OUT_OF_RANGE,
+            "scores outside the scale: missing, with that reason, not moved into range",
+        ),
         ("score_not_a_number", NO_NUMBER, "scores that are no numbers: missing, with that reason"),
         ("score_absent", NOT_RECORDED, "scores were not recorded: missing"),
     )
     for kind, reason, says in kinds:
-        for title, of_method in _by_title(samples).items():
-            for metric in ("behaviour", "coherence"):
+        for title, of_method in by_title(samples).items():
+            for metric in recording.scored:
                 if bad := [s for s in of_method if reason in (_score(s, metric).missing or "")]:
                     said = f"{metric} {says}{_values(bad, metric)}{_shift(of_method, metric, kind)}"
-                    yield _finding(kind, "problem", title, bad, len(of_method), said, partial(_shown_score, metric))
+                    yield finding_of(kind, "problem", title, bad, len(of_method), said, partial(_shown_score, metric))
 
 
 def _values(bad: Sequence[RecordedSample], metric: str) -> str:
@@ -153,9 +102,11 @@ def _shift(of_method: Sequence[RecordedSample], metric: str, kind: str) -> str:
     kept = [value for s in of_method if (value := _score(s, metric).value) is not None]
     if kind != "score_out_of_range" or not kept:
         return ""
-    left_out = [float(str(_raw(s, metric))) for s in of_method if OUT_OF_RANGE in (_score(s, metric).missing or "")]
-    before = (sum(kept) + sum(left_out)) / (len(kept) + len(left_out))
-    return f"; the mean was {before:.3f} with them and is {sum(kept) / len(kept):.3f} without"
+    raw = [(_score(s, metric), as_number(_raw(s, metric))) for s in of_method]
+    within = [number for score, number in raw if score.value is not None and number is not None]
+    left_out = [number for score, number in raw if OUT_OF_RANGE in (score.missing or "") and number is not None]
+    before = (sum(within) + sum(left_out)) / (len(within) + len(left_out))
+    return f"; the mean was {before:.3f} with them and is {sum(within) / len(within):.3f} without"
 
 
 def _shown_score(metric: str, sample: RecordedSample) -> dict[str, Any]:
@@ -171,15 +122,26 @@ def _repeats(recording: Recording) -> Iterable[Finding]:
             "rows have the number of an earlier sample and another response: the first counts",
         ),
     ):
-        for title, bad in _by_title(rows).items():
+        for title, bad in by_title(rows).items():
             all_of_it = sum(s.title == title for s in (*recording.samples, *rows))
-            yield _finding(kind, "problem", title, bad, all_of_it, says)
-    for title, of_method in _by_title(recording.samples).items():
-        repeated = [s for s in of_method if s.epoch > 0]
-        pairs = len({(s.cell, *s.pair) for s in of_method})
-        if repeated and len(of_method) != pairs * (1 + max(s.epoch for s in repeated)):
+            yield finding_of(kind, "problem", title, bad, all_of_it, says)
+    if recording.repeats:
+        again = [s for s in recording.samples if s.epoch > 0]
+        says = (
+            "rows repeat a query and item, some word for word: each counts as an epoch, since all samples have as many"
+        )
+        yield finding_of("repeats", "note", None, again, len(recording.samples), says)
+    if recording.shared:
+        says = "rows name no query: they count under each query of the recording (map.no_query=every)"
+        yield Finding("shared_rows", "note", None, recording.shared, recording.rows, says)
+    for title, of_method in by_title(recording.samples).items():
+        epochs: dict[tuple[str, str], set[int]] = defaultdict(set)
+        for s in of_method:
+            epochs[s.pair].add(s.epoch)
+        repeated = [s for s in of_method if s.epoch > min(epochs[s.pair])]
+        if len({frozenset(numbers) for numbers in epochs.values()}) > 1:
             says = "samples repeat a query and item that others of this method do not: taken as further epochs"
-            yield _finding("uneven_epochs", "note", title, repeated, len(of_method), says)
+            yield finding_of("uneven_epochs", "note", title, repeated, len(of_method), says)
 
 
 def _absent(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
@@ -193,14 +155,14 @@ def _absent(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
         whole = f"; nothing at all for {', '.join(map(repr, gone))}" if gone else ""
         says = f"no row for a query and item that other methods have{whole}. Differences rest on what both have"
         examples = tuple(
-            {"query": s.query, "item": s.item.id, "prompt": s.prompt[:_SHOWN]} for s in lacking[:MOST_EXAMPLES]
+            {"query": s.query, "item": s.item.id, "prompt": s.prompt[:SHOWN]} for s in lacking[:MOST_EXAMPLES]
         )
         total = len(lacking) + have[cell]
         yield Finding("missing_sample", "problem", titles[cell], len(lacking), total, says, examples)
 
 
 def _unparsed(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
-    for title, of_method in _by_title(samples).items():
+    for title, of_method in by_title(samples).items():
         asked = [s for s in of_method if s.answer is not None]
         bad = [s for s in asked if s.answer is not None and s.answer.unparsed is not None]
         if bad:
@@ -208,15 +170,25 @@ def _unparsed(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
             which = ", ".join(f"{n} × {reason}" for reason, n in reasons.most_common())
             share = f"{len(bad) / len(asked):.1%}".replace("%", " %")
             says = f"answers cannot be read, {share} ({which}): not correct, and reported as a share of their own"
-            yield _finding("unparsed", "problem", title, bad, len(asked), says, lambda s: {"end": s.response[-_SHOWN:]})
+            yield finding_of(
+                "unparsed", "problem", title, bad, len(asked), says, lambda s: {"end": s.response[-SHOWN:]}
+            )
 
 
 def _empty(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
-    for title, of_method in _by_title(samples).items():
-        if bad := [s for s in of_method if not s.response.strip()]:
+    for title, of_method in by_title(samples).items():
+        if bad := [s for s in of_method if s.replied and not s.response.strip()]:
             scored = sum(s.behaviour.value is not None or s.coherence.value is not None for s in bad)
             says = f"responses are empty; {scored} of them have scores all the same, kept as recorded"
-            yield _finding("empty_response", "problem", title, bad, len(of_method), says)
+            yield finding_of("empty_response", "problem", title, bad, len(of_method), says)
+
+
+def _mended(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
+    if bad := [s for s in samples if s.mended]:
+        says = (
+            "texts hold half characters, as a broken stream leaves them: each is a replacement character (U+FFFD) here"
+        )
+        yield finding_of("half_characters", "note", None, bad, len(samples), says)
 
 
 def _gold(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
@@ -226,80 +198,30 @@ def _gold(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
         severity: Severity = "note" if reason == GOLD_NOT_FOUND else "problem"
         says = f"{reason} ({items} items): these have no say in accuracy"
         asked = sum(s.answer is not None for s in samples)
-        yield _finding("no_gold", severity, None, bad, asked, says, lambda s: {"question": s.item.question[:_SHOWN]})
-
-
-def _replaced_prompts(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
-    """Methods that ask, whose system prompt lacks what the methods that do not ask are told."""
-    plain = Counter(
-        s.system_prompt.strip() for s in samples if s.arm.asks is False and not _names(s.system_prompt, s.query)
-    )
-    if not plain or not (usual := plain.most_common(1)[0][0]):
-        return
-    for title, of_method in _by_title(samples).items():
-        bad = [s for s in of_method if s.arm.asks and usual not in s.system_prompt]
-        if bad:
-            says = (
-                f"the instruction replaces the others' system prompt ({usual[:60]!r}…) and is not added to it: "
-                "that, too, makes a difference"
-            )
-            yield _finding("replaced_system_prompt", "note", title, bad, len(of_method), says, _system)
+        yield finding_of("no_gold", severity, None, bad, asked, says, lambda s: {"question": s.item.question[:SHOWN]})
 
 
 def _unsteered(samples: Sequence[RecordedSample]) -> Iterable[Finding]:
     """Steered responses that are word for word the unsteered ones under the same prompts: was the steering applied?"""
     plain = {
-        (s.cell.model, *s.pair, s.system_prompt, s.response)
-        for s in samples
-        if s.cell.strength == "none" and s.response.strip()
+        (s.cell.model, *s.pair, s.system_prompt, s.response) for s in samples if not s.steered and s.response.strip()
     }
-    for title, of_method in _by_title(samples).items():
-        steered = [s for s in of_method if s.cell.strength != "none"]
+    for title, of_method in by_title(samples).items():
+        steered = [s for s in of_method if s.steered]
         bad = [s for s in steered if (s.cell.model, *s.pair, s.system_prompt, s.response) in plain]
         if bad:
             says = (
                 "steered responses are word for word those without steering, for the same query, item and system prompt"
             )
-            yield _finding(
+            yield finding_of(
                 "same_as_unsteered",
                 "note",
                 title,
                 bad,
                 len(of_method),
                 says,
-                lambda s: {"response": s.response[:_SHOWN]},
+                lambda s: {"response": s.response[:SHOWN]},
             )
-
-
-def _by_title(samples: Sequence[RecordedSample]) -> dict[str, list[RecordedSample]]:
-    """The samples of each cell by its title, in order of appearance."""
-    cells: dict[str, list[RecordedSample]] = {}
-    for sample in samples:
-        cells.setdefault(sample.title, []).append(sample)
-    return cells
-
-
-def _instructions(samples: Sequence[RecordedSample]) -> dict[tuple[str, str], list[str]]:
-    """Titles of the asking methods by (query, system prompt), for prompts that do ask for that query.
-
-    A prompt asks for a query if it names it, or if it is used for this query and no other.
-    """
-    uses: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for sample in samples:
-        uses[sample.title, sample.system_prompt.strip()].add(sample.query)
-    several = len({sample.query for sample in samples}) > 1
-    owners: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for sample in samples:
-        prompt = sample.system_prompt.strip()
-        own = several and len(uses[sample.title, prompt]) == 1
-        titles = owners[sample.query, prompt]
-        if sample.arm.asks and prompt and (own or _names(prompt, sample.query)) and sample.title not in titles:
-            titles.append(sample.title)
-    return owners
-
-
-def _names(system_prompt: str, query: str) -> bool:
-    return " ".join(query.split()).casefold() in " ".join(system_prompt.split()).casefold()
 
 
 def _score(sample: RecordedSample, metric: str) -> Score:
@@ -308,20 +230,3 @@ def _score(sample: RecordedSample, metric: str) -> Score:
 
 def _raw(sample: RecordedSample, metric: str) -> str | None:
     return sample.behaviour_raw if metric == "behaviour" else sample.coherence_raw
-
-
-def _system(sample: RecordedSample) -> dict[str, Any]:
-    return {"system_prompt": sample.system_prompt[:_SHOWN]}
-
-
-def _finding(
-    kind: str,
-    severity: Severity,
-    method: str | None,
-    bad: Sequence[RecordedSample],
-    of: int,
-    says: str,
-    more: Callable[[RecordedSample], dict[str, Any]] = lambda sample: {"prompt": sample.prompt[:_SHOWN]},
-) -> Finding:
-    examples = tuple({"row": s.number, "query": s.query, "item": s.item.id, **more(s)} for s in bad[:MOST_EXAMPLES])
-    return Finding(kind, severity, method, len(bad), of, says, examples)

@@ -9,7 +9,11 @@ import pytest
 
 from mindgap.core.compose import config_folder
 from mindgap.core.errors import ConfigError
-from mindgap.results.imports.columns import ColumnMap, load_map, plain_name
+from mindgap.results.imports.columns import ColumnMap
+from mindgap.results.imports.maps import load_map
+from mindgap.results.imports.names import plain_name
+from mindgap.results.imports.reading import read_recording
+from mindgap.results.imports.table import read_table
 
 FOLDER = config_folder() / "replay"
 
@@ -57,9 +61,12 @@ def test_what_cannot_be_meant_is_refused_with_its_key(mapped: Callable[..., Colu
     assert words in str(refused.value)
 
 
-def test_a_column_that_is_not_there_is_named_with_the_nearest_one(mapped: Callable[..., ColumnMap]) -> None:
+def test_a_column_that_is_not_there_is_named_with_the_nearest_one(
+    mapped: Callable[..., ColumnMap], written: Callable[..., Path], clean: list[dict[str, object]]
+) -> None:
+    other = written([{("repli" if key == "reply" else key): value for key, value in row.items()} for row in clean])
     with pytest.raises(ConfigError, match=r"map\.columns\.response=reply.*Did you mean repli\?"):
-        mapped().check(["wish", "arm", "user", "repli", "shown", "sense", "system"])
+        read_recording(read_table(other), mapped())
 
 
 def test_an_unknown_map_is_answered_with_those_there_are() -> None:

@@ -11,8 +11,9 @@ import pytest
 
 from mindgap.core.errors import ConfigError
 from mindgap.results.imports.columns import ColumnMap
-from mindgap.results.imports.findings import Finding, look
-from mindgap.results.imports.rows import read_recording
+from mindgap.results.imports.finding import Finding
+from mindgap.results.imports.findings import look
+from mindgap.results.imports.reading import read_recording
 from mindgap.results.imports.table import read_table
 
 Rows = list[dict[str, Any]]

@@ -1,0 +1,19 @@
+"""Texts that every file and database can hold: half characters, as a broken stream leaves them, are replaced."""
+
+from __future__ import annotations
+
+import re
+
+_HALF = re.compile("[\ud800-\udfff]")
+
+
+def whole_text(text: str) -> str:
+    """`text` with each lone surrogate as U+FFFD; two that belong together become their character."""
+    if not _HALF.search(text):
+        return text
+    return _HALF.sub("\ufffd", text.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+
+
+def has_half_characters(text: str) -> bool:
+    """Whether `text` holds a lone surrogate."""
+    return bool(_HALF.search(text)) and "\ufffd" in whole_text(text)
