@@ -9,6 +9,7 @@ import os
 import sys
 import traceback
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mindgap.core.compose import config_folder
@@ -54,12 +55,10 @@ def main() -> None:
     os.environ["MINDGAP_SWEEP"] = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     sys.argv[1:] = arranged(arguments)
-    import hydra
-
     from mindgap.core.explain import Composing, UserMistake, explain
 
     try:
-        hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(job)()
+        _composed_and_run()
     except KeyboardInterrupt:
         print("\nmindgap: stopped. What is finished is kept: the same command goes on from here.", file=sys.stderr)
         sys.exit(130)
@@ -78,6 +77,48 @@ def _summed_up(error: Exception) -> bool:
         return False
     summed_up: bool = sweep.end_after(error)
     return summed_up
+
+
+def _composed_and_run() -> None:
+    """Run what `sys.argv` says; where Hydra cannot place a setting, again as `mindgap.study.grid` has it."""
+    import hydra
+
+    from mindgap.core.explain import Composing
+
+    run = hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")(job)
+    try:
+        run()
+    except Composing as error:
+        if _is_ours(error) or (again := _refitted(sys.argv[1:])) == sys.argv[1:]:
+            raise
+        sys.argv[1:] = again
+        run()
+
+
+def _refitted(arguments: list[str]) -> list[str]:
+    """The command line of one job with its settings where they belong."""
+    from mindgap.core.compose import composing
+    from mindgap.core.explain import Composing
+    from mindgap.study.grid import fitted
+
+    overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    search = [f"hydra.searchpath=[file://{Path(folder).resolve()}]" for folder in _config_dirs(arguments)]
+    try:
+        with composing(config_folder()):
+            again = dict(zip(overrides, fitted([*overrides, *search]), strict=False))
+    except Composing:  # what is wrong is said already
+        return arguments
+    return [again.get(argument, argument) for argument in arguments]
+
+
+def _config_dirs(arguments: list[str]) -> list[str]:
+    """What `--config-dir` names."""
+    pairs = zip(arguments, [*arguments[1:], ""], strict=True)
+    return [
+        argument.partition("=")[2] or following
+        for argument, following in pairs
+        if argument.partition("=")[0] in ("--config-dir", "-cd")
+    ]
 
 
 def _is_ours(error: Exception) -> bool:

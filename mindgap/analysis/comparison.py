@@ -186,7 +186,7 @@ class GroupComparison:
     Attributes:
         group: The cells.
         cells: Each with what is said of it; the reference first.
-        dose_responses: For each method's label and measure, the label with the response to the dose.
+        dose_responses: For each family (`Group.family`) and measure, the family with the response to the dose.
         interactions: For each measure of each cell that is both asked for in words and steered, the cell with what both
             together do beyond the sum of the two alone.
         best: Most behaviour at no more than `MARGIN` of accuracy lost, chosen on all data.

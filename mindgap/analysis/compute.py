@@ -212,10 +212,10 @@ class _Computation:
         return self.attempt("cross-fitted choice", cross_fit, self.samples, self.reference, rule, **self.draws)
 
     def dose_responses(self) -> Iterable[tuple[str, DoseResponse]]:
-        """For each label that was run at two doses or more."""
+        """For each family that was run at two doses or more."""
         steered = [cell for cell in self.group.finished[1:] if cell.dose is not None and cell.dose > 0]
-        for label in dict.fromkeys(cell.label for cell in steered):
-            members = [cell for cell in steered if cell.label == label]
+        for label in dict.fromkeys(self.group.family(cell) for cell in steered):
+            members = [cell for cell in steered if self.group.family(cell) == label]
             if len({cell.dose for cell in members}) < 2:
                 continue
             for name in (name for name in self.primary if all(self.has(cell, name) for cell in members)):

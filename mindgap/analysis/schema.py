@@ -50,6 +50,7 @@ def group_fields(group: GroupComparison) -> dict[str, Any]:
         "headline": headline(group),
         "judge": group.group.judge,
         "reference": group.reference.cell.name,
+        "design": group.group.design,
         "settings": {
             "alpha": ALPHA,
             "margin": MARGIN,
@@ -84,6 +85,7 @@ def _cell(comparison: CellComparison) -> dict[str, Any]:
     return {
         "cell": cell.name,
         "name": comparison.name,
+        "runs": [run.name for run in cell.runs],
         "model": cell.model,
         "method": cell.method,
         "strength": cell.strength,

@@ -73,14 +73,14 @@ def _missing(error: MissingConfigException) -> str:
     options = list(error.options or [])
     if not options:
         return first_line(error)
-    return f"{group}={name}: there is no such option. {_nearest(name, options)}"
+    return f"{group}={name}: there is no such option. {nearest(name, options)}"
 
 
 def _composition(error: ConfigCompositionException, conf: Path) -> str:
     text = str(error)
     if match := re.search(r"Could not override '([^']+)'", text):
         key = match.group(1)
-        return f"{key}: there is no such setting. {_nearest(key, _top_level(conf))}"
+        return f"{key}: there is no such setting. {nearest(key, _top_level(conf))}"
     if text.startswith("Ambiguous value"):
         return f"{first_line(error)}: several values make a sweep, add -m"
     return first_line(error)
@@ -92,10 +92,19 @@ def _omegaconf(error: OmegaConfBaseException, conf: Path) -> str:
         siblings = list(error.parent_node) if error.parent_node is not None else []
         parent, dot, own = str(key).rpartition(".")
         known = [str(sibling) for sibling in siblings if sibling != "_target_"]
+        if elsewhere := _options_with(parent, own, conf):
+            return f"{key}: the {parent} chosen here has no such setting; {elsewhere} has"
         if not known and dot:
             return f"{key}: {parent} holds no settings to change; give all that it is to hold: '{parent}={{{own}: …}}'"
-        return f"{key}: there is no such setting. {_nearest(own, known, prefix=parent + dot)}"
+        return f"{key}: there is no such setting. {nearest(own, known, prefix=parent + dot)}"
     return f"{key}: {first_line(error)}" if key else first_line(error)
+
+
+def _options_with(group: str, name: str, conf: Path) -> str:
+    """The options of `group` whose YAML has a setting `name`, as they are chosen; empty where there is none."""
+    options = [path for path in sorted((conf / group).glob("*.yaml")) if group.isidentifier()]
+    has = [path.stem for path in options if re.search(rf"^{re.escape(name)}:", path.read_text("utf-8"), re.MULTILINE)]
+    return " or ".join(f"{group}={option}" for option in has[:3])
 
 
 def _top_level(conf: Path) -> list[str]:
@@ -106,7 +115,8 @@ def _top_level(conf: Path) -> list[str]:
     return [*groups, *(name for name in settings if name not in ("defaults", "hydra"))]
 
 
-def _nearest(name: str, options: list[str], prefix: str = "") -> str:
+def nearest(name: str, options: list[str], prefix: str = "") -> str:
+    """The option that may have been meant, and all there are."""
     near = difflib.get_close_matches(name, options, n=1)
     listed = f"There are: {', '.join(sorted(options))}"
     return f"Did you mean {prefix}{near[0]}? {listed}" if near else listed

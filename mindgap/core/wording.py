@@ -25,3 +25,14 @@ def percent(share: float) -> str:
     if 0 < share < 0.005:
         return "< 1 %"
     return "> 99 %" if 0.995 < share < 1 else f"{share:.0%}".replace("%", " %")
+
+
+def plural(count: int, one: str, many: str | None = None) -> str:
+    """`1 item`, `2 items`, `1,000 queries`.
+
+    Args:
+        count: How many.
+        one: Of the thing.
+        many: Of several; None = with an s.
+    """
+    return f"{count:,} {one if count == 1 else many or one + 's'}"

@@ -32,7 +32,12 @@ def judge_again(sweep: SweepResults, judge: Judge, store: Store, console: Consol
         How many replies the judge could not be reached for: they are missing with the reason, and asked for again the
         next time.
     """
-    cells = [(group.name(cell), cell) for group in sweep.groups for cell in group.finished]
+    cells = [
+        (f"{group.name(cell)}{f' [{run.name}]' if len(cell.runs) > 1 else ''}", run)
+        for group in sweep.groups
+        for cell in group.finished
+        for run in cell.runs
+    ]
     requests_by_cell = {cell.name: judge_requests(cell) for _, cell in cells}
     for _, cell in cells:
         forget_others(cell.folder, judge)

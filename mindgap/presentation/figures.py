@@ -74,7 +74,7 @@ def tradeoff(group: GroupComparison, cost: Declaration) -> Figure | None:
             hoverinfo="skip",
         )
     ]
-    for style, members in _by_label(group, shown):
+    for style, members in _by_family(group, shown):
         traces.append(
             go.Scatter(
                 x=[_mean(comparison, cost) for comparison in members],
@@ -89,7 +89,7 @@ def tradeoff(group: GroupComparison, cost: Declaration) -> Figure | None:
                 hovertemplate="%{customdata}<extra></extra>",
                 marker={"size": 11, "symbol": style.symbol, "color": style.colour},
                 line={"width": 1, "color": style.colour},
-                name=_safe(members[0].cell.label),
+                name=_safe(group.group.family(members[0].cell)),
             )
         )
     layout = _layout(460, xaxis={"title": label}, yaxis={"title": gain})
@@ -186,7 +186,7 @@ def coherence_against_accuracy(group: GroupComparison) -> Figure | None:
     if not shown:
         return None
     traces = []
-    for style, members in _by_label(group, shown):
+    for style, members in _by_family(group, shown):
         points = []
         for comparison in members:
             across, up = (means_by_query(comparison.cell.records, cost) for cost in (coherence, accuracy))
@@ -199,7 +199,7 @@ def coherence_against_accuracy(group: GroupComparison) -> Figure | None:
                 mode="markers",
                 marker={"size": 8, "opacity": 0.75, "color": style.colour, "symbol": style.symbol},
                 hovertemplate=f"%{{text}}<br>{coherence.name} %{{x:.2f}}, {accuracy.name} %{{y:.3f}}<extra></extra>",
-                name=_safe(members[0].cell.label),
+                name=_safe(group.group.family(members[0].cell)),
             )
         )
     layout = _layout(420, xaxis={"title": coherence.label}, yaxis={"title": accuracy.label})
@@ -213,7 +213,7 @@ def dose_response(group: GroupComparison, measure: Declaration) -> Figure | None
 
     traces: list[Any] = []
     shown = [comparison for comparison in _finished(group) if _has(comparison, measure)]
-    for style, members in _by_label(group, shown):
+    for style, members in _by_family(group, shown):
         dosed = sorted(
             (comparison for comparison in members if comparison.cell.dose is not None),
             key=lambda comparison: comparison.cell.dose or 0.0,
@@ -228,7 +228,7 @@ def dose_response(group: GroupComparison, measure: Declaration) -> Figure | None
                 mode="lines+markers",
                 marker={"size": 9, "color": style.colour, "symbol": style.symbol},
                 line={"color": style.colour},
-                name=_safe(members[0].cell.label),
+                name=_safe(group.group.family(members[0].cell)),
                 hovertemplate=f"dose %{{x:.3g}}: %{{y:.{measure.digits}f}}",
             )
         )
@@ -302,16 +302,19 @@ class _Style:
     symbol: str
 
 
-def _by_label(group: GroupComparison, shown: Sequence[CellComparison]) -> Iterable[tuple[_Style, list[CellComparison]]]:
-    """Cells of each label together, every label with the same look in every figure of the group."""
-    labels = dict.fromkeys(comparison.cell.label for comparison in group.cells if comparison is not group.reference)
-    styles = {label: _Style(*look) for label, look in zip(labels, zip(cycle(COLOURS), cycle(SYMBOLS)), strict=False)}
+def _by_family(
+    group: GroupComparison, shown: Sequence[CellComparison]
+) -> Iterable[tuple[_Style, list[CellComparison]]]:
+    """Cells that differ in strength alone together, every family with the same look in every figure of the group."""
+    family = group.group.family
+    families = dict.fromkeys(family(comparison.cell) for comparison in group.cells if comparison is not group.reference)
+    styles = {name: _Style(*look) for name, look in zip(families, zip(cycle(COLOURS), cycle(SYMBOLS)), strict=False)}
     alone = [comparison for comparison in shown if comparison is group.reference]
     if alone:
         yield _Style(REFERENCE_COLOUR, "circle-open"), alone
-    for label, style in styles.items():
+    for name, style in styles.items():
         members = [
-            comparison for comparison in shown if comparison.cell.label == label and comparison is not group.reference
+            comparison for comparison in shown if family(comparison.cell) == name and comparison is not group.reference
         ]
         if members:
             yield style, members

@@ -61,7 +61,8 @@ def sections(group: GroupComparison, *, prefix: str) -> tuple[Section, ...]:
         Section(
             "comparison",
             "Comparison",
-            f"Behaviour and coherence are scored by {judge}. The reference is {group.reference.name}.",
+            f"Behaviour and coherence are scored by {judge}. The reference is {group.reference.name}. "
+            f"Every cell: {group.group.design}.",
             (means_table(group), *present_tables(differences_table(group))),
         ),
         Section(

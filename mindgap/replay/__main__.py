@@ -70,6 +70,7 @@ def _run(arguments: list[str], conf: Path) -> None:
 
     from mindgap.judges.named import judge_from
     from mindgap.replay.importing import import_recording
+    from mindgap.results.sweep import read_sweep
     from mindgap.study.terminal import print_summary
 
     of_judge = [f"{key}={value}" for key, value in settings if key.partition(".")[0] == "judge"]
@@ -78,10 +79,10 @@ def _run(arguments: list[str], conf: Path) -> None:
     console = Console(highlight=False)
     file, folder = map(Path, paths)
     store = Path(plain["store"]) if "store" in plain else None
-    imported = import_recording(
+    import_recording(
         file, column_map, folder, judge=judge, store=store, seed=seed, resamples=resamples, console=console
     )
-    print_summary(console, folder, imported.cells)
+    print_summary(console, read_sweep(folder))
     console.print(f"{'findings':9}{folder / 'import.json'}", markup=False, soft_wrap=True)
 
 

@@ -69,7 +69,7 @@ def cards_of(sweep: SweepResults) -> Cards:
     questions: dict[Place, tuple[str, str]] = {}
     by_place: dict[Place, dict[str, Card]] = {}
     by_record: dict[str, Card] = {}
-    for cell in sweep.cells:
+    for cell in sweep.pooled:
         rubrics = _rubrics(cell)
         for record in cell.records:
             if record.no_reply is not None:

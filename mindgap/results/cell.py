@@ -38,6 +38,7 @@ class CellResult:
         metrics: Mean of each measure that applies to any sample, by name.
         counts: generated, cached, errors, unparsed, and `<measure>_missing`.
         records: The samples.
+        replicates: The cells, one a seed, that this one was pooled from; empty where it is as its files are.
     """
 
     name: str
@@ -59,3 +60,9 @@ class CellResult:
     metrics: dict[str, Estimate] = field(default_factory=dict, repr=False)
     counts: dict[str, int] = field(default_factory=dict, repr=False)
     records: tuple[Record, ...] = field(default=(), repr=False)
+    replicates: tuple[CellResult, ...] = field(default=(), repr=False)
+
+    @property
+    def runs(self) -> tuple[CellResult, ...]:
+        """The cells as their files are: itself, or those that it was pooled from."""
+        return self.replicates or (self,)

@@ -37,7 +37,7 @@ Judgements = Mapping[str, Mapping[str, Mapping[str, Scores]]]
 def read_judgements(sweep: SweepResults) -> Judgements:
     """Everybody's scores of everything in the sweep, by the cell's name, judge and sample key."""
     ratings = scores_by_person(sweep)
-    return {cell.name: recorded_judgements(cell, ratings) for cell in sweep.cells}
+    return {cell.name: recorded_judgements(cell, ratings) for cell in sweep.pooled}
 
 
 def recorded_judgements(cell: CellResult, ratings: Mapping[str, Mapping[str, Scores]]) -> dict[str, dict[str, Scores]]:
@@ -60,12 +60,13 @@ def recorded_judgements(cell: CellResult, ratings: Mapping[str, Mapping[str, Sco
         for record in cell.records
     }
     by_judge = {cell.judge: own}
-    for path in sorted((cell.folder / JUDGEMENTS).glob("*.parquet")):
+    for path in sorted(path for run in cell.runs for path in (run.folder / JUDGEMENTS).glob("*.parquet")):
         table = pq.read_table(path)
         name = table.schema.metadata[b"judge"].decode()
         scores_by_key = _scores(table.to_pylist())
         judge = f"{name} (again)" if name == cell.judge else name
-        by_judge[judge] = {key: scores for key, scores in scores_by_key.items() if key in own}
+        known = by_judge.setdefault(judge, {})
+        known.update((key, scores) for key, scores in scores_by_key.items() if key in own)
     for person, rated_samples in ratings.items():
         if rated := {key: scores for key, scores in rated_samples.items() if key in own}:
             by_judge[person] = rated

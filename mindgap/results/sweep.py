@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mindgap.core.errors import MindgapError
 from mindgap.core.keys import content_key
 from mindgap.core.measurement import Declaration
+from mindgap.core.wording import plural
 from mindgap.results.cell import BESIDE_CELLS, CellResult
 from mindgap.results.files import METRICS_FILE, read_cell
+from mindgap.results.naming import flat, in_words, unseeded, variant, varying
+from mindgap.results.pooling import REPLICATED, pooled, seeds_of
 
-MAY_DIFFER = frozenset({*BESIDE_CELLS, "method", "strength", "resamples"})
-"""Settings in which compared cells may differ: what is compared, and what changes no sample."""
+MAY_DIFFER = frozenset({*BESIDE_CELLS, *REPLICATED, "method", "strength", "resamples"})
+"""Settings in which compared cells may differ: what is compared, what is pooled, and what changes no sample."""
 
 
 class NoSweepError(MindgapError):
@@ -56,10 +59,42 @@ class Group:
         return tuple({measure.name: measure for cell in self.cells for measure in cell.measures}.values())
 
     def name(self, cell: CellResult) -> str:
-        """What people call `cell` here: label and strength, and its folder where that is not enough."""
-        plain = _plain_name(cell)
-        ambiguous = sum(_plain_name(member) == plain for member in self.cells) > 1
+        """What people call `cell` here: family and strength, and its folder where that is not enough.
+
+        Where all that steers has its native strength, a name that tells other settings does not tell it.
+        """
+        plain = self._plain_name(cell)
+        ambiguous = sum(self._plain_name(member) == plain for member in self.cells) > 1
         return f"{plain} [{cell.name}]" if ambiguous else plain
+
+    def family(self, cell: CellResult) -> str:
+        """What `cell` is apart from its strength: its label, and those settings of it that differ in the group."""
+        return _joined(cell.label, variant({"method": cell.config.get("method") or {}}, self._varying))
+
+    @property
+    def design(self) -> str:
+        """What every cell was asked: `14 queries × 40 items × 2 seeds`."""
+        records = self.reference.records
+        queries, items = ({getattr(record, name) for record in records} for name in ("query", "item"))
+        seeds = max(len(seeds_of(cell)) for cell in self.cells)
+        epochs = max((record.epoch for record in records), default=0) + 1
+        parts = [plural(len(queries), "query", "queries"), plural(len(items), "item")]
+        parts += [plural(seeds, "seed")] if seeds > 1 else []
+        parts += [plural(round(epochs / seeds), "epoch")] if epochs > seeds else []
+        return " × ".join(parts)
+
+    @cached_property
+    def _varying(self) -> tuple[str, ...]:
+        return varying([{"method": cell.config.get("method") or {}} for cell in self.cells])
+
+    @cached_property
+    def _all_native(self) -> bool:
+        return {cell.strength for cell in self.cells} <= {"none", "native"}
+
+    def _plain_name(self, cell: CellResult) -> str:
+        family = self.family(cell)
+        told = cell.strength != "none" and not (self._all_native and family != cell.label)
+        return f"{family} ({strength_name(cell)})" if told else family
 
 
 @dataclass(frozen=True)
@@ -68,7 +103,7 @@ class SweepResults:
 
     Attributes:
         folder: The sweep's folder, resolved.
-        groups: The cells by what may be compared, largest group first.
+        groups: The cells by what may be compared, replicates pooled, largest group first.
         unfinished: Names of cells' folders that have no result yet.
     """
 
@@ -83,8 +118,24 @@ class SweepResults:
 
     @property
     def cells(self) -> tuple[CellResult, ...]:
-        """Every cell, group by group."""
+        """Every cell as its files are, group by group."""
+        return tuple(run for cell in self.pooled for run in cell.runs)
+
+    @property
+    def pooled(self) -> tuple[CellResult, ...]:
+        """Every cell, replicates pooled, group by group."""
         return tuple(cell for group in self.groups for cell in group.cells)
+
+    def family(self, cell: CellResult) -> str:
+        """What `cell` is apart from model and strength: its label, and its settings that differ in the sweep."""
+        replicated = REPLICATED if len(cell.runs) > 1 else ()
+        name = _joined(cell.label, variant(cell.config, [key for key in self._varying if key not in replicated]))
+        seeds = len(seeds_of(cell))
+        return f"{name}, {seeds} seeds" if seeds > 1 else name
+
+    @cached_property
+    def _varying(self) -> tuple[str, ...]:
+        return varying([cell.config for cell in self.cells])
 
     @property
     def judges(self) -> tuple[str, ...]:
@@ -114,18 +165,35 @@ def read_sweep(folder: Path) -> SweepResults:
 
 
 def grouped(cells: Sequence[CellResult]) -> tuple[Group, ...]:
-    """`cells` by what may be compared, largest group first, each with its reference in front."""
+    """`cells` by what may be compared, replicates pooled, largest group first, each with its reference in front."""
     by_settings: dict[str, list[CellResult]] = {}
     for cell in cells:
         by_settings.setdefault(_settings_key(cell), []).append(cell)
-    apart = _differing([_flat(_counted(members[0].config)) for members in by_settings.values()])
+    apart = _differing([_counted(members[0].config) for members in by_settings.values()])
     groups = []
     for members in by_settings.values():
-        settings = _flat(_counted(members[0].config))
+        settings = _counted(members[0].config)
         parts = [f"model {members[0].model}", f"judge {members[0].judge}"]
         parts += [f"{key}={settings.get(key, 'unset')}" for key in apart]
-        groups.append(Group(" · ".join(parts), _ordered(members)))
+        of_seeds = _by_seeds(_ordered(pooled(members)))
+        for own in of_seeds:
+            seeds = ", ".join(map(str, dict.fromkeys(seed for cell in own for seed in seeds_of(cell))))
+            title = " · ".join([*parts, f"seed={seeds}"] if len(of_seeds) > 1 else parts)
+            groups.append(Group(title, _ordered(own)))
     return tuple(sorted(groups, key=lambda group: (-len(group.cells), group.title)))
+
+
+def _by_seeds(cells: Sequence[CellResult]) -> list[list[CellResult]]:
+    """Parts of `cells` that can be paired: each shares a seed with the first of its part."""
+    parts: list[list[CellResult]] = []
+    for cell in cells:
+        for part in parts:
+            if set(seeds_of(cell)) & set(seeds_of(part[0])):
+                part.append(cell)
+                break
+        else:
+            parts.append([cell])
+    return parts
 
 
 def _ordered(cells: Iterable[CellResult]) -> tuple[CellResult, ...]:
@@ -140,19 +208,13 @@ def _ordered(cells: Iterable[CellResult]) -> tuple[CellResult, ...]:
 
 
 def _settings_key(cell: CellResult) -> str:
-    return content_key("group", model=cell.model, judge=cell.judge, settings=_flat(_counted(cell.config)))
+    return content_key("group", model=cell.model, judge=cell.judge, settings=_counted(cell.config))
 
 
-def _counted(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in MAY_DIFFER}
-
-
-def _flat(node: Any, path: str = "") -> dict[str, str]:
-    """`{"task.limit": "8"}` from `{"task": {"limit": 8}}`; a list is one value."""
-    if isinstance(node, Mapping):
-        inside = [_flat(value, f"{path}.{key}" if path else str(key)) for key, value in node.items()]
-        return {key: value for settings in inside for key, value in settings.items()}
-    return {path: node if isinstance(node, str) else json.dumps(node, ensure_ascii=False, default=str)}
+def _counted(config: Mapping[str, Any]) -> dict[str, str]:
+    """Settings by dotted key in which cells that are compared may not differ."""
+    settings = unseeded(flat({key: value for key, value in config.items() if key == "seed" or key not in MAY_DIFFER}))
+    return {key: value for key, value in settings.items() if key != "seed"}
 
 
 def _differing(groups: Sequence[Mapping[str, str]]) -> list[str]:
@@ -161,8 +223,8 @@ def _differing(groups: Sequence[Mapping[str, str]]) -> list[str]:
     return [key for key in keys if len({settings.get(key) for settings in groups}) > 1]
 
 
-def _plain_name(cell: CellResult) -> str:
-    return cell.label if cell.strength == "none" else f"{cell.label} ({strength_name(cell)})"
+def _joined(label: str, settings: Mapping[str, str]) -> str:
+    return f"{label}, {in_words(settings)}" if settings else label
 
 
 def strength_name(cell: CellResult) -> str:

@@ -63,8 +63,6 @@ class Forecast:
     """What a cell would take.
 
     Attributes:
-        method: What people call the method.
-        strength: The strength's label.
         samples: How many there are.
         requests: Distinct generations.
         known: Those of them that are in the store.
@@ -77,8 +75,6 @@ class Forecast:
         vectors_missing: Whether steering vectors have to be made first, so that nothing can be said of what is known.
     """
 
-    method: str
-    strength: str
     samples: int
     requests: int
     known: int
@@ -114,8 +110,6 @@ def forecast(experiment: Experiment) -> Forecast:
     reply_tokens = (requests - len(completions)) * experiment.decoding.max_tokens
     pace = _seconds_per_request(experiment)
     return Forecast(
-        method=experiment.method.label,
-        strength=experiment.strength_label,
         samples=len(samples),
         requests=requests,
         known=len(completions),

@@ -24,7 +24,8 @@ from mindgap.results.masking import without_secrets
 from mindgap.study import terminal
 from mindgap.study.claims import claim
 from mindgap.study.experiment import Experiment, build_experiment
-from mindgap.study.jobs import cell_name, plain
+from mindgap.study.jobs import plain
+from mindgap.study.names import CellName, name_here
 from mindgap.study.run_log import logging_to
 from mindgap.study.terminal import console_for
 from mindgap.study.together import share_of
@@ -43,24 +44,24 @@ def run_settings(settings: Mapping[str, Any], console: Console) -> None:
     A cell that fails is written down as failed, with its reason; only an interrupt goes further.
     """
     experiment = build_experiment(settings)
-    name = cell_name(experiment, settings)
-    folder = (experiment.outputs / experiment.sweep / name).resolve()
+    name = name_here(experiment, settings, experiment.outputs / experiment.sweep)
+    folder = (experiment.outputs / experiment.sweep / name.folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
     if not claim(folder):
         return
     with logging_to(folder / "run.log", console):
         result = without_secrets(_run(experiment, name, folder, settings, console))
         write_cell(result)
-        terminal.print_cell(console, result)
+        terminal.print_cell(console, result, name)
         if (where := experiment.tracker.log(result)) and len(list(folder.parent.glob("*/metrics.json"))) == 1:
             first = where.partition("; to upload")[0]  # it speaks for all; the summary says how to upload them
             console.print(f"        {first}", markup=False, soft_wrap=True)
 
 
-def unmade(experiment: Experiment, name: str, folder: Path, settings: Mapping[str, Any]) -> CellResult:
+def unmade(experiment: Experiment, name: CellName, folder: Path, settings: Mapping[str, Any]) -> CellResult:
     """The cell of an experiment as it is while nothing has come of it."""
     return CellResult(
-        name=name,
+        name=name.folder,
         sweep=experiment.sweep,
         model=experiment.model.name,
         method=experiment.method.name,
@@ -74,17 +75,19 @@ def unmade(experiment: Experiment, name: str, folder: Path, settings: Mapping[st
     )
 
 
-def _run(experiment: Experiment, name: str, folder: Path, settings: Mapping[str, Any], console: Console) -> CellResult:
+def _run(
+    experiment: Experiment, name: CellName, folder: Path, settings: Mapping[str, Any], console: Console
+) -> CellResult:
     from mindgap.storage.store import Store
     from mindgap.study.progress import Progress
     from mindgap.study.run import run_cell
 
     began = time.monotonic()
     result = unmade(experiment, name, folder, settings)
-    log.info("cell %s of sweep %s", name, experiment.sweep)
+    log.info("cell %s of sweep %s", name.folder, experiment.sweep)
     store = Store(experiment.store)
     try:
-        progress = Progress(console, terminal.head_of(result))
+        progress = Progress(console, name.title)
         records = run_cell(experiment, store, progress)
         metrics = estimates(records, experiment.declarations, seed=experiment.seed, resamples=experiment.resamples)
     except Exception as error:  # noqa: BLE001  # the seam between cells: whatever broke this one must not lose the others

@@ -1,4 +1,4 @@
-"""From a composed configuration to the jobs that Hydra will run, and the cell that each of them stands for."""
+"""From a composed configuration to the jobs that Hydra will run."""
 
 from __future__ import annotations
 
@@ -12,9 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from mindgap.core.compose import composing, config_folder, literal
 from mindgap.core.errors import ConfigError
 from mindgap.core.explain import Composing, explain
-from mindgap.core.keys import content_key
-from mindgap.results.cell import BESIDE_CELLS
-from mindgap.study.experiment import Experiment
+from mindgap.study.grid import fitted, grid
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
@@ -48,27 +46,29 @@ def _check_writable(value: Any, path: str) -> None:
 
 
 def sweeps_plainly(config: DictConfig) -> bool:
-    """Whether all jobs are known beforehand: Hydra's basic sweeper runs every combination, others choose as they go."""
-    return str(config.hydra.sweeper._target_).endswith("BasicSweeper")
+    """Whether all jobs are known beforehand: our sweeper and Hydra's basic one are; others choose as they go."""
+    return str(config.hydra.sweeper._target_).endswith(("BasicSweeper", "MindgapSweeper"))
 
 
 def compose_jobs(config: DictConfig) -> list[DictConfig]:
-    """The configurations that Hydra's basic sweeper is about to run; other sweepers choose as they go: the base one."""
+    """The configurations that Hydra's sweeper is about to run; of sweepers that choose as they go, the base one."""
     from hydra import compose
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     typed = list(config.hydra.overrides.task)
     try:
         if not sweeps_plainly(config):
-            return [compose(config.hydra.job.config_name, overrides=typed)]
-        jobs = _jobs(config, OverridesParser.create().parse_overrides(typed))
+            return [compose(config.hydra.job.config_name, overrides=fitted(typed))]
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        jobs = _jobs(config, parser.parse_overrides(typed))
         return [compose(config.hydra.job.config_name, overrides=job) for job in jobs]
     except Composing as mistake:
         raise ConfigError(explain(mistake, config_folder())) from mistake
 
 
 def _jobs(config: DictConfig, parsed: Sequence[Override]) -> list[list[str]]:
-    """The overrides of each job of Hydra's basic sweeper.
+    """The overrides of each job of the sweeper that the configuration names.
 
     Args:
         config: With Hydra's own part, in which an experiment may declare what is swept over.
@@ -78,11 +78,16 @@ def _jobs(config: DictConfig, parsed: Sequence[Override]) -> list[list[str]]:
         ConfigError: There is no job.
     """
     from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
+    parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
     declared = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    overrides = [*OverridesParser.create().parse_overrides(declared), *parsed]
-    (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    overrides = [*parser.parse_overrides(declared), *parsed]
+    if str(config.hydra.sweeper._target_).endswith("BasicSweeper"):
+        (batch,) = BasicSweeper.split_arguments(overrides, max_batch_size=None)
+    else:
+        batch = grid(overrides)
     if not batch:
         raise ConfigError("this sweep has no jobs: one of its ranges or lists of values is empty")
     return [list(job) for job in batch]
@@ -102,29 +107,19 @@ def jobs_of(
         ConfigError: For what does not exist or cannot be read, with a did-you-mean.
     """
     from hydra import compose
+    from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     search = [f"hydra.searchpath=[{literal('config_dir', f'file://{config_dir.resolve()}')}]"] if config_dir else []
     folder = config_folder()
     try:
         with composing(folder, sweep):
-            parsed = OverridesParser.create().parse_overrides([*overrides, *search])
-            single = [str(override.input_line) for override in parsed if not override.is_sweep_override()]
-            whole = compose("config", overrides=single, return_hydra_config=True)
+            parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+            parsed = parser.parse_overrides([*overrides, *search])
+            single = [override for override in parsed if not override.is_sweep_override()]
+            choices = [str(override.input_line) for override in single if "." not in override.key_or_group]
+            choices += [str(override.input_line) for override in single if override.is_hydra_override()]
+            whole = compose("config", overrides=choices, return_hydra_config=True)
             return [plain(compose("config", overrides=job)) for job in _jobs(whole, parsed)]
     except Composing as mistake:
         raise ConfigError(explain(mistake, folder)) from mistake
-
-
-def cell_name(experiment: Experiment, config: Mapping[str, Any]) -> str:
-    """Readable and unique: model, method, strength, and a hash of every setting that can change the result.
-
-    Jobs that differ only where it has no effect (a strength on a method that does not steer) get the same name.
-    config: what `experiment` was built from.
-    """
-    steers = experiment.method.steers
-    counted = {key: value for key, value in config.items() if key not in BESIDE_CELLS and (steers or key != "strength")}
-    parts = [experiment.model.name, experiment.method.name]
-    if steers:
-        parts.append(experiment.strength.label)
-    return "-".join([*parts, content_key("cell", config=counted)[:6]])

@@ -26,10 +26,11 @@ from mindgap.results.sweep import SweepResults, read_sweep
 from mindgap.study import terminal
 from mindgap.study.check import check, check_writable
 from mindgap.study.claims import refuse_running, release
-from mindgap.study.experiment import Experiment, build_experiment
+from mindgap.study.experiment import build_experiment
 from mindgap.study.forecast import forecast
 from mindgap.study.job import run_settings, unmade
-from mindgap.study.jobs import cell_name, compose_jobs, plain, sweeps_plainly
+from mindgap.study.jobs import compose_jobs, plain, sweeps_plainly
+from mindgap.study.names import forget_names, name_cells, write_names
 from mindgap.study.terminal import console_for
 from mindgap.study.together import answer_together, forget_shares
 from mindgap.tracking.base import Tracker
@@ -121,19 +122,19 @@ def begin_sweep(
     first = experiments[0]
     folder = first.outputs / first.sweep
     refuse_running(folder)
-    cells: dict[str, Experiment] = {}
-    planned: list[CellResult] = []
-    for experiment, job in zip(experiments, jobs, strict=True):
-        if (name := cell_name(experiment, job)) not in cells:
-            cells[name] = experiment
-            planned.append(unmade(experiment, name, folder / name, job))
+    named = name_cells(experiments, jobs, folder)
+    cells = {name: experiment for name, (_, experiment) in named.items()}
     terminal.print_plan(console, jobs[0], experiments, len(cells), folder)
     if first.plan:
-        terminal.print_forecast(console, list(cells.values()), [forecast(cell) for cell in cells.values()])
+        titles = [name.title for name, _ in named.values()]
+        terminal.print_forecast(console, list(cells.values()), titles, [forecast(cell) for cell in cells.values()])
         return False
     check_writable(first)
+    configs = {id(experiment): job for experiment, job in zip(experiments, jobs, strict=True)}
+    planned = [unmade(cell, name, folder / name.folder, configs[id(cell)]) for name, cell in named.values()]
     write_planned(folder, planned if all_known else ())
     forget_shares(folder)
+    write_names([name for name, _ in named.values()], folder)
     if len(cells) > 1 and first.together and launches_here:
         answer_together(cells, folder, console)
     return True
@@ -157,6 +158,7 @@ def end_sweep(settings: Mapping[str, Any], console: Console, running: Collection
     if not running:
         release(folder)
         forget_shares(folder)
+        forget_names(folder)
     sweep = read_sweep(folder)
     places = {cell.name: place for place, cell in enumerate(planned)}
     results = sorted(sweep.cells, key=lambda cell: (places.get(cell.name, -1), _written_at(cell)))
@@ -171,7 +173,7 @@ def end_sweep(settings: Mapping[str, Any], console: Console, running: Collection
             write_report(comparison)
             tracker: Tracker = build(settings["tracker"], "tracker", Tracker)
             where = tracker.log_sweep(comparison)
-    terminal.print_summary(console, folder, results)
+    terminal.print_summary(console, sweep)
     if where and not where.startswith("W&B offline"):  # the summary says how to upload those
         console.print(where, markup=False, soft_wrap=True)
     return sweep

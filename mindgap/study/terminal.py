@@ -14,9 +14,12 @@ from rich.tree import Tree
 
 from mindgap.core.estimate import Estimate
 from mindgap.results.cell import CellResult
+from mindgap.results.files import METRICS_FILE
 from mindgap.results.masking import mask_secrets
+from mindgap.results.sweep import SweepResults
 from mindgap.study.experiment import Experiment
 from mindgap.study.forecast import Forecast
+from mindgap.study.names import CellName
 
 
 def console_for(quiet: bool = False) -> Console:
@@ -41,20 +44,21 @@ def print_plan(
     console.print(f"{cells} {'cell' if cells == 1 else 'cells'}{note}, {samples} samples each; {judge}", markup=False)
 
 
-def print_forecast(console: Console, experiments: Sequence[Experiment], forecasts: Sequence[Forecast]) -> None:
+def print_forecast(
+    console: Console, experiments: Sequence[Experiment], titles: Sequence[str], forecasts: Sequence[Forecast]
+) -> None:
     """What `plan=true` says: a row per cell, the totals, and the smallest differences the design can detect."""
     from mindgap.stats.power import ASSUMED, detectable
 
     grid = Grid(title="plan: nothing is run", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
-    for column in ("method", "strength"):
-        grid.add_column(column, no_wrap=True)
+    grid.add_column("cell")
     for column in ("samples", "replies", "known", "judged", "tokens in", "tokens out", "time", "USD"):
         grid.add_column(column, justify="right")
-    for cell in forecasts:
+    for title, cell in zip(titles, forecasts, strict=True):
         counts = [cell.samples, cell.requests, cell.known, cell.judged]
         tokens = [f"~{cell.prompt_tokens}", f"<{cell.reply_tokens}"]
         price = [_duration(cell.seconds), _money(cell.usd)]
-        grid.add_row(cell.method, cell.strength, *map(str, counts), *tokens, *price)
+        grid.add_row(Text(title), *map(str, counts), *tokens, *price)
     console.print(grid)
     if any(cell.vectors_missing for cell in forecasts):
         console.print("Steering vectors that are not there yet are made first; what their cells know is not counted.")
@@ -95,9 +99,9 @@ def _grow(tree: Tree, node: Any) -> None:
             tree.add(f"{key}: {text if len(text) <= 100 else text[:97] + '...'}", highlight=False)
 
 
-def print_cell(console: Console, result: CellResult) -> None:
+def print_cell(console: Console, result: CellResult, name: CellName) -> None:
     """One line for a finished or failed cell."""
-    head = head_of(result)
+    head = f"{name.number} of {name.of}  {name.title}" if name.of > 1 else name.title
     if result.status == "failed":
         console.print(
             f"failed  {head}: {result.reason} (see {result.folder / 'run.log'})", markup=False, soft_wrap=True
@@ -113,14 +117,15 @@ def print_cell(console: Console, result: CellResult) -> None:
     console.print(f"done    {head}: {', '.join(parts)}", markup=False, soft_wrap=True)
 
 
-def print_summary(console: Console, folder: Path, results: Sequence[CellResult]) -> None:
+def print_summary(console: Console, sweep: SweepResults) -> None:
     """The sweep's table with intervals, what is missing, and where the files are."""
-    judges = sorted({result.judge for result in results})
-    for judge in judges:  # scores of two judges are never in one table
+    folder = sweep.folder
+    results = sorted(sweep.pooled, key=_finished_at)
+    for judge in sorted({result.judge for result in results}):  # scores of two judges are never in one table
         judged = [result for result in results if result.judge == judge]
-        console.print(_grid(judged, judge))
+        console.print(_grid(sweep, judged, judge))
         for result in judged:
-            for line in _gaps(result):
+            for line in _gaps(sweep, result):
                 console.print(line, markup=False, soft_wrap=True)
         few = sorted({e.note for result in judged for e in result.metrics.values() if "few clusters" in e.note})
         if few:  # the first stands for all: they differ in decimals
@@ -134,7 +139,11 @@ def print_summary(console: Console, folder: Path, results: Sequence[CellResult])
         console.print(f"{what:9}{line}", markup=False, soft_wrap=True)
 
 
-def _grid(results: Sequence[CellResult], judge: str) -> Grid:
+def _finished_at(result: CellResult) -> int:
+    return (result.runs[0].folder / METRICS_FILE).stat().st_mtime_ns
+
+
+def _grid(sweep: SweepResults, results: Sequence[CellResult], judge: str) -> Grid:
     measures = {measure.name: measure for result in results for measure in result.measures}.values()
     present = [
         measure
@@ -154,7 +163,7 @@ def _grid(results: Sequence[CellResult], judge: str) -> Grid:
         grid.add_column("judge\nUSD", justify="right")
     for result in results:
         row = [result.model] if len(models) > 1 else []
-        row += [result.label, result.strength]
+        row += [sweep.family(result), result.strength]
         if result.status == "failed":
             row += ["failed", *[""] * (len(present) - 1)]
         else:
@@ -165,9 +174,9 @@ def _grid(results: Sequence[CellResult], judge: str) -> Grid:
     return grid
 
 
-def _gaps(result: CellResult) -> list[str]:
+def _gaps(sweep: SweepResults, result: CellResult) -> list[str]:
     """What a reader must know about a cell before believing its numbers."""
-    head = head_of(result)
+    head = sweep.family(result) + (f" ({result.strength})" if result.strength != "none" else "")
     if result.status == "failed":
         return [f"{head} failed: {result.reason}"]
     named = {"errors": "samples without a reply"}
@@ -178,11 +187,6 @@ def _gaps(result: CellResult) -> list[str]:
     }
     gaps = [f"{result.counts[name]} {what}" for name, what in named.items() if result.counts.get(name)]
     return [f"{head}: {', '.join(gaps)} of {result.counts['samples']}"] if gaps else []
-
-
-def head_of(result: CellResult) -> str:
-    """A cell's label and strength, for one line."""
-    return f"{result.label} {result.strength}" if result.strength != "none" else result.label
 
 
 def _number(estimate: Estimate | None, digits: int) -> str:

@@ -133,7 +133,7 @@ def _group_blocks(group: GroupComparison, where: WandbProject) -> Iterator[Any]:
     yield wr.H2(text="Comparison")
     yield wr.P(text="Intervals and adjusted p-values are mindgap's; W&B computes none of them.")
     yield from (wr.MarkdownBlock(text=markdown(table)) for table in (means, differences) if table is not None)
-    runs = _run_ids([cell.folder for cell in group.group.cells])
+    runs = _run_ids([run.folder for cell in group.group.cells for run in cell.runs])
     if runs:
         yield wr.H2(text="By model and method")
         yield wr.P(

@@ -17,6 +17,7 @@ from mindgap.judges.fetch import judgements
 from mindgap.judges.llm import LLMJudge
 from mindgap.results.cell import CellResult
 from mindgap.results.files import METRICS_FILE, SUMMARY, read_cell, write_cell, write_summary
+from mindgap.results.sweep import SweepResults, grouped
 from mindgap.storage.store import Store
 from mindgap.study.progress import Progress
 from mindgap.study.terminal import print_summary
@@ -69,11 +70,11 @@ def test_it_is_in_the_files_in_wandb_and_in_the_table(tmp_path: Path) -> None:
     assert run_content(cells[0], (), 10).numbers["judge_usd"] == 0.0123
     assert "judge_usd" not in run_content(cells[1], (), 10).numbers
     printed = io.StringIO()
-    print_summary(Console(file=printed, width=140), tmp_path, cells)
+    print_summary(Console(file=printed, width=140), SweepResults(tmp_path, grouped(cells)))
     assert "0.0123" in printed.getvalue()
     assert "?" in printed.getvalue()
     printed = io.StringIO()
-    print_summary(Console(file=printed, width=140), tmp_path, cells[1:])
+    print_summary(Console(file=printed, width=140), SweepResults(tmp_path, grouped(cells[1:])))
     assert "USD" not in printed.getvalue(), "a judge without a price has no column for it"
 
 

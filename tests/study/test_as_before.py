@@ -38,8 +38,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def without_new_fields(document: dict[str, Any]) -> dict[str, Any]:
     for group in document["groups"]:
-        group.pop("measures", None)
+        for name in ("measures", "design"):
+            group.pop(name, None)
         for cell in group["cells"]:  # how many values lack is counted for every measure now
+            cell.pop("runs", None)
             cell["counts"] = {name: n for name, n in cell["counts"].items() if not name.endswith("_missing")}
     return document
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from mindgap.core.errors import ConfigError
 from mindgap.study.experiment import build_experiment
-from mindgap.study.jobs import cell_name, plain
+from mindgap.study.jobs import plain
+from mindgap.study.names import cell_name, forget_names, name_cells, name_here, write_names
 from mindgap.study.sweep import never_swallowed
 
 
@@ -22,7 +24,7 @@ def composed(*overrides: str) -> dict[str, Any]:
 
 
 def name_of(config: dict[str, Any]) -> str:
-    return cell_name(build_experiment(config), config)
+    return cell_name(build_experiment(config), config).folder
 
 
 def test_a_cell_is_named_after_what_can_change_its_result() -> None:
@@ -50,3 +52,35 @@ def test_nothing_that_goes_wrong_around_a_sweep_becomes_a_warning(
     printed = capsys.readouterr().err
     assert str(error) in printed
     assert ("Traceback" in printed) == (code == 1)
+
+
+def test_what_differs_in_a_sweep_is_in_the_names_of_its_cells(tmp_path: Path) -> None:
+    depths = "method.interventions.0.depth"
+    configs = [composed("method=control")]
+    configs += [
+        composed("method=vector", f"{depths}={depth}", f"seed={seed}") for depth in (0.3, 0.5) for seed in (0, 1)
+    ]
+    experiments = [build_experiment(config) for config in configs]
+    named = name_cells(experiments, configs, tmp_path)
+    assert [name.title for name, _ in named.values()] == [
+        "Control, seed 0",
+        *(f"Vector, depth {depth}, seed {seed} (native)" for depth in (0.3, 0.5) for seed in (0, 1)),
+    ]
+    folders = list(named)
+    assert folders[1].startswith("tiny-vector-native-depth0.3-seed0-") and len(set(folders)) == 5
+    write_names([name for name, _ in named.values()], tmp_path)
+    assert [name_here(*pair, tmp_path).folder for pair in zip(experiments, configs, strict=True)] == folders
+    assert name_here(experiments[3], configs[3], tmp_path).number == 4
+    forget_names(tmp_path)
+    alone = name_here(experiments[1], configs[1], tmp_path).folder
+    assert "depth" not in alone and alone.rpartition("-")[2] == folders[1].rpartition("-")[2]
+
+
+def test_a_cell_that_is_there_keeps_its_folder(tmp_path: Path) -> None:
+    """Else the same samples would be in the sweep twice, under two names."""
+    configs = [composed("method=vector", f"method.interventions.0.depth={depth}") for depth in (0.3, 0.5)]
+    experiments = [build_experiment(config) for config in configs]
+    (alone,) = name_cells(experiments[:1], configs[:1], tmp_path)
+    (tmp_path / alone).mkdir()
+    first, second = name_cells(experiments, configs, tmp_path)
+    assert first == alone and "depth0.5" in second

@@ -1,0 +1,33 @@
+"""Hydra's basic sweeper, with the jobs of `mindgap.study.grid`.
+
+Hydra takes sweepers from the namespace package `hydra_plugins` alone; what they do is in mindgap. Hydra loads this
+file in its own way, in which annotations may not be text.
+"""
+
+from dataclasses import dataclass
+
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
+from hydra.core.config_store import ConfigStore
+from hydra.core.override_parser.types import Override
+
+
+@dataclass
+class MindgapSweeperConf(BasicSweeperConf):
+    """Settings of the sweeper: those of Hydra's own."""
+
+    _target_: str = "hydra_plugins.mindgap_sweeper.MindgapSweeper"
+
+
+ConfigStore.instance().store(group="hydra/sweeper", name="mindgap", node=MindgapSweeperConf, provider="mindgap")
+
+
+class MindgapSweeper(BasicSweeper):
+    """Every combination of the values given, each setting only where there is something that has it."""
+
+    @staticmethod
+    def split_arguments(overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:
+        """The overrides of each job, in batches of `max_batch_size`."""
+        from mindgap.study.grid import grid
+
+        jobs = grid(overrides)
+        return [list(batch) for batch in BasicSweeper.split_overrides_to_chunks(jobs, max_batch_size)] if jobs else []
