@@ -13,6 +13,8 @@ from typing import Any
 from mindgap.core.records import Score
 
 WHOLE = frozenset("12345")
+MOST_INSIDE = 1.05
+"""Probabilities add up to no more than 1; servers round, each of up to 20."""
 
 
 def expected(name: str, score: Score, tokens: Sequence[Mapping[str, Any]], most_outside: float) -> Score:
@@ -35,6 +37,8 @@ def expected(name: str, score: Score, tokens: Sequence[Mapping[str, Any]], most_
         if digit in WHOLE:
             chances[int(digit) - 1] += math.exp(alternative["logprob"])
     inside = sum(chances)
+    if inside > MOST_INSIDE:
+        return Score(None, f"the log-probabilities of {name} cannot be used: they add up to {inside:.3g}")
     if 1 - inside > most_outside:
         return Score(None, f"the judge was unsure of {name}: {1 - inside:.0%} of the probability is outside 1 to 5")
     mean = sum(k * chance for k, chance in enumerate(chances, 1)) / inside

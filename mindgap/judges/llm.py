@@ -238,6 +238,9 @@ def judgement_of(reply: Reply | Failure, most_outside: float = 0.1) -> Judgement
         return missing(f"the judge refused: {reply.refusal}", cost_usd=reply.cost_usd)
     if reply.finish_reason == "content_filter":
         return missing("the judge's reply was stopped by a content filter", cost_usd=reply.cost_usd)
+    if reply.logprobs_fault is not None:
+        reason = f"{reply.logprobs_fault}; judge.top_logprobs=0 does without them"
+        return missing(reason, cost_usd=reply.cost_usd)
     behaviour, coherence, analysis = read_scores(reply.text)
     if reply.finish_reason == "length" and behaviour.value is None and coherence.value is None:
         return missing("the judge's reply was cut off: raise judge.max_tokens", cost_usd=reply.cost_usd)

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
+from mindgap.core.characters import encodable
 from mindgap.core.records import Score
 
 SPELLINGS = {"behaviour": ("behaviour", "behavior"), "coherence": ("coherence",)}
@@ -13,6 +14,9 @@ SPELLINGS = {"behaviour": ("behaviour", "behavior"), "coherence": ("coherence",)
 
 MOST_DIGITS = 100
 """Longer numbers are no scores, and some cannot be read: Python refuses integers of more than 4,300 digits."""
+
+MOST_TRIES = 1000
+"""Opening braces that are tried: each failure takes time in proportion to the text, and a reply may be megabytes."""
 
 _DECODER = json.JSONDecoder(strict=False)  # line breaks inside strings are common and harmless
 
@@ -32,16 +36,20 @@ def read_scores(text: str) -> tuple[Score, Score, str]:
         reason = f"no scores in the judge's reply: {_excerpt(text)}"
         return Score(None, reason), Score(None, reason), ""
     analysis = next((verdict["analysis"] for verdict in verdicts if isinstance(verdict.get("analysis"), str)), "")
-    return _agreed("behaviour", verdicts), _agreed("coherence", verdicts), analysis
+    return _agreed("behaviour", verdicts), _agreed("coherence", verdicts), encodable(analysis)
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:
     """The outermost JSON objects in `text`, in order; what lies inside one is not looked at again."""
     start = text.find("{")
-    while start >= 0:
+    for _ in range(MOST_TRIES):
+        if start < 0:
+            return
         try:
             json_object, end = _DECODER.raw_decode(text, start)
-        except (ValueError, RecursionError):  # no JSON, a number of thousands of digits, or nested too deep
+        except RecursionError:  # nested too deep, and what lies inside would be tried brace by brace
+            return
+        except ValueError:  # no JSON, or a number of thousands of digits
             end = start + 1
         else:
             yield json_object
@@ -53,7 +61,11 @@ def _agreed(name: str, verdicts: list[dict[str, Any]]) -> Score:
     if not values:
         return Score(None, f"the judge gave no {name}")
     scores = {_score(name, value) for value in values}
-    return scores.pop() if len(scores) == 1 else Score(None, f"the judge gave several values for {name}: {values}")
+    return (
+        scores.pop()
+        if len(scores) == 1
+        else Score(None, f"the judge gave several values for {name}: {_excerpt(str(values))}")
+    )
 
 
 def _score(name: str, value: Any) -> Score:
@@ -62,10 +74,10 @@ def _score(name: str, value: Any) -> Score:
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         return Score(None, f"{name} is not an integer: {_excerpt(json.dumps(value, ensure_ascii=False))}")
     if not 1 <= value <= 5:
-        return Score(None, f"{name} is out of range: {value}")
+        return Score(None, f"{name} is out of range: {_excerpt(str(value))}")
     return Score(float(value))
 
 
 def _excerpt(text: str) -> str:
-    words = " ".join(text.split())
+    words = encodable(" ".join(text.split()))
     return (words if len(words) <= 80 else words[:79] + "…") or "(nothing)"

@@ -11,7 +11,9 @@ import importlib.util
 import itertools
 import json
 import logging
+import math
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cache, cached_property
@@ -23,6 +25,7 @@ from mindgap.core.errors import ConfigError
 from mindgap.core.records import Message
 from mindgap.providers import pace
 from mindgap.providers.http import Trouble, complete, pause, reason
+from mindgap.providers.parsing import OddReply, parsed
 
 DIRECT = ("openai/", "hosted_vllm/")
 """Prefixes of litellm's names for OpenAI-compatible servers; with an address, these are asked without litellm."""
@@ -45,6 +48,7 @@ class Reply:
         cost_usd: In US dollars; None where unknown.
         logprobs: A mapping per token of `text` with `token`, `bytes`, `logprob` and `top_logprobs`, as OpenAI's
             protocol has them; empty where the provider gives none.
+        logprobs_fault: Why the log-probabilities that came cannot be used; None where they can, or none came.
     """
 
     text: str
@@ -55,6 +59,7 @@ class Reply:
     cost_usd: float | None = None
     logprobs: Sequence[dict[str, Any]] = ()
     thought: str = ""
+    logprobs_fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -168,34 +173,19 @@ class ChatApi:
                     return Failure(reason(trouble, key, attempt + 1), not trouble.at_fault)
                 await asyncio.sleep(again_in)
                 continue
-            if isinstance(reply, Reply) and reply.prompt_tokens is not None:
+            except OddReply as odd:
+                return Failure(reason(odd, key, attempt + 1))
+            if reply.prompt_tokens is not None:
                 limits.used(tokens, reply.prompt_tokens + (reply.completion_tokens or 0))
             return reply
         raise AssertionError("unreachable")
 
-    async def _directly(self, body: dict[str, Any], key: str) -> Reply | Failure:
+    async def _directly(self, body: dict[str, Any], key: str) -> Reply:
         model = self.model.partition("/")[2]
         answer = await complete(self.base or "", key or "none", {"model": model, **body}, self.timeout)
-        if not answer.get("choices"):
-            return Failure("the server's reply holds no choice")
-        choice, usage = answer["choices"][0], answer.get("usage") or {}
-        message = choice.get("message") or {}
-        read, written = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        cost = None
-        if self.price and read is not None and written is not None:
-            cost = read * self.price[0] + written * self.price[1]
-        return Reply(
-            text=message.get("content") or "",
-            finish_reason=str(choice.get("finish_reason")),
-            refusal=message.get("refusal") or None,
-            prompt_tokens=read,
-            completion_tokens=written,
-            cost_usd=cost,
-            logprobs=(choice.get("logprobs") or {}).get("content") or (),
-            thought=_thought(message),
-        )
+        return self._reply(answer)
 
-    async def _through_litellm(self, body: dict[str, Any], key: str) -> Reply | Failure:
+    async def _through_litellm(self, body: dict[str, Any], key: str) -> Reply:
         import openai  # litellm's errors are subclasses of openai's
 
         litellm = import_litellm()
@@ -213,37 +203,49 @@ class ChatApi:
                 **body,
             )
         except openai.APIError as error:
+            status = getattr(error, "status_code", None)
             raise Trouble(
                 str(error).removeprefix("litellm."),
-                getattr(error, "status_code", None),
+                status if isinstance(status, int) else None,  # it may be a code of the server's own, as text
                 pace.asked_to_wait(getattr(error, "litellm_response_headers", None) or {}),
                 isinstance(error, litellm.ContextWindowExceededError | litellm.ContentPolicyViolationError),
             ) from error
-        if not response.choices:
-            return Failure("the server's reply holds no choice")
-        choice, usage = response.choices[0], getattr(response, "usage", None)
-        refusal = (choice.message.provider_specific_fields or {}).get("refusal")
-        read, written = getattr(usage, "prompt_tokens", None), getattr(usage, "completion_tokens", None)
-        cost = response._hidden_params.get("response_cost")
-        if self.usd_per_million is not None and self.price and read is not None and written is not None:
-            cost = read * self.price[0] + written * self.price[1]
-        logprobs = getattr(choice, "logprobs", None)
+        except Exception as error:  # the seam to litellm, which takes apart what the server sent in many ways
+            raise OddReply(f"litellm cannot read the server's reply ({type(error).__name__}: {error})") from error
+        return self._reply(response.model_dump(warnings=False), response._hidden_params.get("response_cost"))
+
+    def _reply(self, answer: Mapping[str, Any], cost: Any = None) -> Reply:
+        """The reply that `answer`, in OpenAI's protocol, holds.
+
+        Args:
+            cost: In US dollars, as litellm tells it; a price of ours goes first.
+
+        Raises:
+            Trouble: It is an error that may pass.
+            OddReply: It holds none.
+        """
+        try:
+            said = parsed(answer)
+        except OddReply as odd:
+            if odd.status is not None:
+                raise Trouble(str(odd), odd.status) from odd
+            raise
+        read, written = said.prompt_tokens, said.completion_tokens
+        usd = float(cost) if isinstance(cost, int | float) and 0 <= cost < math.inf else None
+        priced = self.direct or self.usd_per_million is not None
+        if priced and self.price and read is not None and written is not None:
+            usd = read * self.price[0] + written * self.price[1]
         return Reply(
-            text=choice.message.content or "",
-            finish_reason=str(choice.finish_reason),
-            refusal=refusal or None,
+            text=said.text,
+            finish_reason=said.finish_reason,
+            refusal=said.refusal,
             prompt_tokens=read,
             completion_tokens=written,
-            cost_usd=cost,
-            logprobs=(logprobs.model_dump().get("content") if logprobs else None) or (),
-            thought=_thought({**(choice.message.provider_specific_fields or {}), **vars(choice.message)}),
+            cost_usd=usd,
+            logprobs=said.logprobs,
+            thought=said.thought,
+            logprobs_fault=said.logprobs_fault,
         )
-
-
-def _thought(message: Mapping[str, Any]) -> str:
-    """What servers give beside the content; they call it one or the other."""
-    texts = (message.get(name) for name in ("reasoning_content", "reasoning"))
-    return next((text for text in texts if isinstance(text, str)), "").strip()
 
 
 def estimated_tokens(messages: Sequence[Message]) -> int:
@@ -287,6 +289,7 @@ def import_litellm() -> Any:
     os.environ.setdefault("LITELLM_MODE", "PRODUCTION")
     import litellm
 
+    warnings.filterwarnings("ignore", message="Pydantic serializer warnings")  # what a server sent is checked here
     litellm.suppress_debug_info = True
     litellm.telemetry = False
     logging.getLogger("LiteLLM").setLevel(logging.CRITICAL)  # every failure is reported by its own reason here

@@ -17,6 +17,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from mindgap.core.characters import encodable
 from mindgap.providers import pace
 from mindgap.providers.loop import event_loop
 
@@ -28,6 +29,9 @@ RETRIED = frozenset({408, 409, 425, 429})
 
 AT_FAULT = ("context_length_exceeded", "maximum context length", "content_policy", "content_filter")
 """Codes and words by which servers say that a request can never be answered as it is."""
+
+MOST_BYTES = 64 << 20
+"""Of a reply. With log-probabilities of 20 alternatives a token takes about 2 KB."""
 
 
 class Trouble(Exception):
@@ -61,13 +65,22 @@ async def complete(base: str, key: str, body: Mapping[str, Any], timeout: float)
     headers = {"Content-Type": "application/json", "Authorization": f"Bearer {key}"}
     url = f"{base.rstrip('/')}/chat/completions"
     data = await exchange("POST", url, headers, json.dumps(body).encode(), timeout)
-    try:
-        answer = json.loads(data)
-    except ValueError as error:
-        raise Trouble(f"the server's reply is not JSON: {data[:80].decode(errors='replace')}") from error
+    answer = decoded(data)
     if not isinstance(answer, dict):
         raise Trouble(f"the server's reply is not a JSON object: {data[:80].decode(errors='replace')}")
     return answer
+
+
+def decoded(data: bytes) -> Any:
+    """The JSON value in the body of a reply.
+
+    Raises:
+        Trouble: It is no JSON, or none that can be read: nested too deep, or with a number of thousands of digits.
+    """
+    try:
+        return json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise Trouble(f"the server's reply is not JSON: {data[:80].decode(errors='replace')}") from error
 
 
 async def exchange(
@@ -104,14 +117,25 @@ async def exchange(
             proxy=_proxy(*urlsplit(url)[:2]),
             timeout=aiohttp.ClientTimeout(total=timeout),
         ) as response:
-            read = await response.read()
+            read = await _read(response.content)
             if response.status != 200:
                 raise _refused(response.status, response.reason or "", read, response.headers)
             return read
     except TimeoutError as error:
         raise Trouble(f"timeout: no reply within {timeout:g} s") from error
-    except aiohttp.ClientError as error:
+    except (aiohttp.ClientError, OSError, ValueError) as error:  # no HTTP, or a redirect to what is no address
         raise Trouble(f"no connection to the server: {error or type(error).__name__}") from error
+
+
+async def _read(stream: aiohttp.StreamReader) -> bytes:
+    """The whole body. Raises Trouble for one that no reply needs, before it fills the memory."""
+    pieces, size = [], 0
+    async for piece in stream.iter_chunked(1 << 16):
+        pieces.append(piece)
+        size += len(piece)
+        if size > MOST_BYTES:
+            raise Trouble(f"the server's reply is longer than {MOST_BYTES >> 20} MB")
+    return b"".join(pieces)
 
 
 def pause(trouble: Trouble, attempt: int, max_retries: int) -> float | None:
@@ -142,7 +166,7 @@ def reason(error: Exception, key: str, calls: int) -> str:
         key: The API key, masked wherever it occurs.
         calls: How many calls failed.
     """
-    text = " ".join(str(error).split()).removeprefix("litellm.")
+    text = encodable(" ".join(str(error).split())).removeprefix("litellm.")
     if key:
         text = text.replace(key, "***")
     text = text if len(text) <= 300 else text[:300] + "…"
@@ -154,7 +178,7 @@ def _refused(status: int, phrase: str, data: bytes, headers: Mapping[str, str]) 
     try:
         error = json.loads(text)["error"]
         said = error if isinstance(error, str) else f"{error.get('message', '')} {error.get('code') or ''}".strip()
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         said = text
     at_fault = status < 500 and any(sign in said.lower() for sign in AT_FAULT)
     return Trouble(f"{status} {phrase}: {said}", status, pace.asked_to_wait(headers), at_fault)

@@ -19,11 +19,13 @@ from mindgap.backends.goodfire import CAN, GoodfireBackend
 from mindgap.backends.goodfire.controllers import indices, steered
 from mindgap.backends.goodfire.transport import Transport
 from mindgap.backends.replies import completion_of
+from mindgap.core.characters import encodable
 from mindgap.core.edits import UNKNOWN_LAYER, FeatureEdit
 from mindgap.core.errors import UnavailableError
 from mindgap.core.records import Completion, Decoding, Message, OptionScores, OptionsRequest, Request
 from mindgap.providers.http import Trouble
 from mindgap.providers.loop import run_each
+from mindgap.providers.parsing import count, reply_text
 from mindgap.text.thoughts import part
 
 log = logging.getLogger(__name__)
@@ -86,7 +88,7 @@ class GoodfireEndpoint:
         try:
             chat = self._chat(client, variant or self._model, request.messages, request.decoding, request.seed)
             reply = await chat
-            text, finish = reply.choices[0].message["content"], reply.choices[0].finish_reason
+            text, finish = reply_text(reply.choices[0].message["content"]), reply.choices[0].finish_reason
         except Trouble as trouble:
             return _error(str(trouble))
         except MALFORMED as error:
@@ -96,8 +98,8 @@ class GoodfireEndpoint:
         return completion_of(
             part(text),
             cut=finish == "length",
-            prompt_tokens=http.usage.get("prompt_tokens"),
-            completion_tokens=http.usage.get("completion_tokens"),
+            prompt_tokens=count(http.usage.get("prompt_tokens")),
+            completion_tokens=count(http.usage.get("completion_tokens")),
         )
 
     def _chat(
@@ -266,7 +268,7 @@ class GoodfireEndpoint:
 
 
 def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return encodable(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
 
 
 def _error(reason: str) -> Completion:

@@ -17,7 +17,7 @@ from typing import Any
 import httpx
 from goodfire.api.utils import AsyncHTTPWrapper
 
-from mindgap.providers.http import Trouble, exchange, pause, reason
+from mindgap.providers.http import Trouble, decoded, exchange, pause, reason
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +77,6 @@ class Transport(AsyncHTTPWrapper):
         raise AssertionError("unreachable")
 
     def _read(self, data: bytes) -> None:
-        try:
-            body = json.loads(data)
-        except ValueError as error:
-            raise Trouble(f"the server's reply is not JSON: {data[:80].decode(errors='replace')}") from error
+        body = decoded(data)
         usage = body.get("usage") if isinstance(body, dict) else None
         self.usage = usage if isinstance(usage, dict) else {}
