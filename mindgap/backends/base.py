@@ -93,6 +93,36 @@ class SteerableEndpoint(Endpoint, Protocol):
         """
 
 
+Point = Literal["mean", "last", "prompt"]
+"""Where a text is read: `mean` over the tokens of its reply, `last`, the last token of all, or `prompt`, the mean over
+the tokens of its prompt."""
+
+
+@runtime_checkable
+class ReadableEndpoint(SteerableEndpoint, Protocol):
+    """An endpoint whose residual stream can be read at several blocks and at single tokens; all that `residual` have.
+
+    A text is messages and the reply to them, or a string that is read as it stands, without a chat template.
+    """
+
+    def read(
+        self, texts: Sequence[tuple[tuple[Message, ...], str] | str], layers: Sequence[int], point: Point
+    ) -> np.ndarray:
+        """The residual stream of the unsteered model at one point of each text.
+
+        Args:
+            texts: `last` of a text without a reply is the last prompt token; `mean` of it is NaN.
+            layers: Indices of the blocks at whose outputs it is read, all in one pass.
+            point: Where in the text. All of a string is its reply.
+
+        Returns:
+            float32 `[len(layers), len(texts), d_model]`.
+        """
+
+    def stream(self, text: tuple[tuple[Message, ...], str] | str, layer: int) -> np.ndarray:
+        """The residual stream at every token of the reply, or of a string: float32 `[tokens, d_model]`."""
+
+
 @runtime_checkable
 class FeatureEndpoint(SteerableEndpoint, Protocol):
     """An endpoint with an SAE at one block; the ones with `features` in `can`."""

@@ -1,17 +1,20 @@
 """Edits of the residual stream: the concrete, backend-independent form of every intervention.
 
-Two kinds: `AddVector` adds a vector, `FeatureEdit` changes the activation of one SAE feature. Both take effect at the
-output of a block, both are one direction times a number, and any number of them can act on one request.
+Three kinds: `AddVector` adds a vector, `FeatureEdit` changes the activation of one SAE feature, `DirectionEdit`
+(`mindgap.core.directions`) does whatever else a direction tells. All take effect at the output of a block, and any
+number of them can act on one request.
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Literal, TypeAlias
 
 import numpy as np
+
+from mindgap.core.arrays import digest, frozen
+from mindgap.core.directions import DirectionEdit
 
 Positions = Literal["all", "response"]
 """`all` = every prompt and response token; `response` = every position that predicts a response token, that is from
@@ -40,7 +43,7 @@ class AddVector:
     label: str = ""
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "vector", _frozen(self.vector))
+        object.__setattr__(self, "vector", frozen(self.vector))
 
     @property
     def added(self) -> np.ndarray:
@@ -55,7 +58,7 @@ class AddVector:
     @cached_property
     def key(self) -> str:
         """Its part of the request's content key."""
-        return f"add:{self.layer}:{self.positions}:{_digest(self.vector)}"
+        return f"add:{self.layer}:{self.positions}:{digest(self.vector)}"
 
     def scaled(self, factor: float) -> AddVector:
         """The same direction, `factor` times as long."""
@@ -156,7 +159,7 @@ class FeatureEdit:
         if not np.isfinite([self.scale, self.gain, self.offset]).all():
             raise ValueError(f"an edit of feature {self.feature} is not finite: {self.gain=}, {self.offset=}")
         if self.direction is not None:
-            object.__setattr__(self, "direction", _frozen(self.direction))
+            object.__setattr__(self, "direction", frozen(self.direction))
 
     @property
     def is_nudge(self) -> bool:
@@ -197,7 +200,7 @@ class FeatureEdit:
         return f"feature {self.feature} {what}{where}{block} ({said})"
 
 
-Edit: TypeAlias = AddVector | FeatureEdit
+Edit: TypeAlias = AddVector | FeatureEdit | DirectionEdit
 
 
 @dataclass(frozen=True)
@@ -205,15 +208,3 @@ class Declined:
     """Stands where a query's edits would: the method can make none for it. reason: why, as a sentence for people."""
 
     reason: str
-
-
-def _frozen(vector: np.ndarray) -> np.ndarray:
-    vector = np.array(vector, dtype=np.float32)  # a copy: nobody else can change it
-    if vector.ndim != 1 or not np.isfinite(vector).all():
-        raise ValueError(f"a steering vector is one-dimensional and finite; got shape {vector.shape}")
-    vector.setflags(write=False)
-    return vector
-
-
-def _digest(vector: np.ndarray) -> str:
-    return hashlib.sha256(vector.tobytes()).hexdigest()

@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import numpy as np
 
-from mindgap.backends.base import FeatureEndpoint, SteerableEndpoint
+from mindgap.backends.base import FeatureEndpoint, Point, ReadableEndpoint, SteerableEndpoint
 from mindgap.backends.fetch import completions
 from mindgap.core.keys import content_key
 from mindgap.core.records import Completion, Decoding, Message, Request
@@ -76,9 +76,23 @@ class SteeringBench:
         measure = self.endpoint.likelihood_gradients
         return self._kept("likelihood_gradients", texts, lambda: measure(texts, layer), layer=layer)
 
-    def _kept(self, kind: str, texts: Sequence[Text], measure: Callable[[], np.ndarray], **where: Any) -> np.ndarray:
+    def read(self, texts: Sequence[Text | str], layers: Sequence[int], point: Point) -> np.ndarray:
+        """The residual stream at one point of each text: `[len(layers), texts, d_model]`; see `ReadableEndpoint`."""
+        measure = cast(ReadableEndpoint, self.endpoint).read
+        return self._kept("read", texts, lambda: measure(texts, layers, point), layers=list(layers), point=point)
+
+    def stream(self, text: Text | str, layer: int) -> np.ndarray:
+        """The residual stream at every token of a reply, or of a string: `[tokens, d_model]`."""
+        measure = cast(ReadableEndpoint, self.endpoint).stream
+        return self._kept("stream", [text], lambda: measure(text, layer), layer=layer)
+
+    def _kept(
+        self, kind: str, texts: Sequence[Text | str], measure: Callable[[], np.ndarray], **where: Any
+    ) -> np.ndarray:
         """What `measure` gives, from the store where it has been measured on these texts at this place before."""
-        plain = [([asdict(message) for message in messages], reply) for messages, reply in texts]
+        plain = [
+            text if isinstance(text, str) else ([asdict(message) for message in text[0]], text[1]) for text in texts
+        ]
         key = content_key(kind, source=self.endpoint.identity, texts=plain, **where)
         if (known := self.store.array(key)) is None:
             known = np.asarray(measure(), dtype=np.float32)

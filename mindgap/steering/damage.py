@@ -8,14 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from mindgap.backends.fetch import completions, option_scores
-from mindgap.core.edits import AddVector, FeatureEdit
+from mindgap.core.edits import Edit
+from mindgap.core.errors import ConfigError
 from mindgap.core.keys import content_key
 from mindgap.core.records import Decoding, Message, OptionsRequest, Request
 from mindgap.steering.bench import SteeringBench, Text
 from mindgap.steering.strength import relative_dose
 from mindgap.steering.vectors import CONTRAST_TOKENS, contrast_prompts, reference_norm
 
-Edits = tuple[AddVector | FeatureEdit, ...]
+Edits = tuple[Edit, ...]
 
 PROMPTS = slice(24, 32)
 """Contrast prompts whose replies are looked at."""
@@ -50,7 +51,7 @@ def at_damage(proposed: Sequence[Edits], limit: float, bench: SteeringBench, lar
     Damage goes about with the square of the dose, by which each trial is corrected into the next.
 
     Args:
-        proposed: Edits that add constant vectors, of any length but 0.
+        proposed: Edits of any kind, whose dose is not 0.
         limit: In nats per token.
         bench: Where it is measured.
         largest: Largest relative dose.
@@ -109,7 +110,8 @@ def _preference(dosed: Dosed, limit: float) -> tuple[bool, float]:
 
 def _dose(edits: Edits, bench: SteeringBench) -> float:
     dose = relative_dose(edits, lambda layer: reference_norm(bench, layer))
-    assert dose, "what is added has a known direction and a length"
+    if not dose:
+        raise ConfigError("method.interventions: damage sets a strength, and these edits change nothing that has one")
     return dose
 
 

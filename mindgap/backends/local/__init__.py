@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindgap.backends.base import Capability
+from mindgap.backends.base import Capability, Point
 from mindgap.backends.local.files import files_lack, files_of, stamp_of
 from mindgap.backends.local.memory import fits_beside, memory_lacks
 from mindgap.backends.local.shelf import Shelf
@@ -152,6 +152,20 @@ class LocalEndpoint:
         """See `SteerableEndpoint.residual_norms`."""
         norms = [np.linalg.norm(residual, axis=1) for _, residual in self._response_residuals(texts, layer)]
         return np.concatenate(norms) if norms else np.empty(0, dtype=np.float32)
+
+    def read(
+        self, texts: Sequence[tuple[tuple[Message, ...], str] | str], layers: Sequence[int], point: Point
+    ) -> np.ndarray:
+        """See `ReadableEndpoint.read`."""
+        from mindgap.backends.local.reading import read_points
+
+        return read_points(self.engine, texts, layers, point)
+
+    def stream(self, text: tuple[tuple[Message, ...], str] | str, layer: int) -> np.ndarray:
+        """See `ReadableEndpoint.stream`."""
+        from mindgap.backends.local.reading import read_tokens
+
+        return read_tokens(self.engine, text, layer)
 
     @property
     def sae(self) -> SAE:

@@ -28,8 +28,10 @@ from mindgap.backends.local.architecture import (
 )
 from mindgap.backends.local.cache import SlotCache
 from mindgap.backends.local.chat import Chat
+from mindgap.backends.local.direction_edits import DirectionTable
 from mindgap.backends.local.feature_edits import FeatureTable
 from mindgap.backends.local.steering import Steering, build_tables, check_edits, is_constant
+from mindgap.core.directions import DirectionEdit
 from mindgap.core.edits import Edit, FeatureEdit
 from mindgap.core.errors import UnavailableError
 from mindgap.core.records import Message
@@ -147,23 +149,36 @@ class Engine:
         return self.sae.to(self.device, torch.float32) if self.sae else None
 
     def steering(self, edits: Sequence[Sequence[Edit]]) -> Steering:
-        """The steering of a run whose requests have these edits. Raises ValueError for one the model cannot take."""
+        """The steering of a run whose requests have these edits. Raises ValueError for one the model cannot take.
+
+        Conditions on prompts have to be decided before: `gates.decided`.
+        """
         uses_features = any(isinstance(edit, FeatureEdit) for request in edits for edit in request)
         sae = self.sae if uses_features else None
         check_edits(edits, self.layers, self.d_model, sae)
         constant = [[edit for edit in request if is_constant(edit)] for request in edits]
         tables = build_tables(constant, sae, self.d_model, self.device, self.dtype)
+        directed = [[e for e in request if isinstance(e, DirectionEdit) and e.changes] for request in edits]
+        if any(edit.gate is not None for some in directed for edit in some):
+            raise ValueError("a condition on the prompt was not decided before the prompt was read")
+        directions = {
+            layer: DirectionTable(
+                [[e for e in some if e.layer == layer] for some in directed], self.d_model, self.device
+            )
+            for layer in sorted({edit.layer for some in directed for edit in some})
+        }
         varying = [[e for e in request if isinstance(e, FeatureEdit) and not is_constant(e)] for request in edits]
         if sae is None or not any(varying):
-            return Steering(self.blocks, tables)
+            return Steering(self.blocks, tables, None, directions)
         whole = self.resident_sae if sae.k is not None else None
-        return Steering(self.blocks, tables, FeatureTable(varying, whole or sae, self.device))
+        return Steering(self.blocks, tables, FeatureTable(varying, whole or sae, self.device), directions)
 
     def pass_over_prompts(
         self, prompts: list[list[int]], requests: list[int], cache: SlotCache, steering: Steering
     ) -> None:
         tokens, real = self.padded(prompts)
-        steering.rows_are(torch.tensor(requests, device=self.device), response=False, real=real)
+        ends = torch.tensor([len(prompt) for prompt in prompts], device=self.device)  # the last token is read later
+        steering.rows_are(torch.tensor(requests, device=self.device), response=False, real=real, ends=ends)
         positions = torch.arange(tokens.shape[1], device=self.device)[None].expand_as(tokens)
         self.forward(tokens, positions, None, cache, steering, logits_to_keep=1)
 
@@ -183,6 +198,7 @@ class Engine:
             span: One more than the highest position.
         """
         cache.begin_extension(positions, span)
+        steering.at(positions)
         return self.forward(tokens, positions, self.attention.masks(positions, span, self.dtype), cache, steering)
 
     def pass_over_row(
@@ -207,7 +223,7 @@ class Engine:
         return {"logits_to_keep": logits} if self._keeps_logits else {}
 
     def pass_with_own_cache(
-        self, tokens: Sequence[int], cache: Any, request: int, steering: Steering, *, response_from: int
+        self, tokens: Sequence[int], cache: Any, request: int, steering: Steering, *, first: int, end: int
     ) -> tuple[torch.Tensor, Any]:
         """Read on in one row, with the cache that transformers makes for this model.
 
@@ -216,7 +232,8 @@ class Engine:
             cache: What an earlier pass over this row returned; None at its start. It must not be used again.
             request: Whose edits the row has.
             steering: The edits.
-            response_from: The first of `tokens` at a response position.
+            first: Where in the row's text the first of `tokens` stands.
+            end: Index in that text of the last prompt token, the first at a response position.
 
         Returns:
             Logits `[vocabulary]` after the last token, and the cache to go on from.
@@ -229,7 +246,8 @@ class Engine:
             raise UnavailableError("models of this kind keep no cache")
         arguments = {"input_ids": torch.tensor([list(tokens)], device=self.device), "use_cache": True, argument: cache}
         arguments |= self._keeping(1)
-        steering.row_is(torch.tensor([request], device=self.device), response_from=response_from)
+        response_from = max(0, end - first)
+        steering.row_is(torch.tensor([request], device=self.device), response_from=response_from, first=first, end=end)
         with steering:
             output = self.model(**arguments)
         kept = getattr(output, argument, None)

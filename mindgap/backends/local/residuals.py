@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -60,18 +60,49 @@ def _responses(engine: Engine, texts: Texts, layer: int) -> Iterator[tuple[int, 
 
 def residual_stream(engine: Engine, sequences: list[list[int]], layer: int) -> torch.Tensor:
     """Residual stream `[rows, tokens, d_model]` at the output of block `layer`; later blocks are not run."""
-    read: list[torch.Tensor] = []
+    return _streams(engine, sequences, [layer])[0]
 
-    def stop(module: nn.Module, args: object, output: Any) -> None:
-        read.append(stream_of(output))
-        raise _Enough
+
+@torch.inference_mode()
+def token_streams(
+    engine: Engine, sequences: Sequence[list[int]], layers: Sequence[int]
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Yield `(index, stream)`: float32 `[layers, tokens, d_model]` of every sequence of token ids, on the device.
+
+    All blocks asked for are read in one pass; long sequences come first.
+    """
+    waiting = sorted(enumerate(sequences), key=lambda numbered: len(numbered[1]), reverse=True)
+
+    def read(group: Sequence[tuple[int, list[int]]]) -> list[torch.Tensor]:
+        return _streams(engine, [tokens for _, tokens in group], layers)
+
+    while waiting:
+        group = waiting[: engine.rows_that_share(len(waiting[0][1]))]
+        for part, streams in in_halves(engine, group, read):
+            for row, (index, tokens) in enumerate(part):
+                yield index, torch.stack([stream[row, : len(tokens)].float() for stream in streams])
+        del waiting[: len(group)]
+
+
+def _streams(engine: Engine, sequences: list[list[int]], layers: Sequence[int]) -> list[torch.Tensor]:
+    """Residual stream `[rows, tokens, d_model]` at each of `layers`, in their order; later blocks are not run."""
+    read: dict[int, torch.Tensor] = {}
+
+    def keep(layer: int) -> Callable[[nn.Module, object, Any], None]:
+        def hook(module: nn.Module, args: object, output: Any) -> None:
+            read[layer] = stream_of(output)
+            if layer == max(layers):
+                raise _Enough
+
+        return hook
 
     tokens, _ = engine.padded(sequences)
-    handle = engine.blocks[layer].register_forward_hook(stop)
+    handles = [engine.blocks[layer].register_forward_hook(keep(layer)) for layer in sorted(set(layers))]
     try:
         engine.model(input_ids=tokens, use_cache=False)
     except _Enough:
         pass
     finally:
-        handle.remove()
-    return read[0]
+        for handle in handles:
+            handle.remove()
+    return [read[layer] for layer in layers]

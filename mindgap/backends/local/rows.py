@@ -95,6 +95,7 @@ class Batch:
 
     def __init__(self, rows: Sequence[Row], device: torch.device) -> None:
         self.steering = torch.tensor([row.steering for row in rows], dtype=torch.long, device=device)
+        self.ends = torch.tensor([len(row.prompt) - 1 for row in rows], dtype=torch.long, device=device)
         self.temperature = torch.tensor([row.decoding.temperature for row in rows], device=device)
         self.top_p = torch.tensor([row.decoding.top_p for row in rows], device=device)
 

@@ -11,6 +11,7 @@ import torch
 
 from mindgap.backends.local.cache import SlotCache
 from mindgap.backends.local.engine import Engine
+from mindgap.backends.local.gates import decided
 from mindgap.backends.local.halving import TooLargeError, in_halves
 from mindgap.backends.local.steering import Steering
 from mindgap.core.edits import Edit
@@ -93,7 +94,9 @@ def log_likelihoods(engine: Engine, requests: Sequence[EncodedOptions]) -> Itera
     for index, request in enumerate(requests):
         if request.error is None and not left[index]:
             yield index, sums[index]
-    steering = engine.steering([request.edits for request in requests])
+    edits = decided(engine, [request.prompt for request in requests], [request.edits for request in requests])
+    requests = [replace(request, edits=some) for request, some in zip(requests, edits, strict=True)]
+    steering = engine.steering(edits)
     prefixes = _prefixes(requests)
     shared = [prefix for prefix in prefixes if len(prefix.prompt) + prefix.longest <= engine.shared_context]
     alone = [prefix for prefix in prefixes if len(prefix.prompt) + prefix.longest > engine.shared_context]
@@ -219,7 +222,7 @@ def _score(engine: Engine, group: list[_Prefix], steering: Steering) -> _Scored:
     positions = starts + torch.arange(tokens.shape[1], device=engine.device)
     span = int(starts.max()) + tokens.shape[1]
     requests = torch.tensor([continuation.index for _, continuation in rows], device=engine.device)
-    steering.rows_are(requests, response=True, real=real)
+    steering.rows_are(requests, response=True, real=real, ends=starts[:, 0])
     logits = engine.pass_over_extension(tokens, positions, span, cache, steering).float()
     chosen = logits.gather(-1, targets[:, :, None])[:, :, 0] - logits.logsumexp(-1)
     sums: list[float] = (chosen.double() * real).sum(-1).tolist()

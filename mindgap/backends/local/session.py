@@ -15,6 +15,7 @@ import torch
 from mindgap.backends.local import halving, sampling
 from mindgap.backends.local.cache import SlotCache
 from mindgap.backends.local.engine import Engine
+from mindgap.backends.local.gates import decided
 from mindgap.backends.local.rows import Batch, EditSets, Row, without
 from mindgap.backends.replies import completion_of
 from mindgap.core.edits import Edit
@@ -51,7 +52,9 @@ def run(engine: Engine, requests: Sequence[Request]) -> Iterator[list[tuple[int,
         else:
             uniform = sampling.draws(request.seed, request.decoding)
             waiting.append(Row(index, prompt, request.decoding, uniform, request.edits))
-    edits = [request.edits for request in requests]
+    edits = decided(engine, [row.prompt for row in waiting], [row.edits for row in waiting])
+    for row, some in zip(waiting, edits, strict=True):
+        row.edits = some
     for alone in (False, True):
         rows = [row for row in waiting if (row.longest > engine.shared_context) == alone]
         yield from _run(engine, rows, edits, alone)
@@ -219,7 +222,7 @@ class Session:
         device, rows = self.engine.device, self.rows
         if self._batch is None:
             self._batch = Batch(rows, device)
-            self.edit_sets.steering.rows_are(self._batch.steering, response=True)
+            self.edit_sets.steering.rows_are(self._batch.steering, response=True, ends=self._batch.ends)
         span = 1 + max(row.position for row in rows)
         self._make_room(len(rows), span)
         tokens = torch.tensor([[row.next_token] for row in rows], device=device)
@@ -294,7 +297,7 @@ class RowByRow:
             done = 0
             del self._caches[row]
         logits, self._caches[row] = self.engine.pass_with_own_cache(
-            tokens[done:], self._caches.get(row), row.steering, steering, response_from=max(0, start - done)
+            tokens[done:], self._caches.get(row), row.steering, steering, first=done, end=start
         )
         return logits
 

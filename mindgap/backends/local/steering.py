@@ -1,7 +1,8 @@
 """Steering inside a batch: what each row's edits add at the output of each block.
 
 Edits that add the same vector wherever they act (vectors and nudges) are summed into one table of vectors per layer,
-gathered by row; the others, which depend on how active features are, are in a `FeatureTable`.
+gathered by row; those that depend on how active features are, are in a `FeatureTable`, and those that depend on a
+projection or on where in the text a token stands, in a `DirectionTable` per layer.
 """
 
 from __future__ import annotations
@@ -15,7 +16,9 @@ import torch
 from torch import nn
 
 from mindgap.backends.local.block_output import stream_of, with_stream
+from mindgap.backends.local.direction_edits import DirectionPass, DirectionTable
 from mindgap.backends.local.feature_edits import FeaturePass, FeatureTable
+from mindgap.core.directions import NEVER, DirectionEdit
 from mindgap.core.edits import AddVector, Edit, FeatureEdit
 from mindgap.core.errors import MindgapError
 from mindgap.sae.sae import SAE
@@ -41,7 +44,7 @@ def check_edits(edits: Sequence[Sequence[Edit]], layers: int, d_model: int, sae:
     for edit in {edit.key: edit for request in edits for edit in request}.values():
         if not 0 <= edit.layer < layers:
             raise ValueError(f"an edit names block {edit.layer}; the model has blocks 0 to {layers - 1}")
-        if isinstance(edit, AddVector):
+        if isinstance(edit, AddVector | DirectionEdit):
             if edit.vector.shape != (d_model,):
                 raise ValueError(
                     f"a steering vector for block {edit.layer} must have width {d_model}, the model's d_model"
@@ -60,7 +63,9 @@ def check_edits(edits: Sequence[Sequence[Edit]], layers: int, d_model: int, sae:
 
 def is_constant(edit: Edit) -> bool:
     """Whether it adds the same vector at all of its positions, however active any feature is there."""
-    return isinstance(edit, AddVector) or (edit.is_nudge and edit.when is None)
+    if isinstance(edit, FeatureEdit):
+        return edit.is_nudge and edit.when is None
+    return isinstance(edit, AddVector)
 
 
 def build_tables(
@@ -115,6 +120,7 @@ class _Part(NamedTuple):
     stop: int | None
     added: dict[int, torch.Tensor]
     features: FeaturePass | None
+    directions: dict[int, DirectionPass]
 
 
 class NotSteeredError(MindgapError):
@@ -131,9 +137,16 @@ class Steering:
     """
 
     def __init__(
-        self, blocks: nn.ModuleList, tables: dict[int, LayerTable], features: FeatureTable | None = None
+        self,
+        blocks: nn.ModuleList,
+        tables: dict[int, LayerTable],
+        features: FeatureTable | None = None,
+        directions: Mapping[int, DirectionTable] | None = None,
     ) -> None:
         self._blocks, self._tables, self._features = blocks, tables, features
+        self._directions = directions or {}
+        self._positions: torch.Tensor | None = None
+        self._first = 0
         self._parts: list[_Part] = []
         self._ran: set[int] = set()
         self._handles: list[torch.utils.hooks.RemovableHandle] = []
@@ -141,7 +154,8 @@ class Steering:
     @property
     def layers(self) -> frozenset[int]:
         """Blocks that any request steers."""
-        return frozenset(self._tables) | ({self._features.layer} if self._features else frozenset())
+        features = {self._features.layer} if self._features else frozenset()
+        return frozenset(self._tables) | frozenset(self._directions) | features
 
     def __enter__(self) -> Steering:
         self._ran.clear()
@@ -158,54 +172,97 @@ class Steering:
                 f"block {missed[0]} took no part in the pass and cannot be steered: this model does not use it for text"
             )
 
-    def rows_are(self, requests: torch.Tensor, *, response: bool, real: torch.Tensor | None = None) -> None:
+    def rows_are(
+        self,
+        requests: torch.Tensor,
+        *,
+        response: bool,
+        real: torch.Tensor | None = None,
+        ends: torch.Tensor | None = None,
+    ) -> None:
         """State what the next passes carry.
 
         Args:
             requests: `[rows]`, index of each row's request.
             response: Whether the tokens are at response positions.
             real: `[rows, tokens]`, False at padding, which is never steered; None where there is none.
+            ends: `[rows]`, index of each row's last prompt token in its text; None = all tokens are the prompt's.
         """
-        self._parts = [self._part(requests, None, response=response, real=real)]
+        ends = torch.full_like(requests, NEVER) if ends is None else ends
+        self._positions, self._first = None, 0
+        self._parts = [self._part(requests, None, ends, response=response, real=real)]
 
-    def row_is(self, request: torch.Tensor, *, response_from: int) -> None:
+    def at(self, positions: torch.Tensor) -> None:
+        """State where the tokens of the next pass stand: `[rows, tokens]`; without it they begin their rows' texts."""
+        self._positions = positions
+
+    def row_is(self, request: torch.Tensor, *, response_from: int, first: int = 0, end: int | None = None) -> None:
         """State that the next pass carries one whole row, whose response is predicted from a token on.
 
         Args:
             request: `[1]`, index of the row's request.
             response_from: First token at a response position.
+            first: Where in the row's text the first token stands.
+            end: Index of the last prompt token in the text; None = it is token `response_from` of the pass.
         """
+        ends = torch.full_like(request, first + response_from if end is None else end)
+        self._positions, self._first = None, first
         self._parts = [
-            self._part(request, response_from, response=False),
-            self._part(request, None, response=True),
+            self._part(request, response_from, ends, response=False),
+            self._part(request, None, ends, response=True),
         ]
 
     def _part(
-        self, requests: torch.Tensor, stop: int | None, *, response: bool, real: torch.Tensor | None = None
+        self,
+        requests: torch.Tensor,
+        stop: int | None,
+        ends: torch.Tensor,
+        *,
+        response: bool,
+        real: torch.Tensor | None = None,
     ) -> _Part:
         added = {}
         for layer, table in self._tables.items():
             vectors = table.vectors[(table.response_rows if response else table.prompt_rows)[requests]][:, None]
             added[layer] = vectors if real is None else vectors * real[:, :, None]
         features = self._features.for_rows(requests, response=response, real=real) if self._features else None
-        return _Part(stop, added, features)
+        directions = {}
+        for layer, directed in self._directions.items():
+            if (now := directed.for_rows(requests, ends=ends, real=real)) is not None:
+                directions[layer] = now
+        return _Part(stop, added, features, directions)
 
     def _hook(self, layer: int):  # type: ignore[no-untyped-def]  # torch's hook type is private
-        table = self._features if self._features and self._features.layer == layer else None
+        features = self._features if self._features and self._features.layer == layer else None
 
-        def steer(unedited: torch.Tensor, part: _Part) -> torch.Tensor:
+        def steer(unedited: torch.Tensor, part: _Part, start: int) -> torch.Tensor:
             steered = unedited + part.added[layer] if layer in part.added else unedited
-            return table.change(part.features, unedited, steered) if table and part.features else steered
+            if features and part.features:
+                steered = features.change(part.features, unedited, steered)
+            if layer in part.directions:
+                positions = self._places(unedited, start)
+                steered = self._directions[layer].change(part.directions[layer], unedited, steered, positions)
+            return steered
 
         def add(module: nn.Module, args: object, output: Any) -> Any:
             self._ran.add(layer)
             unedited = stream_of(output)
             if len(self._parts) == 1:
-                steered = steer(unedited, self._parts[0])
+                steered = steer(unedited, self._parts[0], 0)
             else:
-                starts = [0, *(part.stop for part in self._parts[:-1])]
+                starts = [0, *(part.stop or 0 for part in self._parts[:-1])]
                 pieces = zip(self._parts, starts, strict=True)
-                steered = torch.cat([steer(unedited[:, start : part.stop], part) for part, start in pieces], dim=1)
+                steered = torch.cat(
+                    [steer(unedited[:, start : part.stop], part, start) for part, start in pieces], dim=1
+                )
             return with_stream(output, steered)
 
         return add
+
+    def _places(self, stream: torch.Tensor, start: int) -> torch.Tensor:
+        """Where the tokens of (a piece of) the running pass stand in their rows' texts: `[rows, tokens]`."""
+        if self._positions is not None:
+            return self._positions
+        rows, tokens = stream.shape[:2]
+        first = self._first + start
+        return torch.arange(first, first + tokens, device=stream.device)[None].expand(rows, tokens)
