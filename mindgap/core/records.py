@@ -6,6 +6,7 @@ the answer and of nothing else, so it serves as cache key, resume key and join k
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
@@ -14,6 +15,7 @@ from typing import Literal
 from mindgap.core.edits import Edit
 from mindgap.core.keys import content_key
 from mindgap.core.measurement import Value
+from mindgap.core.wholetext import mend, whole_text
 
 MessageRole = Literal["system", "user", "assistant"]
 
@@ -29,6 +31,9 @@ class Message:
 
     role: MessageRole
     content: str
+
+    def __post_init__(self) -> None:
+        mend(self, "content")
 
 
 def transcript(messages: Iterable[Message]) -> str:
@@ -134,6 +139,9 @@ class Completion:
     tokens: tuple[int, ...] = ()
     thought: str | None = None
 
+    def __post_init__(self) -> None:
+        mend(self, "text", "error", "thought")  # a reply cut in the middle of a character must not stop its cell
+
     @property
     def no_reply(self) -> str | None:
         """Why there is no reply; None where there is one, even an empty one."""
@@ -195,6 +203,20 @@ class OptionScores:
             for logprob, count in zip(self.logprobs, self.tokens, strict=True)
         )
 
+    def likeliest(self) -> tuple[int | None, str | None]:
+        """Index of the option with the highest log-likelihood per token; or None, and why that cannot be told.
+
+        NaN compares as nothing: the first option would be the likeliest of a broken model's.
+        """
+        if self.error is not None:
+            return None, self.error
+        if not self.logprobs:
+            return None, "no log-likelihoods"
+        if not all(map(math.isfinite, self.logprobs)):
+            return None, "the log-likelihood is not a finite number"
+        per_token = self.per_token()
+        return per_token.index(max(per_token)), None
+
 
 @dataclass(frozen=True)
 class Score:
@@ -213,6 +235,7 @@ class Score:
             raise ValueError("a score has either a value or a reason why it is missing")
         if self.value is not None and not 1 <= self.value <= 5:
             raise ValueError(f"a score is between 1 and 5, not {self.value}; an unusable one is missing, with a reason")
+        mend(self, "missing")
 
 
 @dataclass(frozen=True)
@@ -230,6 +253,9 @@ class JudgeRequest:
     rubric: str
     question: str
     response: str
+
+    def __post_init__(self) -> None:
+        mend(self, "query", "rubric", "question", "response")
 
 
 @dataclass(frozen=True)
@@ -250,6 +276,9 @@ class Judgement:
     analysis: str = ""
     cost_usd: float | None = None
     transient: bool = False
+
+    def __post_init__(self) -> None:
+        mend(self, "analysis")
 
 
 @dataclass(frozen=True)
@@ -295,6 +324,8 @@ class Item:
         return transcript((*self.turns, Message("user", self.question))) if self.turns else self.question
 
     def __post_init__(self) -> None:
+        mend(self, "id", "question", "subject")
+        object.__setattr__(self, "options", tuple(map(whole_text, self.options)))
         if self.gold is not None and not 0 <= self.gold < len(self.options):
             raise ValueError(f"item {self.id}: gold {self.gold} is not an index into its {len(self.options)} options")
 
@@ -310,6 +341,9 @@ class Query:
 
     text: str
     rubric: str
+
+    def __post_init__(self) -> None:
+        mend(self, "text", "rubric")
 
 
 @dataclass(frozen=True)

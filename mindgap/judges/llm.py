@@ -11,7 +11,7 @@ from mindgap.core.errors import ConfigError
 from mindgap.core.records import Judgement, JudgeRequest, Score
 from mindgap.judges.empty import EMPTY_RESPONSE
 from mindgap.judges.expectation import expected
-from mindgap.judges.parsing import read_scores
+from mindgap.judges.parsing import CUT_OFF_THINKING, read_scores
 from mindgap.judges.prompts import PROMPT_HASH, RatingScale, messages, response_format
 from mindgap.judges.votes import joined, voted
 from mindgap.providers.budget import Budget, budget_of
@@ -241,7 +241,12 @@ def judgement_of(reply: Reply | Failure, most_outside: float = 0.1) -> Judgement
     if reply.logprobs_fault is not None:
         reason = f"{reply.logprobs_fault}; judge.top_logprobs=0 does without them"
         return missing(reason, cost_usd=reply.cost_usd)
-    behaviour, coherence, analysis = read_scores(reply.text)
+    try:
+        behaviour, coherence, analysis = read_scores(reply.text)
+    except (ValueError, TypeError, KeyError, ArithmeticError, RecursionError) as error:  # one reply stops no cell
+        return missing(f"the judge's reply cannot be read ({type(error).__name__}: {error})", cost_usd=reply.cost_usd)
+    if behaviour.missing == CUT_OFF_THINKING or (not reply.text.strip() and reply.thought):
+        return missing(f"{CUT_OFF_THINKING}: raise judge.max_tokens", cost_usd=reply.cost_usd)
     if reply.finish_reason == "length" and behaviour.value is None and coherence.value is None:
         return missing("the judge's reply was cut off: raise judge.max_tokens", cost_usd=reply.cost_usd)
     analysis = analysis or reply.text

@@ -1,13 +1,18 @@
-"""Reads a judge's reply: two scores from 1 to 5, or why one is missing. Nothing is guessed, clamped or defaulted."""
+"""Reads a judge's reply: two scores from 1 to 5, or why one is missing. Nothing is guessed, clamped or defaulted.
+
+What a judge thinks before its verdict, between the marks that models put around thoughts, is never the verdict, nor are
+drafts in it. Marks inside a JSON string are quoted from the response, and mark nothing.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
 from typing import Any
 
 from mindgap.core.characters import encodable
 from mindgap.core.records import Score
+from mindgap.text.thoughts import MARKS
 
 SPELLINGS = {"behaviour": ("behaviour", "behavior"), "coherence": ("coherence",)}
 """Keys that a score may stand under."""
@@ -18,7 +23,22 @@ MOST_DIGITS = 100
 MOST_TRIES = 1000
 """Opening braces that are tried: each failure takes time in proportion to the text, and a reply may be megabytes."""
 
-_DECODER = json.JSONDecoder(strict=False)  # line breaks inside strings are common and harmless
+CUT_OFF_THINKING = "the judge's reply was cut off inside its reasoning"
+
+_BEYOND = 10**MOST_DIGITS
+
+
+def _integer(digits: str) -> int:
+    return int(digits) if len(digits) <= MOST_DIGITS else _BEYOND
+
+
+_DECODER = json.JSONDecoder(strict=False, parse_int=_integer)  # line breaks inside strings are common and harmless
+_OPEN = "|".join(re.escape(marks.open.strip()) for marks in MARKS)
+_CLOSE = "|".join(re.escape(marks.close) for marks in MARKS)
+_WORDS = "think|thinking|thought|reasoning|reflection"
+_MARK = re.compile(rf"(?P<open><\s*(?:{_WORDS})\s*>|{_OPEN})|(?P<close><\s*/\s*(?:{_WORDS})\s*>|{_CLOSE})|\{{", re.I)
+_OUT_OF_FIVE = re.compile(r'("(?:behaviou?r|coherence)"\s*:\s*)(\d)\s*/\s*5(?=\s*[,}])')
+_SPELT = re.compile(r"[*_\s]*(\d+)(?:\s*(?:/|out of)\s*5)?[*_\s]*")
 
 
 def read_scores(text: str) -> tuple[Score, Score, str]:
@@ -29,9 +49,10 @@ def read_scores(text: str) -> tuple[Score, Score, str]:
     Returns:
         Behaviour, coherence, and the analysis.
     """
-    verdicts = [
-        verdict for verdict in _objects(text) if any(key in verdict for keys in SPELLINGS.values() for key in keys)
-    ]
+    objects = _objects(_OUT_OF_FIVE.sub(r"\1\2", text))
+    if objects is None:
+        return Score(None, CUT_OFF_THINKING), Score(None, CUT_OFF_THINKING), ""
+    verdicts = [verdict for verdict in objects if any(key in verdict for keys in SPELLINGS.values() for key in keys)]
     if not verdicts:
         reason = f"no scores in the judge's reply: {_excerpt(text)}"
         return Score(None, reason), Score(None, reason), ""
@@ -39,21 +60,31 @@ def read_scores(text: str) -> tuple[Score, Score, str]:
     return _agreed("behaviour", verdicts), _agreed("coherence", verdicts), encodable(analysis)
 
 
-def _objects(text: str) -> Iterator[dict[str, Any]]:
-    """The outermost JSON objects in `text`, in order; what lies inside one is not looked at again."""
-    start = text.find("{")
-    for _ in range(MOST_TRIES):
-        if start < 0:
-            return
-        try:
-            json_object, end = _DECODER.raw_decode(text, start)
-        except RecursionError:  # nested too deep, and what lies inside would be tried brace by brace
-            return
-        except ValueError:  # no JSON, or a number of thousands of digits
-            end = start + 1
-        else:
-            yield json_object
-        start = text.find("{", end)
+def _objects(text: str) -> list[dict[str, Any]] | None:
+    """The outermost JSON objects in `text` that lie in no thought, in order; None where a thought does not end.
+
+    What lies inside an object is not looked at again. A thought's end without its beginning ends what stood before it.
+    """
+    objects: list[dict[str, Any]] = []
+    thinking = False
+    tries = 0
+    mark = _MARK.search(text)
+    while mark and tries < MOST_TRIES:
+        end = mark.end()
+        if mark["open"]:
+            thinking = True
+        elif mark["close"]:
+            objects, thinking = [], False
+        elif not thinking:
+            try:
+                json_object, end = _DECODER.raw_decode(text, mark.start())
+                objects.append(json_object)
+            except RecursionError:  # nested too deep, and what lies inside would be tried brace by brace
+                break
+            except ValueError:  # no JSON
+                tries += 1
+        mark = _MARK.search(text, end)
+    return None if thinking else objects
 
 
 def _agreed(name: str, verdicts: list[dict[str, Any]]) -> Score:
@@ -69,12 +100,14 @@ def _agreed(name: str, verdicts: list[dict[str, Any]]) -> Score:
 
 
 def _score(name: str, value: Any) -> Score:
-    if isinstance(value, str) and value.strip().isdecimal() and len(value) < MOST_DIGITS:
-        value = int(value)
+    """A whole number, also as a text and out of five (`"4/5"`): the scale knows no other."""
+    if isinstance(value, str) and len(value) < MOST_DIGITS and value.isascii() and (spelt := _SPELT.fullmatch(value)):
+        value = int(spelt[1])
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
         return Score(None, f"{name} is not an integer: {_excerpt(json.dumps(value, ensure_ascii=False))}")
     if not 1 <= value <= 5:
-        return Score(None, f"{name} is out of range: {_excerpt(str(value))}")
+        said = str(value) if abs(value) < _BEYOND else f"a number of more than {MOST_DIGITS} digits"
+        return Score(None, f"{name} is out of range: {said}")
     return Score(float(value))
 
 

@@ -63,10 +63,7 @@ def record(
     """One sample with all that is known of it. What is not known says why."""
     item, request = sample.item, sample.request
     answer = _answer(experiment, item, reply)
-    likeliest = None
-    if options is not None and options.error is None:
-        per_token = options.per_token()
-        likeliest = per_token.index(max(per_token))
+    likeliest, why_none = options.likeliest() if options is not None else (None, None)
     no_judgement = f"not judged: {reply.no_reply}" if judgement is None else None
     system = next((message.content for message in request.messages if message.role == "system"), "")
     return Record(
@@ -92,8 +89,8 @@ def record(
         correct=None if item.gold is None or answer is None else answer.choice == item.gold,
         loglik_answer=None if likeliest is None else item.options[likeliest],
         loglik_correct=None if likeliest is None or item.gold is None else likeliest == item.gold,
-        option_logprobs=options.logprobs if options else (),
-        loglik_missing=options.error if options else None,
+        option_logprobs=options.logprobs if options and likeliest is not None else (),
+        loglik_missing=why_none,
         judge=experiment.judge.name,
         behaviour=judgement.behaviour.value if judgement else None,
         behaviour_missing=judgement.behaviour.missing if judgement else no_judgement,

@@ -1,12 +1,17 @@
-"""Reads which option a generated reply settles on, without ever guessing.
+r"""Reads which option a generated reply settles on, without ever guessing.
 
 What counts as an answer, tried in this order; the first kind that is there at all decides:
 
 1. `<answer>…</answer>`, any case and spacing. A tag that is never closed ends with its line.
-2. A statement: "answer", "option" or "choice", with "the" or "my" before it or at the start of a line, then "is", ":"
-   or "=", to the end of the line. "I think the answer is B" is one; "the answer is not B", "is the answer B?" and
-   "a wrong answer is B" are none.
-3. The whole reply, if it is nothing but a label.
+2. LaTeX's `\boxed{…}`.
+3. A statement: "answer", "option" or "choice", with "the" or "my" before it or at the start of a line, then "is", ":"
+   or "=", to the end of the line, or the next line that is not empty; "I choose"; or "B is correct" as a sentence.
+   "I think the answer is B" is one; "the answer is not B", "is the answer B?" and "a wrong answer is B" are none.
+4. The first line, if it is a letter with exactly its option's text, and no other line names another option.
+5. The whole reply, if it is nothing but a label.
+
+Clauses that rule options out ("the others (A, C, D) are wrong") are taken off statements first; an option that is ruled
+out is no answer.
 
 Each has to hold one *label*: a letter (`B`, `(b)`, `**B**`, `Option B`), the exact text of an option, or a letter
 followed by its option's text (`B. Paris`). Where options are letters themselves, a letter is the label, as asked.
@@ -23,6 +28,7 @@ import unicodedata
 from collections.abc import Sequence
 
 from mindgap.core.records import Answer
+from mindgap.tasks.answer_marks import boxed, without_ruled_out, without_unseen
 
 EMPTY_REPLY = "empty reply"
 NO_ANSWER = "no answer tag and no clear statement"
@@ -38,13 +44,28 @@ _REASONING_END = re.compile(r"<\s*/\s*(?:think|thinking)\s*>", re.I)
 _REASONING_START = re.compile(r"<\s*(?:think|thinking)\s*>", re.I)
 _TAG = re.compile(r"<\s*answer\s*>(?P<held>.*?)(?P<close><\s*/\s*answer\s*>|(?=<\s*answer\s*>)|\Z)", re.I | re.S)
 _HALF_TAG = re.compile(r"<[\s/]*[a-z]*\s*\Z", re.I)
-# A label on the line after "Answer:" counts only if that is the last line: else it may be the first of all options.
 _STATEMENT = re.compile(
     r"(?:(?<!\bnot )(?<!\bif )(?<!\bwhether )\b(?:the|my)\s+|^[\s*_#>-]*)"
-    r"(?:(?:final|correct|right|best)\s+)*(?:answer|option|choice)\s*[*_]*\s*(?:\bis\b|:|=)"
-    r"[ \t:*_]*(?:\n\s*(?=[^\n]*\s*\Z))?(?P<held>[^\n]*)",
+    r"(?:(?:final|correct|right|best)\s+)*(?:answer|option|choice)(?:\s+to\s+(?:the|this)\s+question)?"
+    r"\s*[*_]*\s*(?:\bis\b|:|=)[ \t:*_]*(?P<held>[^\n]*)",
     re.I | re.M,
 )
+_CHOOSES = re.compile(
+    r"(?:^|(?<=[.!?:,]\s))[\s*_]*(?:(?:so|thus|therefore|hence),?\s+)?i(?:'ll|'d|’ll|’d|\s+will|\s+would)?\s+"
+    r"(?:choose|pick|select|go\s+with)\s*:?[ \t*_]*(?P<held>[^\n]*)",
+    re.I | re.M,
+)
+_CORRECT = re.compile(
+    r"(?:^|(?<=[.!?:]\s))[\s*_>-]*(?i:(?:so|thus|therefore|hence|clearly|i\s+(?:think|believe)(?:\s+that)?|only),?\s+)*"
+    r"(?P<held>(?i:(?:the\s+)?(?:option|choice|answer)\s+)?[*_]*[(\[]?(?<!\w)[A-Z](?!\w)[^.!?;\n]*?)[*_]*"
+    r"\s+(?i:is|must\s+be|has\s+to\s+be)\s+(?i:the\s+)?[*_]*"
+    r"(?i:correct|right|best)(?i:\s+(?:answer|option|choice|one))?[*_]*(?=(?P<after>[^\n]*))",
+    re.M,
+)
+_DOUBT = re.compile(
+    r"\b(?:wrong|incorrect|not\s+(?:the\s+)?(?:correct|right)|actually|wait|mistake|second thought)\b", re.I
+)
+_QUALIFIED = re.compile(r"\b(?:but|however|although|though|yet|only|if|unless|except|also|too)\b|\?", re.I)
 # Case is ignored in the words alone: under it a class of letters also matches the Turkish "İ" and "ı", which are none.
 _LETTER = re.compile(r"(?i:(?:the\s+)?(?:option|choice|answer|letter)\b(?:\s+is\b)?[\s:]*)?[(\[]?([A-Za-z])[)\]]?")
 _SEPARATOR = re.compile(r"\s*[.):,/|&\u2013\u2014-]+\s*|\s+")
@@ -65,6 +86,7 @@ def read_choice(reply: str, options: Sequence[str]) -> Answer:
     Returns:
         An index into `options`, or unparsed with one of this module's reasons.
     """
+    reply = without_unseen(reply)
     if not reply.strip():
         return Answer(None, EMPTY_REPLY)
     text = _REASONING_END.split(_REASONING.sub(" ", reply))[-1]
@@ -76,13 +98,77 @@ def read_choice(reply: str, options: Sequence[str]) -> Answer:
         return Answer(None, ONLY_REASONING)
     if re.search(r"<\s*a[a-z]*\s*\Z", text, re.I):
         return Answer(None, CUT_OFF)
-    statements = [_read_statement(match["held"], options) for match in _STATEMENT.finditer(text)]
+    if boxes := boxed(text):
+        return _agreed([read_label(box, options) for box in boxes])
+    text, ruled_out = without_ruled_out(text, options)
+    answer = _read_words(text, options)
+    if answer.choice is not None and _letter(answer.choice) in ruled_out:
+        return Answer(None, SEVERAL)
+    return answer
+
+
+def _read_words(text: str, options: Sequence[str]) -> Answer:
+    """The option of a reply without tags and boxes."""
+    statements = [_read_held(text, match, options) for match in _STATEMENT.finditer(text)]
+    statements += [_read_statement(match["held"], options) for match in _CHOOSES.finditer(text)]
+    statements += _read_correct(text, options)
     if answers := [answer for answer in statements if answer.unparsed != NOT_AN_OPTION]:
         return _agreed(answers)
-    if statements or "\n" in text.strip() or _small_letter(text, options):
+    first, _, rest = text.strip().partition("\n")
+    if not statements and rest.strip() and (named := _letter_and_text(first, options)) is not None:
+        unclear = _names_other(rest, named, options) or _DOUBT.search(rest)
+        return Answer(None, NO_ANSWER) if unclear else Answer(named)
+    if statements or rest or _small_letter(text, options):
         return Answer(None, NO_ANSWER)
     whole = read_label(text, options)
     return Answer(None, NO_ANSWER) if whole.unparsed == NOT_AN_OPTION else whole
+
+
+def _read_held(text: str, match: re.Match[str], options: Sequence[str]) -> Answer:
+    """What a statement holds: on its line, or where that is empty on the next that is not.
+
+    A label below "the answer is:" may be the first of all options: it counts where no later line names another.
+    """
+    if _plain(match["held"]):
+        return _read_statement(match["held"], options)
+    line, _, rest = text[match.end() :].strip().partition("\n")
+    answer = read_label(line, options)
+    if answer.choice is None or not rest.strip():
+        return _read_statement(line, options)
+    return Answer(None, NOT_AN_OPTION) if _names_other(rest, answer.choice, options) else answer
+
+
+def _read_correct(text: str, options: Sequence[str]) -> list[Answer]:
+    """The labels that sentences such as "B is correct" name, unless they go on with an exception."""
+    answers = []
+    for match in _CORRECT.finditer(text):
+        sentence = re.split(r"[.!;]", match["after"], maxsplit=1)[0]
+        if _QUALIFIED.search(sentence + match["after"][len(sentence) : len(sentence) + 1]):
+            continue
+        answers.append(read_label(match["held"], options))
+    return answers
+
+
+def _letter_and_text(line: str, options: Sequence[str]) -> int | None:
+    """The option that a line names by its letter and exactly its text; None if it does not."""
+    plain = _plain(re.sub(r"^\s*#+\s*", "", line))
+    letter = _LETTER.match(plain)
+    gap = _SEPARATOR.match(plain, letter.end()) if letter else None
+    if not letter or not gap or not letter[1].isupper():
+        return None
+    choice = _option(letter[1], options).choice
+    return choice if choice is not None and _same(plain[gap.end() :], options[choice]) else None
+
+
+def _names_other(text: str, choice: int, options: Sequence[str]) -> bool:
+    """Whether a line of `text` begins as one of a list does with another letter, or is another option's text."""
+    for line in text.splitlines():
+        listed = re.match(r"[\s*_>#-]*[(\[]?([A-Z])(?:[.):\]]|\s*$|[*_]+)", line)
+        if listed and listed[1] != _letter(choice) and listed[1] in _letters(options):
+            return True
+        if any(_same(line, option) for place, option in enumerate(options) if place != choice and _plain(line)):
+            return True
+    return False
 
 
 def read_label(text: str, options: Sequence[str]) -> Answer:
@@ -98,7 +184,12 @@ def read_label(text: str, options: Sequence[str]) -> Answer:
     gap = _SEPARATOR.match(plain, letter.end()) if letter else None
     if not letter or not gap:
         return Answer(None, NOT_AN_OPTION)
-    return _letter_with_text(letter[1], plain[gap.end() :], options)
+    text = plain[gap.end() :]
+    if (bracketed := re.match(r"[(\[]([^()\[\]]+)[)\]]", text)) and not any(
+        _begins(text, option) for option in options
+    ):
+        text = bracketed[1] + text[bracketed.end() :]
+    return _letter_with_text(letter[1], text, options)
 
 
 def _letter_with_text(letter: str, text: str, options: Sequence[str]) -> Answer:
@@ -193,7 +284,7 @@ def _plain(text: str) -> str:
     """`text` without markup, and without the quotes and closing punctuation around it."""
     text = re.sub(r"</?[a-z]+>|\*\*|__|`", "", unicodedata.normalize("NFKC", text))
     text = " ".join(text.split()).strip(" *_$\"'\u2018\u2019\u201c\u201d")
-    return text.rstrip(".!,;: *_") or text
+    return text.rstrip(".!,;: *_$") or text
 
 
 def _same(text: str, option: str) -> bool:

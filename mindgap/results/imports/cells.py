@@ -12,7 +12,7 @@ from typing import Any
 
 from mindgap.core.errors import ConfigError
 from mindgap.core.keys import content_key
-from mindgap.core.records import Judgement, Record
+from mindgap.core.records import Judgement, OptionScores, Record
 from mindgap.measures.base import declared, measured
 from mindgap.measures.estimates import count, estimates
 from mindgap.measures.standard import STANDARD
@@ -25,7 +25,6 @@ from mindgap.results.imports.scales import as_number
 from mindgap.results.imports.table import RecordedTable
 
 NO_ROW = "the recording has no row for it, though other methods have one"
-NOT_FINITE = "a log-probability is not finite"
 UNKNOWN = "unknown"
 """Finish reason: recordings do not say whether a response was cut off."""
 
@@ -156,8 +155,9 @@ def _record(sample: RecordedSample, column_map: ColumnMap, scored: NewScores | N
     behaviour = judgement.behaviour if judgement else sample.behaviour
     coherence = judgement.coherence if judgement else sample.coherence
     choice = answer.choice if answer else None
-    loglik = sample.loglik if all(map(math.isfinite, sample.loglik)) else ()
-    likeliest = max(range(len(loglik)), key=lambda place: loglik[place]) if loglik else None
+    likeliest, why_none = None, None
+    if sample.loglik:
+        likeliest, why_none = OptionScores(sample.loglik, (1,) * len(sample.loglik)).likeliest()
     return Record(
         key=_key(sample, sample.cell, column_map.source, sample.response),
         model=sample.cell.model,
@@ -181,8 +181,8 @@ def _record(sample: RecordedSample, column_map: ColumnMap, scored: NewScores | N
         correct=None if answer is None or item.gold is None else choice == item.gold,
         loglik_answer=None if likeliest is None else item.options[likeliest],
         loglik_correct=None if likeliest is None or item.gold is None else likeliest == item.gold,
-        option_logprobs=loglik,
-        loglik_missing=None if likeliest is not None or not sample.loglik else NOT_FINITE,
+        option_logprobs=sample.loglik if likeliest is not None else (),
+        loglik_missing=why_none,
         judge=scored.name if scored else column_map.judge,
         behaviour=behaviour.value,
         behaviour_missing=behaviour.missing,
