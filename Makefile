@@ -7,7 +7,7 @@ INSTALLED = $(VENV)/.installed
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL = help
 
-.PHONY: help demo test fuzz lint docs clean
+.PHONY: help demo test chaos fuzz lint docs clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 14
@@ -17,6 +17,9 @@ demo: $(INSTALLED) ## a whole study on the embedded model: minutes the first tim
 
 test: $(INSTALLED) ## every test; pass options with ARGS="-k store"
 	@$(RUN) pytest $(ARGS)
+
+chaos: $(INSTALLED) ## a study killed 1,000 times and made whole each time: hours
+	@MINDGAP_KILLS=$${MINDGAP_KILLS:-1000} $(RUN) pytest -s tests/chaos $(ARGS)
 
 fuzz: $(INSTALLED) ## 10,000 odd replies of servers and 10,000 odd configurations: minutes
 	@MINDGAP_FUZZ=10000 $(RUN) pytest tests/fuzz $(ARGS)

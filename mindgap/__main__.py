@@ -43,7 +43,21 @@ def job(config: DictConfig) -> None:
 
 
 def main() -> None:
-    """Run what the command line asks for. Exit codes: 0 done, 1 a cell failed, 2 cannot run, 130 interrupted."""
+    """Run what the command line asks for.
+
+    Exit codes: 0 done, 1 a cell failed, 2 cannot run, 130 stopped by Ctrl-C, 143 by SIGTERM.
+    """
+    from mindgap.cli.signals import Stopped, stoppable
+
+    try:
+        with stoppable():
+            _main()
+    except KeyboardInterrupt as stop:
+        print("\nmindgap: stopped. What is finished is kept: the same command goes on from here.", file=sys.stderr)
+        sys.exit(stop.code if isinstance(stop, Stopped) else 130)
+
+
+def _main() -> None:
     arguments = sys.argv[1:]
     if any(argument in ("-h", "--help") for argument in arguments):
         from mindgap.cli.help import page
@@ -59,9 +73,6 @@ def main() -> None:
 
     try:
         _composed_and_run()
-    except KeyboardInterrupt:
-        print("\nmindgap: stopped. What is finished is kept: the same command goes on from here.", file=sys.stderr)
-        sys.exit(130)
     except Exception as error:
         if _summed_up(error):
             sys.exit(1)

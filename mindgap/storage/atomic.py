@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+UNFINISHED = ".*.[0-9]*.tmp"
+"""Pattern of the names that files have until they are complete; a killed process leaves some."""
+
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:

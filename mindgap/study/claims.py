@@ -17,6 +17,7 @@ from filelock import FileLock
 
 from mindgap.core.errors import ConfigError
 from mindgap.results.files import METRICS_FILE
+from mindgap.storage.atomic import UNFINISHED
 
 CLAIM = ".running"
 
@@ -64,6 +65,8 @@ def refuse_running(sweep_folder: Path) -> None:
                 f"or choose another name. If nothing works on it any more, delete {path}"
             )
         path.unlink(missing_ok=True)
+    for unfinished in sweep_folder.rglob(UNFINISHED):  # nobody works here, so nobody will rename them into place
+        unfinished.unlink(missing_ok=True)
 
 
 def release(sweep_folder: Path) -> None:

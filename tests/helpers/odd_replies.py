@@ -102,4 +102,4 @@ def _change(body: Any, draw: random.Random) -> None:
     if isinstance(node, dict) and draw.random() < 0.2:
         del node[key]
     else:
-        node[key] = draw.choice(ODD)
+        node[key] = json.loads(json.dumps(draw.choice(ODD)))

@@ -51,8 +51,11 @@ def test_what_a_killed_sweep_left_is_cleared(cell: Path) -> None:
     process = claimed_elsewhere(cell)
     process.kill()
     process.communicate()
+    unfinished = cell / ".samples.parquet.123.tmp"
+    unfinished.touch()
     refuse_running(cell.parent)
     assert claim(cell)
+    assert not unfinished.exists()
 
 
 def test_the_number_of_a_dead_process_that_came_again_is_not_taken_for_it(cell: Path) -> None:

@@ -1,0 +1,180 @@
+"""SIGKILL at any moment loses what was in flight and no more; the same command then ends as if nothing had been.
+
+A study through the real clients: a model and a judge behind a server on loopback, which counts what it is asked.
+`MINDGAP_KILLS` says how many kills; `make chaos` takes 1,000.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+import pytest
+from chat_server import ChatServer, Reply
+
+import mindgap
+
+KILLS = int(os.environ.get("MINDGAP_KILLS", "10"))
+CONCURRENCY = 4
+BEYOND = CONCURRENCY + max(1, CONCURRENCY // 8) + 1
+"""Calls that a kill may waste: those under way, and results that waited to be saved."""
+VOLATILE = ("seconds", "made", "cached", "count_made", "count_cached")
+
+pytestmark = [pytest.mark.chaos, pytest.mark.timeout(0)]
+
+
+def answer(body: dict[str, Any]) -> Reply:
+    """A reply that depends on the request alone."""
+    digest = hashlib.sha256(json.dumps(body["messages"]).encode()).digest()
+    if "response_format" in body:
+        scores = {"analysis": "x", "behaviour": 1 + digest[0] % 5, "coherence": 1 + digest[1] % 5}
+        return Reply(json.dumps(scores), delay=0.02)
+    return Reply(f"Reply {digest.hex()}", delay=0.02)
+
+
+@pytest.fixture
+def server(chat_server: ChatServer) -> ChatServer:
+    chat_server.answer = answer
+    return chat_server
+
+
+def command(server: ChatServer, tracker: str) -> list[str]:
+    return [
+        *(sys.executable, "-m", "mindgap", "-m", "method=control,prompt", "model.litellm_id=openai/some"),
+        *("backend=litellm", f"backend.api_base={server.url}", "backend.key_env=null"),
+        *("judge=llm", f"judge.api_base={server.url}", "judge.key_env=null", "judge.model=openai/judge"),
+        *(f"backend.concurrency={CONCURRENCY}", f"judge.concurrency={CONCURRENCY}", "judge.top_logprobs=0"),
+        *("task=starter_open", "task.limit=8", "query_set=quick", "sweep=one", "resamples=200", f"tracker={tracker}"),
+    ]
+
+
+def start(folder: Path, server: ChatServer, tracker: str = "none") -> subprocess.Popen[str]:
+    """The study, in a process group of its own."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
+    return subprocess.Popen(
+        command(server, tracker),
+        cwd=folder,
+        env={**kept, "PYTHONPATH": str(Path(mindgap.__file__).parents[1]), "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def finish(folder: Path, server: ChatServer, tracker: str = "none") -> float:
+    """Run the study to its end; the seconds that took."""
+    began = time.monotonic()
+    process = start(folder, server, tracker)
+    printed, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, printed
+    assert "Traceback" not in printed, printed
+    return time.monotonic() - began
+
+
+def left(folder: Path) -> dict[str, Any]:
+    """All that a sweep found, without how long it took and how much was known before."""
+    sweep = folder / "outputs" / "one"
+    found: dict[str, Any] = {}
+    for cell in sorted(sweep.glob("*/metrics.json")):
+        metrics = json.loads(cell.read_text())
+        for name in VOLATILE:
+            metrics.pop(name, None)
+            metrics["counts"].pop(name, None)
+        found[cell.parent.name] = metrics, pq.read_table(cell.parent / "samples.parquet").to_pylist()
+    found["comparison"] = json.loads((sweep / "comparison.json").read_text())
+    for group in found["comparison"]["groups"]:
+        for row in group["cells"]:
+            for name in VOLATILE:
+                row["counts"].pop(name, None)
+                row.pop(name, None)
+    assert (sweep / "report.html").stat().st_size > 10_000
+    assert len((sweep / "summary.csv").read_text().splitlines()) == 3
+    return found
+
+
+def asked(server: ChatServer) -> Counter[str]:
+    return Counter(json.dumps(body, sort_keys=True) for body, _ in server.asked)
+
+
+def litter(folder: Path) -> list[str]:
+    """Claims and unfinished files."""
+    return [
+        str(path.relative_to(folder))
+        for path in (folder / "outputs").rglob("*")
+        if "wandb" not in path.parts and (path.name in (".running", ".together.json") or path.suffix == ".tmp")
+    ]
+
+
+def test_killed_at_random_moments_a_study_ends_as_if_it_had_not_been(tmp_path: Path, server: ChatServer) -> None:
+    undisturbed = tmp_path / "undisturbed"
+    undisturbed.mkdir()
+    longest = finish(undisturbed, server)
+    expected, requests = left(undisturbed), asked(server)
+    assert set(requests.values()) == {1}, "nothing is asked twice"
+    draw, killed, rounds = random.Random(17), 0, 0
+    while killed < KILLS:
+        folder = tmp_path / f"round{rounds}"
+        folder.mkdir()
+        server.asked.clear()
+        tracker = "wandb" if rounds % 5 == 4 else "none"
+        kills = 0
+        for _ in range(draw.randint(1, 5)):
+            process = start(folder, server, tracker)
+            wait = draw.uniform(0.1, longest * (1.6 if tracker == "wandb" else 1.1))
+            try:
+                process.wait(wait)
+            except subprocess.TimeoutExpired:
+                kills += 1
+                if draw.random() < 0.5:
+                    os.killpg(process.pid, signal.SIGKILL)
+                else:
+                    process.kill()
+            process.communicate()
+        finish(folder, server, tracker)
+        said = f"round {rounds}, {kills} kills, tracker={tracker}"
+        assert left(folder) == expected, said
+        assert litter(folder) == [], said
+        again = asked(server)
+        assert again.keys() == requests.keys(), said
+        assert again.total() - len(requests) <= kills * BEYOND, said
+        shutil.rmtree(folder)
+        killed, rounds = killed + kills, rounds + 1
+    print(f"\n{killed} kills in {rounds} rounds")  # noqa: T201
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_stop_has_its_exit_code_at_every_moment(
+    tmp_path: Path, server: ChatServer, number: signal.Signals, code: int
+) -> None:
+    longest = finish(tmp_path, server)
+    expected = left(tmp_path)
+    draw = random.Random(number)
+    for _ in range(max(3, KILLS // 10)):
+        shutil.rmtree(tmp_path / "outputs", ignore_errors=True)
+        process = start(tmp_path, server)
+        lines: list[str] = []
+        reader = threading.Thread(target=lambda out=process.stdout, lines=lines: lines.extend(out), daemon=True)
+        reader.start()
+        time.sleep(draw.uniform(0.5, longest * 0.95))  # before that, Python itself is still starting
+        process.send_signal(number)
+        assert process.wait(60) in (code, 0), "".join(lines)
+        reader.join(10)
+        printed = "".join(lines)
+        assert "Traceback" not in printed, printed
+        if process.returncode == code:
+            assert "the same command goes on from here" in printed
+    finish(tmp_path, server)
+    assert left(tmp_path) == expected
