@@ -38,6 +38,7 @@ COMMANDS = {
     "mindgap.report": "reports of a finished sweep",
     "mindgap.features": "look at SAE features: search, show, list, autosteer",
     "mindgap.judge": "another judge's scores of a finished sweep, and how far judges agree",
+    "mindgap.vectors": "steering vectors as files: export, show; search a block and a dose",
     "mindgap.annotate": "rate a sweep's responses yourself, and correct the judges by it",
     "mindgap.replay": "import results recorded elsewhere",
     "mindgap.training.train": "train a sparse autoencoder for a local model",

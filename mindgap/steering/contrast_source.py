@@ -15,7 +15,7 @@ from mindgap.core.errors import ConfigError
 from mindgap.core.records import Query
 from mindgap.steering.bench import SteeringBench
 from mindgap.steering.estimates import ESTIMATES, plane
-from mindgap.steering.pairs import Pair, read_pairs, swapped, told_apart
+from mindgap.steering.pairs import Pair, read_pairs, swapped, told_apart, used
 from mindgap.steering.sources import Layers, Placed, blocks, check_layers
 from mindgap.steering.vectors import contrast_prompts
 
@@ -36,6 +36,7 @@ class Contrast:
         prompts: How many pairs are made where no file gives them.
         positive: Asks for the behaviour in pairs that are made.
         negative: Asks for its absence.
+        held_out: Share of a file's pairs, from its end, that the direction is not made of.
         plane: Whether the second axis of a rotation is found too; it takes the directions of all blocks.
     """
 
@@ -47,6 +48,7 @@ class Contrast:
     prompts: int = 16
     positive: str = "Act like someone who must {query}."
     negative: str = "Act like someone who must never {query}."
+    held_out: float = 0.0
     plane: bool = False
     needs: ClassVar[frozenset[Capability]] = frozenset({"generate", "residual"})
     pairs_texts: ClassVar[bool] = True
@@ -61,6 +63,8 @@ class Contrast:
         available = len(contrast_prompts(10**6))
         if not 2 <= self.prompts <= available:
             raise ConfigError(f"{WHERE}: prompts={self.prompts}, must be between 2 and {available}")
+        if not 0 <= self.held_out < 1:
+            raise ConfigError(f"{WHERE}: held_out={self.held_out}, must be at least 0 and below 1")
         for name in ("positive", "negative"):
             if "{query}" not in getattr(self, name):
                 raise ConfigError(f"{WHERE}: {name} must contain {{query}}")
@@ -68,7 +72,8 @@ class Contrast:
     def pairs_for(self, query: Query, bench: SteeringBench) -> list[Pair]:
         """Those of the file, or made for the query."""
         if self.pairs is not None:
-            return read_pairs(Path(self.pairs).expanduser(), self.strings)
+            pairs = read_pairs(Path(self.pairs).expanduser(), self.strings)
+            return pairs[: used(len(pairs), self.held_out)]
         return told_apart(bench, query.text, self.prompts, self.positive, self.negative)
 
     def directions(

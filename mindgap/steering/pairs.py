@@ -136,6 +136,11 @@ def told_apart(bench: SteeringBench, query: str, count: int, positive: str, nega
     return pairs
 
 
+def used(count: int, share: float) -> int:
+    """How many of `count` pairs, from the first, a vector is made of when a share is held out: two at least."""
+    return max(2, count - round(count * share)) if share else count
+
+
 def swapped(count: int, seed: int, query: str) -> np.ndarray:
     """Which half of `count` pairs is swapped in the null of shuffled pairs: bool `[count]`, fixed by seed and query."""
     digest = content_key("shuffled pairs", seed=seed, query=query, count=count)

@@ -99,17 +99,25 @@ class Dose:
 def relative_dose(edits: Sequence[Edit], residual_norm: ResidualNorm) -> float | None:
     """Norm of what is added at a layer over the median norm of its residual stream; the largest over the layers.
 
-    What a pin or an ablation adds depends on the token; it is counted as if the feature were silent there, so an
-    ablation counts nothing and a pin its full value. A condition is counted as if it held.
+    What a pin or an ablation of a feature adds depends on the token; it is counted as if the feature were silent there,
+    so an ablation counts nothing and a pin its full value. What a direction edit adds that depends on the token counts
+    as it was measured when it was made (`DirectionEdit.typical`). A condition is counted as if it held, and what fades
+    before it does. Edits of single tokens (`at:N`) meet only at the same token.
 
     Dimensionless; 0 without edits; None where the direction of an edited feature is unknown.
     """
-    added: dict[int, np.ndarray] = {}
+    added: dict[int, dict[str, np.ndarray]] = {}  # by block; by token where it is a single one, else under ""
     for edit in edits:
         if edit.added is None:
             return None
-        added[edit.layer] = added[edit.layer] + edit.added if edit.layer in added else edit.added
-    return max((float(np.linalg.norm(total)) / residual_norm(layer) for layer, total in added.items()), default=0.0)
+        token = edit.positions if edit.positions.startswith("at:") else ""
+        here = added.setdefault(edit.layer, {"": np.zeros_like(edit.added)})
+        here[token] = here[token] + edit.added if token in here else edit.added
+    most = {
+        layer: max(float(np.linalg.norm(here[""] + (total if token else 0))) for token, total in here.items())
+        for layer, here in added.items()
+    }
+    return max((norm / residual_norm(layer) for layer, norm in most.items()), default=0.0)
 
 
 def _finite(name: str, value: float) -> None:

@@ -7,7 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from mindgap.core.edits import AddVector, FeatureEdit
+from mindgap.core.directions import DirectionEdit
+from mindgap.core.edits import AddVector, Edit, FeatureEdit
 from mindgap.core.errors import ConfigError
 from mindgap.steering.strength import Dose, Native, Scaled, relative_dose
 
@@ -91,3 +92,21 @@ def test_a_strength_that_is_no_number_is_refused(value: float) -> None:
         Dose(value)
     with pytest.raises(ConfigError, match=r"strength\.factor"):
         Scaled(value)
+
+
+def test_single_tokens_are_dosed_apart_and_with_what_is_added_everywhere() -> None:
+    x, y = np.eye(2, dtype=np.float32)
+    edits: list[Edit] = [
+        DirectionEdit(0, 3 * x, positions="at:0"),
+        DirectionEdit(0, 2 * x, positions="at:1"),
+        AddVector(0, 4 * y),
+    ]
+    assert relative_dose(edits[:2], lambda layer: 1.0) == pytest.approx(3)
+    assert relative_dose(edits, lambda layer: 2.0) == pytest.approx(2.5)  # 3 and 4 at right angles, over 2
+    assert relative_dose([*edits, DirectionEdit(0, x, positions="at:0")], lambda layer: 1.0) == pytest.approx(32**0.5)
+
+
+def test_what_depends_on_the_token_counts_as_it_was_measured() -> None:
+    edit = DirectionEdit(1, np.array([0, 9.0]), "ablate", share=0.5, typical=6.0)
+    assert relative_dose([edit], lambda layer: 2.0) == pytest.approx(1.5)
+    assert relative_dose(Dose(0.3).apply((edit,), lambda layer: 2.0), lambda layer: 2.0) == pytest.approx(0.3)
