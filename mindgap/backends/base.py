@@ -119,8 +119,33 @@ class ReadableEndpoint(SteerableEndpoint, Protocol):
             float32 `[len(layers), len(texts), d_model]`.
         """
 
-    def stream(self, text: tuple[tuple[Message, ...], str] | str, layer: int) -> np.ndarray:
-        """The residual stream at every token of the reply, or of a string: float32 `[tokens, d_model]`."""
+    def stream(self, text: tuple[tuple[Message, ...], str] | str, layer: int, least: int = 0) -> np.ndarray:
+        """The residual stream at every token of the reply, or of a string: float32 `[tokens, d_model]`.
+
+        Args:
+            text: What is read.
+            layer: Index of the block.
+            least: Fill up with tokens of a space until there are so many.
+        """
+
+
+@runtime_checkable
+class TrainableEndpoint(SteerableEndpoint, Protocol):
+    """An endpoint on which a vector can be trained."""
+
+    def likelihood_under(
+        self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int, vector: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Log-likelihood of each response with a vector added at every token, and its gradient by the vector.
+
+        Args:
+            texts: Pairs of messages and the response to them.
+            layer: Index of the block at whose output it is added.
+            vector: `[d_model]`.
+
+        Returns:
+            Sums over each response's tokens, nats: float32 `[len(texts)]`; gradients: float32 `[len(texts), d_model]`.
+        """
 
 
 @runtime_checkable

@@ -16,15 +16,13 @@ from mindgap.steering.bench import SteeringBench
 from mindgap.steering.sources import Layers, Placed, blocks, check_layers
 
 WHERE = "method.interventions"
-MOST_PADDING = 32
-"""Spaces that the shorter text gets at most."""
 
 
 @dataclass(frozen=True)
 class ActAdd:
     """`_target_: mindgap.steering.actadd.ActAdd`. Turner et al. (2023, arXiv 2308.10248).
 
-    Both texts are read as they stand, without a chat template, the shorter one padded with spaces to as many tokens.
+    Both texts are read as they stand, without a chat template, the shorter one filled up with tokens of a space.
     The paper's layer l is read before block l: the output of block l - 1 here.
 
     Attributes:
@@ -50,7 +48,7 @@ class ActAdd:
     def directions(
         self, queries: Sequence[Query], bench: SteeringBench, *, shuffled: bool = False
     ) -> list[tuple[Placed, ...] | Declined]:
-        """See `Source.directions`. Raises ConfigError where no padding makes the two as long as each other."""
+        """See `Source.directions`."""
         return [self._direction(query, bench) for query in queries]
 
     def _direction(self, query: Query, bench: SteeringBench) -> tuple[Placed, ...]:
@@ -68,15 +66,6 @@ class ActAdd:
 
     def _differences(self, positive: str, negative: str, layer: int, bench: SteeringBench) -> np.ndarray:
         """Difference at every token: `[tokens, d_model]`."""
-        texts = [positive, negative or " "]
-        streams = [bench.stream(text, layer) for text in texts]
-        for _ in range(MOST_PADDING):
-            if len(streams[0]) == len(streams[1]):
-                return streams[0] - streams[1]
-            shorter = int(np.argmin([len(stream) for stream in streams]))
-            texts[shorter] += " "
-            streams[shorter] = bench.stream(texts[shorter], layer)
-        raise ConfigError(
-            f"{WHERE}: {positive!r} and {negative!r} have {len(streams[0])} and {len(streams[1])} tokens, and spaces "
-            "do not make them equal in this tokenizer: choose texts of as many tokens, or front: false"
-        )
+        more = bench.stream(positive, layer)
+        less = bench.stream(negative, layer, least=len(more))
+        return bench.stream(positive, layer, least=len(less)) - less

@@ -81,10 +81,10 @@ class SteeringBench:
         measure = cast(ReadableEndpoint, self.endpoint).read
         return self._kept("read", texts, lambda: measure(texts, layers, point), layers=list(layers), point=point)
 
-    def stream(self, text: Text | str, layer: int) -> np.ndarray:
-        """The residual stream at every token of a reply, or of a string: `[tokens, d_model]`."""
+    def stream(self, text: Text | str, layer: int, least: int = 0) -> np.ndarray:
+        """The residual stream at every token of a reply or string: `[tokens, d_model]`; see `ReadableEndpoint`."""
         measure = cast(ReadableEndpoint, self.endpoint).stream
-        return self._kept("stream", [text], lambda: measure(text, layer), layer=layer)
+        return self._kept("stream", [text], lambda: measure(text, layer, least), layer=layer, least=least)
 
     def _kept(
         self, kind: str, texts: Sequence[Text | str], measure: Callable[[], np.ndarray], **where: Any

@@ -25,6 +25,10 @@ ACCEPTED = (
 )
 
 
+Contrasted = tuple[tuple[Message, ...], str, str]
+"""Messages, a reply that shows a behaviour, and one that does not."""
+
+
 @dataclass(frozen=True)
 class Pair:
     """Two texts: with messages and a reply, or as they stand."""
@@ -134,6 +138,14 @@ def told_apart(bench: SteeringBench, query: str, count: int, positive: str, nega
     if len(pairs) < 2:
         raise ConfigError(f"the model answers too few contrast prompts to make pairs for {query!r}")
     return pairs
+
+
+def replies_to_the_same(pair: Pair) -> Contrasted | None:
+    """A pair as two replies to one conversation; None where it is none."""
+    if isinstance(pair.positive, str) or isinstance(pair.negative, str):
+        return None
+    (messages, yes), (others, no) = pair.positive, pair.negative
+    return (messages, yes, no) if messages == others and yes and no else None
 
 
 def used(count: int, share: float) -> int:

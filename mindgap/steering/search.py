@@ -17,7 +17,7 @@ from mindgap.steering.bench import SteeringBench
 from mindgap.steering.contrast_source import Contrast
 from mindgap.steering.damage import at_damage, damages
 from mindgap.steering.methods import Intervention
-from mindgap.steering.pairs import Pair, read_pairs, used
+from mindgap.steering.pairs import Contrasted, read_pairs, replies_to_the_same, used
 from mindgap.steering.spread import Spread
 from mindgap.steering.stimulus import INSTRUCTION
 from mindgap.steering.strength import relative_dose
@@ -29,9 +29,6 @@ SHARES = (0.25, 0.5, 1.0)
 """Doses that are tried, as shares of the largest within the limit."""
 HELD_OUT = 0.25
 """Share of a file's pairs that vectors are tried on and not made of."""
-
-Contrasted = tuple[tuple[Message, ...], str, str]
-"""Messages, a reply that shows the behaviour, and one that does not."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,9 @@ def held_out(intervention: Intervention, query: Query, bench: SteeringBench) -> 
     source = source.of if isinstance(source, Spread) else source
     if isinstance(source, Contrast) and source.pairs is not None:
         pairs = read_pairs(Path(source.pairs).expanduser(), source.strings)
-        found = [same for pair in pairs[used(len(pairs), HELD_OUT) :] if (same := _same_messages(pair)) is not None]
+        found = [
+            same for pair in pairs[used(len(pairs), HELD_OUT) :] if (same := replies_to_the_same(pair)) is not None
+        ]
         if found:
             return found
     most = getattr(source, "prompts", getattr(intervention, "prompts", 0))
@@ -163,13 +162,6 @@ def gains(edits: Sequence[tuple[Edit, ...]], pairs: Sequence[Contrasted], bench:
         likely = np.array([scores[request.key].per_token() for request in row])
         means.append(float((likely[:, 0] - likely[:, 1]).mean()))
     return [mean - means[0] for mean in means[1:]]
-
-
-def _same_messages(pair: Pair) -> Contrasted | None:
-    if isinstance(pair.positive, str) or isinstance(pair.negative, str):
-        return None
-    (messages, yes), (others, no) = pair.positive, pair.negative
-    return (messages, yes, no) if messages == others and yes and no else None
 
 
 def _dose(edits: Sequence[Edit], bench: SteeringBench) -> float:

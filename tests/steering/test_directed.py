@@ -124,6 +124,9 @@ def test_actadd_adds_the_difference_of_every_token_where_it_stood(bench: Steerin
     difference = 3 * (hidden(bench, encode("Love"), 1) - hidden(bench, encode("no  "), 1))
     assert [edit.positions for edit in edits] == ["at:0", "at:1", "at:2", "at:3"]
     np.testing.assert_allclose([edit.added for edit in edits], difference, atol=1e-4)  # type: ignore[misc]
+    nothing = edits_of(Directed(ActAdd("no", layers=(1,))), bench)
+    difference = hidden(bench, encode("no"), 1) - hidden(bench, encode("  "), 1)
+    np.testing.assert_allclose([edit.added for edit in nothing], difference, atol=1e-4)  # type: ignore[misc]
     (alone,) = edits_of(Directed(ActAdd("{query}", "no", layers=(1,), front=False), positions="response"), bench)
     expected = hidden(bench, encode("be glad"), 1)[-1] - hidden(bench, encode("no"), 1)[-1]
     np.testing.assert_allclose(alone.added, expected, atol=1e-4)

@@ -161,11 +161,11 @@ class LocalEndpoint:
 
         return read_points(self.engine, texts, layers, point)
 
-    def stream(self, text: tuple[tuple[Message, ...], str] | str, layer: int) -> np.ndarray:
+    def stream(self, text: tuple[tuple[Message, ...], str] | str, layer: int, least: int = 0) -> np.ndarray:
         """See `ReadableEndpoint.stream`."""
         from mindgap.backends.local.reading import read_tokens
 
-        return read_tokens(self.engine, text, layer)
+        return read_tokens(self.engine, text, layer, least)
 
     @property
     def sae(self) -> SAE:
@@ -214,6 +214,14 @@ class LocalEndpoint:
         for index, gradient in likelihood_gradient(self.engine, texts, layer):
             gradients[index] = gradient
         return gradients
+
+    def likelihood_under(
+        self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int, vector: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `TrainableEndpoint.likelihood_under`."""
+        from mindgap.backends.local.attribution import likelihood_under
+
+        return likelihood_under(self.engine, texts, layer, vector)
 
     def directions(self, features: Sequence[int]) -> np.ndarray:
         """See `FeatureEndpoint.directions`."""

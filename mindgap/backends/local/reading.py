@@ -29,9 +29,10 @@ def read_points(
     return points
 
 
-def read_tokens(engine: Engine, text: tuple[tuple[Message, ...], str] | str, layer: int) -> np.ndarray:
+def read_tokens(engine: Engine, text: tuple[tuple[Message, ...], str] | str, layer: int, least: int) -> np.ndarray:
     """See `ReadableEndpoint.stream`."""
     prompt, reply = ([], raw_tokens(engine, text)) if isinstance(text, str) else engine.prompt_and_reply(*text)
+    reply = reply + [engine.chat.encode(" ")[-1]] * (least - len(reply))
     ((_, stream),) = token_streams(engine, [prompt + reply], [layer])
     tokens: np.ndarray = stream[0, len(prompt) :].cpu().numpy()
     return tokens

@@ -1,0 +1,146 @@
+"""A vector that is trained: under it replies that show a behaviour become likelier than replies that do not."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import ClassVar, cast
+
+import numpy as np
+
+from mindgap.backends.base import Capability, TrainableEndpoint
+from mindgap.core.edits import Declined
+from mindgap.core.errors import ConfigError
+from mindgap.core.keys import content_key
+from mindgap.core.records import Query
+from mindgap.steering.bench import SteeringBench, Text
+from mindgap.steering.pairs import read_pairs, replies_to_the_same, swapped
+from mindgap.steering.sources import Layers, Placed, blocks, check_layers
+from mindgap.steering.stimulus import stimulus
+from mindgap.steering.vectors import contrast_prompts, reference_norm
+
+log = logging.getLogger(__name__)
+
+WHERE = "method.interventions"
+ADAM = (0.9, 0.999, 1e-8)
+"""The two decays and epsilon of Adam (Kingma and Ba 2015, arXiv 1412.6980)."""
+
+
+@dataclass(frozen=True)
+class Preference:
+    """`_target_: mindgap.steering.preference.Preference`. BiPO (Cao et al. 2024, arXiv 2406.00045).
+
+    Minimises -log σ(d β [log p(r+ | q, d v) / p(r+ | q) - log p(r- | q, d v) / p(r- | q)]) over v, with d drawn as 1 or
+    -1 for every step, so that -v steers the other way. Adam without weight decay, in an order fixed by the seed.
+
+    Every epoch is kept in the store: training that was stopped goes on where it was.
+
+    Attributes:
+        pairs: File of pairs of replies to the same messages (see `mindgap.steering.pairs.read_pairs`); None = the
+            model's replies to contrast prompts under the query and without.
+        layers: One block: a depth, or a list of one.
+        prompts: How many pairs are made where no file gives them.
+        epochs: Times that all pairs are seen.
+        batch: Pairs a step.
+        beta: β of the loss.
+        rate: Step of Adam, as a share of the residual stream's median size per coordinate (its norm over √d_model).
+    """
+
+    pairs: str | None = None
+    layers: Layers = 0.5
+    prompts: int = 16
+    epochs: int = 10
+    batch: int = 4
+    beta: float = 0.1
+    rate: float = 0.01
+    needs: ClassVar[frozenset[Capability]] = frozenset({"generate", "residual"})
+    pairs_texts: ClassVar[bool] = True
+
+    def __post_init__(self) -> None:
+        check_layers(self.layers)
+        if isinstance(self.layers, str) or (isinstance(self.layers, tuple) and len(self.layers) != 1):
+            raise ConfigError(f"{WHERE}: layers={self.layers!r}: one block is trained, a depth such as 0.5 or [15]")
+        available = len(contrast_prompts(10**6))
+        if not 2 <= self.prompts <= available:
+            raise ConfigError(f"{WHERE}: prompts={self.prompts}, must be between 2 and {available}")
+        for name in ("epochs", "batch", "beta", "rate"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"{WHERE}: {name}={getattr(self, name)}, must be above 0")
+
+    def directions(
+        self, queries: Sequence[Query], bench: SteeringBench, *, shuffled: bool = False
+    ) -> list[tuple[Placed, ...] | Declined]:
+        """See `Source.directions`. Raises ConfigError for a file without pairs of replies."""
+        (layer,) = blocks(self.layers, bench.layers)
+        made: list[tuple[Placed, ...] | Declined] = []
+        for query in queries:
+            positive, negative = self._replies(query, bench)
+            if shuffled:
+                swap = swapped(len(positive), bench.seed, query.text)
+                both = list(zip(positive, negative, swap, strict=True))
+                positive = [no if turned else yes for yes, no, turned in both]
+                negative = [yes if turned else no for yes, no, turned in both]
+            made.append((Placed(layer, self.trained(positive, negative, layer, bench)),))
+        return made
+
+    def _replies(self, query: Query, bench: SteeringBench) -> tuple[list[Text], list[Text]]:
+        if self.pairs is None:
+            shown = stimulus(bench, query.text, prompts=self.prompts, writer=bench)
+            return list(shown.behaving), list(shown.neutral)
+        found = [same for pair in read_pairs(Path(self.pairs).expanduser()) if (same := replies_to_the_same(pair))]
+        if len(found) < 2:
+            raise ConfigError(f'{WHERE}: pairs={self.pairs}: give replies to the same messages, beside a "prompt"')
+        return [(messages, yes) for messages, yes, _ in found], [(messages, no) for messages, _, no in found]
+
+    def trained(
+        self, positive: Sequence[Text], negative: Sequence[Text], layer: int, bench: SteeringBench
+    ) -> np.ndarray:
+        """The vector, float32 `[d_model]`; what is known of it from the store is not trained again."""
+        texts = [*positive, *negative]
+        settings = {name: getattr(self, name) for name in ("batch", "beta", "rate")}
+        plain = [([asdict(message) for message in messages], reply) for messages, reply in texts]
+
+        def key(epoch: int) -> str:
+            source, seed = bench.endpoint.identity, bench.seed
+            return content_key(
+                "preference", source=source, seed=seed, texts=plain, layer=layer, epoch=epoch, **settings
+            )
+
+        state, done = np.zeros((3, bench.d_model), dtype=np.float32), 0  # the vector, and Adam's two moments
+        for epoch in range(self.epochs, 0, -1):
+            if (known := bench.store.array(key(epoch))) is not None:
+                state, done = known.copy(), epoch
+                break
+        endpoint = cast(TrainableEndpoint, bench.endpoint)
+        if done < self.epochs:
+            unsteered = endpoint.likelihood_under(texts, layer, np.zeros(bench.d_model, dtype=np.float32))[0]
+            size = self.rate * reference_norm(bench, layer) / bench.d_model**0.5
+        steps = -(-len(positive) // self.batch)
+        for epoch in range(done, self.epochs):
+            draw = np.random.default_rng([bench.seed, epoch])
+            order = draw.permutation(len(positive))
+            for number in range(steps):
+                rows = order[number * self.batch : (number + 1) * self.batch]
+                sign = float(draw.choice([-1.0, 1.0]))
+                some = [texts[row] for row in (*rows, *(rows + len(positive)))]
+                before = np.concatenate([unsteered[rows], unsteered[rows + len(positive)]])
+                likely, gradients = endpoint.likelihood_under(some, layer, sign * state[0])
+                change, count = likely - before, len(rows)
+                margin = sign * self.beta * (change[:count] - change[count:])
+                weight = self.beta / (1 + np.exp(np.clip(margin, -60, 60)))  # d d = 1
+                gradient = -(weight[:, None] * (gradients[:count] - gradients[count:])).mean(0)
+                _adam(state, gradient, epoch * steps + number + 1, size)
+            bench.store.put_array(key(epoch + 1), state)
+            log.info("trained %d of %d epochs; norm %.3g", epoch + 1, self.epochs, float(np.linalg.norm(state[0])))
+        return state[0]
+
+
+def _adam(state: np.ndarray, gradient: np.ndarray, step: int, size: float) -> None:
+    """One step of Adam, in place: `state` is `[3, d_model]`, what is trained and its two moments."""
+    first, second, epsilon = ADAM
+    state[1] = first * state[1] + (1 - first) * gradient
+    state[2] = second * state[2] + (1 - second) * gradient**2
+    mean, square = state[1] / (1 - first**step), state[2] / (1 - second**step)
+    state[0] -= size * mean / (np.sqrt(square) + epsilon)
