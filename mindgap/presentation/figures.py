@@ -207,6 +207,9 @@ def coherence_against_accuracy(group: GroupComparison) -> Figure | None:
     return Figure("coherence-accuracy", "Coherence against accuracy", caption, _spec(traces, layout))
 
 
+RELATIVE_DOSE = "Relative dose: norm of what is added over the median norm of the residual stream there."
+
+
 def dose_response(group: GroupComparison, measure: Declaration) -> Figure | None:
     """A measure over the relative dose, a line for each method that was run at two doses or more."""
     import plotly.graph_objects as go
@@ -234,7 +237,9 @@ def dose_response(group: GroupComparison, measure: Declaration) -> Figure | None
         )
     if not traces:
         return None
-    layout = _layout(380, xaxis={"title": "relative dose", "rangemode": "tozero"}, yaxis={"title": measure.label})
+    recorded = group.reference.cell.imported
+    axis = "strength as recorded" if recorded else "relative dose"
+    layout = _layout(380, xaxis={"title": axis, "rangemode": "tozero"}, yaxis={"title": measure.label})
     if _has(group.reference, measure):
         layout["shapes"] = [
             {
@@ -248,9 +253,8 @@ def dose_response(group: GroupComparison, measure: Declaration) -> Figure | None
                 "label": {"text": _safe(group.reference.name), "textposition": "start", "font": {"size": 11}},
             }
         ]
-    caption = (
-        "Relative dose: norm of what is added over the median norm of the residual stream there. Bars: 95 % intervals."
-    )
+    of_what = "Strengths are in the unit of the recording." if recorded else RELATIVE_DOSE
+    caption = f"{of_what} Bars: 95 % intervals."
     return Figure(f"dose-{measure.name}", measure.label, caption, _spec(traces, layout))
 
 

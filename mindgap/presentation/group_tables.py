@@ -100,7 +100,8 @@ def dose_table(group: GroupComparison) -> Table | None:
         rows.append((label, measure.label, number(response.slope, measure.digits, signed=True), breaks))
     columns = ("method", "metric", "Change per unit of dose", "Breaks at dose")
     note = f"Breaks: the first dose at which mean coherence lies {BROKEN:g} point below {group.reference.name}."
-    return Table("dose", "Slope over the relative dose", columns, tuple(rows), (note,))
+    over = "strength as recorded" if group.reference.cell.imported else "relative dose"
+    return Table("dose", f"Slope over the {over}", columns, tuple(rows), (note,))
 
 
 def interaction_table(group: GroupComparison) -> Table | None:

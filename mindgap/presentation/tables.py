@@ -115,11 +115,11 @@ def latex(table: Table, *, label: str) -> str:
     lines = [
         r"\begin{table}[t]",
         r"  \centering",
-        rf"  \caption{{{_latex_text(' '.join([table.caption + '.', *table.notes]))}}}",
+        rf"  \caption{{{latex_text(' '.join([table.caption + '.', *table.notes]))}}}",
         rf"  \label{{tab:{label}}}",
         rf"  \begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
         r"    \toprule",
-        "    " + " & ".join(_latex_text(column) for column in table.columns) + r" \\",
+        "    " + " & ".join(latex_text(column) for column in table.columns) + r" \\",
         r"    \midrule",
         *("    " + " & ".join(_latex_entry(entry) for entry in row) + r" \\" for row in table.rows),
         r"    \bottomrule",
@@ -138,9 +138,9 @@ def _markdown_entry(entry: Entry) -> str:
 
 def _latex_entry(entry: Entry) -> str:
     if isinstance(entry, str):
-        return _latex_text(entry)
-    main = _latex_text(entry.main) + ("*" if entry.direction else "")
-    interval = _latex_text(entry.interval.replace(" to ", ", "))
+        return latex_text(entry)
+    main = latex_text(entry.main) + ("*" if entry.direction else "")
+    interval = latex_text(entry.interval.replace(" to ", ", "))
     return rf"{main} {{\footnotesize [{interval}]}}" if interval else main
 
 
@@ -164,7 +164,8 @@ _LATEX = {
 }
 
 
-def _latex_text(text: str) -> str:
+def latex_text(text: str) -> str:
+    """`text` as LaTeX that says just that, on one line."""
     return "".join(_LATEX.get(letter, letter) for letter in _on_one_line(text))
 
 

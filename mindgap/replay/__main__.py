@@ -14,13 +14,16 @@ mindgap.replay: import results recorded elsewhere into a sweep folder, and say f
 
 usage: python -m mindgap.replay FILE FOLDER map=NAME [setting=value ...]
 
-  FILE                     the recording: .csv, .tsv, .jsonl (each also .gz) or .parquet
-  FOLDER                   where to, for example outputs/their-run; one file a model may go into the same folder
+  FILE                     the recording: .csv, .tsv, .jsonl, .json (each also .gz, .bz2, .xz, .zst), .parquet,
+                           Inspect's .eval, or a folder of these
+  FOLDER                   where to, for example outputs/their-run; several recordings may go into one
 
 settings
   map=NAME                 column map: {maps};
-                           or a YAML file of your own (copy one of those, every key is explained in it)
+                           or a YAML file of your own (docs/replay.md; goodfire_… explain every key)
   map.KEY=VALUE            change a key of the map, for example map.columns.query=behaviour
+  map.scale=[0,100]        worst and best score, if they are not on 1 to 5: converted
+  map.constants.KEY=VALUE  what all rows have in common, for example map.constants.method=control
   map.mmlu=PATH            folder or hub name of MMLU: looks up subjects and gold answers by the questions' text
   judge=NAME judge.KEY=…   score all responses anew, by any judge of `python -m mindgap --help`; else scores stay
   store=FILE               where its judgements are kept; default: store.sqlite beside FOLDER

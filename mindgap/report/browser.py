@@ -14,7 +14,8 @@ from mindgap.core.keys import content_key
 from mindgap.core.records import Record
 from mindgap.measures.estimates import column
 from mindgap.results.cards import Place, place_of
-from mindgap.results.sweep import SweepResults
+from mindgap.results.cell import CellResult
+from mindgap.results.sweep import SweepResults, strength_name
 
 TEXTS = (
     "system_prompt",
@@ -75,6 +76,7 @@ def payload(sweep: SweepResults, *, max_samples: int) -> dict[str, Any]:
                 "model": cell.model,
                 "judge": cell.judge,
                 "reference": cell is group.reference,
+                "recorded": _recorded(cell),
                 "group": sweep.groups.index(group),
             }
             for group, cell in cells
@@ -85,6 +87,13 @@ def payload(sweep: SweepResults, *, max_samples: int) -> dict[str, Any]:
         "measures": _measured(sweep, kept),
         "texts": list(texts.numbers),
     }
+
+
+def _recorded(cell: CellResult) -> str | None:
+    """What a recording says of the steering of a cell; None for a cell that was run here, whose edits are known."""
+    if not cell.imported:
+        return None
+    return "steering not recorded" if cell.strength == "none" else f"strength {strength_name(cell)}, as recorded"
 
 
 def packed(data: dict[str, Any]) -> str:

@@ -332,7 +332,7 @@ function browse(data) {
       make("p", { class: "quiet" }, edits.length
         ? `steered: ${edits.length} ${edits.length === 1 ? "edit" : "edits"}` +
           (samples.dose[row] === null ? "" : `, relative dose ${samples.dose[row]}`)
-        : "not steered"),
+        : cells[cell].recorded ?? "not steered"),
       make("dl", {}, scored("behaviour", "Behaviour"), scored("coherence", "Coherence"), ...answers(row)),
       more("Thought", text(samples.thought[row])),
       error !== null ? make("p", { class: "gap" }, `failed: ${error}`)

@@ -6,15 +6,18 @@ from collections.abc import Sequence
 
 from mindgap.analysis.comparison import GroupComparison
 from mindgap.analysis.headline import headline
+from mindgap.analysis.warnings import warnings_of
 from mindgap.presentation.group_tables import all_tables
 from mindgap.presentation.judge_tables import judge_notices, judge_tables
-from mindgap.presentation.tables import latex, markdown, markdown_text
+from mindgap.presentation.tables import latex, latex_text, markdown, markdown_text
 from mindgap.results.sweep import SweepResults
 
 
 def markdown_report(sweep: SweepResults, comparisons: Sequence[GroupComparison]) -> str:
-    """The headline and every table."""
+    """What to know before any number, the headline and every table."""
     parts = [f"# {sweep.name}"]
+    if warnings := warnings_of(sweep):
+        parts.append("\n".join(f"- {markdown_text(text)}" for text in warnings))
     for group in comparisons:
         parts += [f"## {group.group.title}", headline(group), *(markdown(table) for table in all_tables(group))]
         if group.judges is not None:
@@ -24,8 +27,13 @@ def markdown_report(sweep: SweepResults, comparisons: Sequence[GroupComparison])
 
 
 def latex_report(sweep: SweepResults, comparisons: Sequence[GroupComparison]) -> str:
-    """Every table as a `table` environment; `\\input` it after `\\usepackage{booktabs}`."""
+    """What to know before any number as a list, and every table as a `table` environment.
+
+    `\\input` it after `\\usepackage{booktabs}`.
+    """
     parts = ["% Needs \\usepackage{booktabs}. Made by mindgap from comparison.json of the same folder.\n"]
+    if warnings := warnings_of(sweep):
+        parts += [r"\begin{itemize}", *(rf"  \item {latex_text(text)}" for text in warnings), "\\end{itemize}\n"]
     for number, group in enumerate(comparisons, 1):
         suffix = f"-{number}" if len(comparisons) > 1 else ""
         tables = (*all_tables(group), *judge_tables(group)[:2])

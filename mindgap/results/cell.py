@@ -66,3 +66,8 @@ class CellResult:
     def runs(self) -> tuple[CellResult, ...]:
         """The cells as their files are: itself, or those that it was pooled from."""
         return self.replicates or (self,)
+
+    @property
+    def imported(self) -> bool:
+        """Whether it was recorded elsewhere: then its strengths and doses are in the recording's own unit."""
+        return (self.config.get("backend") or {}).get("name") == "replay"

@@ -18,8 +18,11 @@ from mindgap.results.files import METRICS_FILE, read_cell
 from mindgap.results.naming import flat, in_words, unseeded, variant, varying
 from mindgap.results.pooling import REPLICATED, pooled, seeds_of
 
-MAY_DIFFER = frozenset({*BESIDE_CELLS, *REPLICATED, "method", "strength", "resamples"})
+MAY_DIFFER = frozenset({*BESIDE_CELLS, *REPLICATED, "method", "strength", "resamples", "recording", "reference"})
 """Settings in which compared cells may differ: what is compared, what is pooled, and what changes no sample."""
+
+REFERENCES = ("control", "unsteered", "baseline", "none", "original")
+"""Names of methods that others are compared with, the first that is there."""
 
 
 class NoSweepError(MindgapError):
@@ -200,11 +203,19 @@ def _ordered(cells: Iterable[CellResult]) -> tuple[CellResult, ...]:
     """The reference first, then what steers nothing, then by label and strength. The same whatever ran first."""
 
     def place(cell: CellResult) -> tuple[Any, ...]:
-        is_control = cell.method == "control" and cell.status == "finished"
+        finished = cell.status == "finished"
         dose = cell.dose if cell.dose is not None else 0.0
-        return (not is_control, cell.status != "finished", cell.strength != "none", cell.label, dose, cell.name)
+        steered = cell.strength != "none" and not (cell.imported and dose == 0)
+        return (_rank(cell) if finished else len(REFERENCES), not finished, steered, cell.label, dose, cell.name)
 
     return tuple(sorted(cells, key=place))
+
+
+def _rank(cell: CellResult) -> int:
+    """How much a cell is a reference by its name, or because its import says so: smaller is more."""
+    if cell.config.get("reference") == cell.method:
+        return -1
+    return REFERENCES.index(cell.method) if cell.method in REFERENCES else len(REFERENCES)
 
 
 def _settings_key(cell: CellResult) -> str:

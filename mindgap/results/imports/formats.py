@@ -12,6 +12,10 @@ from typing import Any
 
 from mindgap.core.errors import ConfigError, UnavailableError
 
+_ATTACHMENT = "attachment://"
+_LONG = frozenset(("events", "events_data", "attachments", "store"))
+"""What a log of Inspect has at length and no map reads."""
+
 Rows = list[Mapping[str, Any]]
 """Values by column, as the file has them."""
 
@@ -104,8 +108,19 @@ def inspect_rows(log: Mapping[str, Any], path: Path) -> Named:
     samples = log.get("samples")
     if not samples:
         raise ConfigError(f"{path}: the log holds no samples (status {log.get('status', 'unknown')})")
-    rows: Rows = [{**sample, "eval": log["eval"]} for sample in samples]
+    rows: Rows = [{**_attached(sample, sample.get("attachments") or {}), "eval": log["eval"]} for sample in samples]
     return _columns(rows), rows
+
+
+def _attached(node: Any, attachments: Mapping[str, str]) -> Any:
+    """What a log of Inspect says, long texts, which lie apart in it, back in their places."""
+    if isinstance(node, str):
+        return attachments.get(node.removeprefix(_ATTACHMENT), node) if node.startswith(_ATTACHMENT) else node
+    if isinstance(node, list):
+        return [_attached(entry, attachments) for entry in node]
+    if isinstance(node, dict):
+        return {key: _attached(value, attachments) for key, value in node.items() if key not in _LONG}
+    return node
 
 
 def read_eval(path: Path) -> Named:

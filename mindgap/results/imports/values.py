@@ -144,12 +144,24 @@ def _parsed(text: str) -> Any:
 
 
 def looked_up(row: Mapping[str, Any], path: str) -> Any:
-    """The value of a column, or inside one: `scores.behaviour`, `choices.0.text`. None where there is nothing."""
+    """The value of a column, or inside one: `scores.behaviour`, `choices.0.text`, `arguments.*.arg_1` for all of them.
+
+    None where there is nothing.
+    """
     if path in row:
         return row[path]
     head, rest = _split(row, path)
     value: Any = row.get(head)
-    for part in rest:
+    if isinstance(value, str) and rest and _LIST.match(value):
+        value = _parsed(value)  # a CSV holds lists and objects as texts
+    return _inside(value, rest)
+
+
+def _inside(value: Any, path: list[str]) -> Any:
+    for place, part in enumerate(path):
+        if part == "*" and isinstance(value, Mapping | list | tuple):
+            all_of_them = value.values() if isinstance(value, Mapping) else value
+            return [_inside(one, path[place + 1 :]) for one in all_of_them]
         if isinstance(value, Mapping):
             value = value.get(part)
         elif isinstance(value, Sequence) and not isinstance(value, str) and re.fullmatch(r"-?\d{1,6}", part):

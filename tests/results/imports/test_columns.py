@@ -18,8 +18,8 @@ from mindgap.results.imports.table import read_table
 FOLDER = config_folder() / "replay"
 
 
-@pytest.mark.parametrize("name", [path.stem for path in sorted(FOLDER.glob("*.yaml"))])
-def test_every_map_that_ships_can_be_read(name: str) -> None:
+@pytest.mark.parametrize("name", [path.stem for path in sorted(FOLDER.glob("goodfire_*.yaml"))])
+def test_the_studys_maps_can_be_read(name: str) -> None:
     column_map = load_map(name, FOLDER)
     assert column_map.model in name
     assert {"control", "prompt", "autosteer"} <= {arm.name for arm in column_map.methods.values()}
