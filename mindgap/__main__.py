@@ -12,7 +12,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mindgap.core.compose import config_folder
+from mindgap.core.compose import config_folder, with_names_quoted
 
 if TYPE_CHECKING:
     from omegaconf import DictConfig
@@ -68,7 +68,7 @@ def _main() -> None:
     # In the environment, so that all jobs agree on it, wherever a launcher runs them. Microseconds: no two collide.
     os.environ["MINDGAP_SWEEP"] = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
-    sys.argv[1:] = arranged(arguments)
+    sys.argv[1:] = with_names_quoted(arranged(arguments), config_folder())
     from mindgap.core.explain import Composing, UserMistake, explain
 
     try:

@@ -162,6 +162,12 @@ def _plain(value: Any, hint: Any, path: str) -> Any:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join([path, *(str(part) for part in first["loc"] if isinstance(part, int))])
+        if first["type"] == "string_type" and isinstance(first["input"], bool | int | float):
+            said = str(first["input"]).lower() if isinstance(first["input"], bool) else str(first["input"])
+            raise ConfigError(
+                f"{where}={said}: must be a text; in a YAML file write '{said}', on the command line "
+                f"{where}=\"'{said}'\""
+            ) from error
         raise ConfigError(f"{where}={first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}") from error
 
 

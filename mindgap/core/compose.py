@@ -24,6 +24,31 @@ def config_folder() -> Path:
     return package / "conf" if (package / "conf" / "config.yaml").is_file() else package.parent / "conf"
 
 
+_LIKE_A_VALUE = re.compile(
+    r"[+-]?(?:\d[\d_]*\.?[\d_]*|\.\d[\d_]*)(?:e[+-]?\d+)?|[+-]?inf|nan|true|false", re.IGNORECASE
+)
+"""Names that Hydra's grammar would take for a number or a truth value."""
+
+
+def with_names_quoted(arguments: Iterable[str], folder: Path) -> list[str]:
+    """Settings of the command line in which what can only be a name is one: `query_set=2024` is the file `2024.yaml`.
+
+    Args:
+        arguments: The command line; other than overrides of groups and of the sweep's name come back as they are.
+        folder: The built-in configuration, whose folders are the groups.
+    """
+    names = {path.name for path in folder.iterdir() if path.is_dir()} | {"sweep"}
+
+    def quoted(argument: str) -> str:
+        key, equals, value = argument.partition("=")
+        if not equals or key.lstrip("+~").partition("@")[0] not in names:
+            return argument
+        parts = [_quoted(part.strip()) if _LIKE_A_VALUE.fullmatch(part.strip()) else part for part in value.split(",")]
+        return f"{key}={','.join(parts)}"
+
+    return [quoted(argument) for argument in arguments]
+
+
 @contextmanager
 def composing(folder: Path, sweep: str | None = None) -> Iterator[None]:
     """Hydra, ready to compose what is in `folder`.
@@ -70,7 +95,7 @@ def composed(overrides: Sequence[str], folder: Path) -> dict[str, Any]:
 
     try:
         with composing(folder):
-            node: Any = OmegaConf.to_container(compose("config", list(overrides)), resolve=True)
+            node: Any = OmegaConf.to_container(compose("config", with_names_quoted(overrides, folder)), resolve=True)
     except Composing as mistake:
         raise ConfigError(explain(mistake, folder)) from mistake
     return node

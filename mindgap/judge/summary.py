@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from mindgap.presentation.judge_tables import judge_headlines, judge_tables, rev
 from mindgap.presentation.terminal_tables import print_table
 from mindgap.results.judgements import read_judgements
 from mindgap.results.sweep import SweepResults
-from mindgap.storage.atomic import replacing
+from mindgap.storage.table import write_csv
 
 DISAGREEMENTS = "disagreements.csv"
 KEPT = 200
@@ -59,25 +58,22 @@ def _write_disagreements(folder: Path, largest: Sequence[Disagreement]) -> Path:
     """Write them to `disagreements.csv` in the order given; a column for each judge, empty where it gave no score."""
     columns = ["apart", "metric", "cell", "query", "item", "epoch", *_judges(largest), "prompt", "response", "key"]
     path = folder / DISAGREEMENTS
-    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        for disagreement in largest:
-            record = disagreement.record
-            writer.writerow(
-                {
-                    "apart": round(disagreement.apart, 3),
-                    "metric": disagreement.metric,
-                    "cell": disagreement.cell,
-                    "query": record.query,
-                    "item": record.item,
-                    "epoch": record.epoch,
-                    "prompt": record.prompt,
-                    "response": record.response,
-                    "key": record.key,
-                    **{judge: round(score, 3) for judge, score in disagreement.scores.items()},
-                }
-            )
+    rows = (
+        {
+            "apart": round(disagreement.apart, 3),
+            "metric": disagreement.metric,
+            "cell": disagreement.cell,
+            "query": disagreement.record.query,
+            "item": disagreement.record.item,
+            "epoch": disagreement.record.epoch,
+            "prompt": disagreement.record.prompt,
+            "response": disagreement.record.response,
+            "key": disagreement.record.key,
+            **{judge: round(score, 3) for judge, score in disagreement.scores.items()},
+        }
+        for disagreement in largest
+    )
+    write_csv(path, columns, rows)
     return path
 
 

@@ -7,7 +7,6 @@ that has it is complete and of one piece.
 
 from __future__ import annotations
 
-import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
@@ -20,6 +19,7 @@ from mindgap.results.cell import CellResult
 from mindgap.results.masking import without_secrets
 from mindgap.results.samples import read_samples, samples_table
 from mindgap.storage.atomic import replacing
+from mindgap.storage.table import write_csv
 
 SAMPLES = "samples.parquet"
 METRICS_FILE = "metrics.json"
@@ -98,10 +98,7 @@ def write_summary(folder: Path, results: Sequence[CellResult]) -> None:
     rows = [_summary_row(without_secrets(result)) for result in results]
     columns = list(dict.fromkeys([*IDENTITY, *OPTIONAL, *(name for row in rows for name in row)]))
     folder.mkdir(parents=True, exist_ok=True)
-    with replacing(folder / SUMMARY) as path, path.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
+    write_csv(folder / SUMMARY, columns, rows)
 
 
 def _metrics(result: CellResult) -> dict[str, Any]:

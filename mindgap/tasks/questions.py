@@ -87,7 +87,14 @@ def read_items(source: Path | Traversable, *, choice: bool) -> Iterator[Item]:
         ConfigError: With the number of the line, and what is wrong with it.
     """
     seen: set[str] = set()
-    for number, line in enumerate(source.read_text(encoding="utf-8").split("\n"), start=1):
+    try:
+        text = source.read_text(encoding="utf-8-sig")  # a byte-order mark is no part of the first item
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{source} is not in UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8, for example by "
+            f"iconv -f LATIN1 -t UTF-8 {source}"
+        ) from error
+    for number, line in enumerate(text.split("\n"), start=1):  # U+2028 is a character of a text, and ends no line
         if not line.strip():
             continue
         try:

@@ -20,7 +20,7 @@ from mindgap.core.records import Item
 from mindgap.tasks.base import stratified
 from mindgap.tasks.choice import shuffled
 from mindgap.tasks.mmlu import Mmlu, MmluPaper
-from mindgap.tasks.questions import ChoiceQuestions, OpenQuestions
+from mindgap.tasks.questions import ChoiceQuestions, OpenQuestions, read_items
 
 CONF = Path(__file__).resolve().parents[2] / "conf" / "task"
 
@@ -237,3 +237,14 @@ def test_starter_is_within_the_reach_of_the_embedded_model(tiny):
         per_token = scores.per_token()
         right += per_token.index(max(per_token)) == items[index].gold
     assert 0.50 <= right / len(items) <= 0.85
+
+
+def test_a_file_with_a_byte_order_mark_and_line_separators_is_read_and_one_in_latin_1_is_told(tmp_path: Path) -> None:
+    line = '{"id": "1", "subject": "s", "question": "First\u2028second\u0085é?", "options": ["a", "b"], "gold": 0}\n'
+    path = tmp_path / "items.jsonl"
+    path.write_bytes(b"\xef\xbb\xbf" + line.encode())
+    (item,) = read_items(path, choice=True)
+    assert item.question == "First\u2028second\u0085é?"
+    path.write_bytes(line.replace("\u2028", "").encode("latin-1"))
+    with pytest.raises(ConfigError, match=r"items\.jsonl is not in UTF-8.*iconv -f LATIN1"):
+        list(read_items(path, choice=True))
