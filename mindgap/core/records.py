@@ -286,16 +286,22 @@ class Answer:
     """What a reply settles on, or why that cannot be told.
 
     Attributes:
-        choice: Index into `Item.options`; None where unparsed.
-        unparsed: The reason; None where there is a choice.
+        choice: Index into `Item.options`; None where unparsed, or where the item has no options.
+        unparsed: The reason; None where there is an answer.
+        text: The answer itself, of an item without options; None where it is a choice or unparsed.
+        right: Whether `text` is right, as the task compares; None without `text`, or where no right answer is known.
     """
 
     choice: int | None
     unparsed: str | None = None
+    text: str | None = None
+    right: bool | None = None
 
     def __post_init__(self) -> None:
-        if (self.choice is None) == (self.unparsed is None):
-            raise ValueError("an answer is either a choice or unparsed with a reason")
+        if sum(part is not None for part in (self.choice, self.text, self.unparsed)) != 1:
+            raise ValueError("an answer is either a choice, or a text, or unparsed with a reason")
+        if self.right is not None and self.text is None:
+            raise ValueError("only an answer in words says itself whether it is right; a choice is compared with gold")
 
 
 @dataclass(frozen=True)
@@ -309,6 +315,7 @@ class Item:
         options: Answers to choose from.
         gold: Index of the right one; None where there is none, or it is not known.
         turns: What was said before the question; a system message joins the task's own.
+        reference: Right answers in words, of an item without options; any of them will do.
     """
 
     id: str
@@ -317,6 +324,14 @@ class Item:
     options: tuple[str, ...] = ()
     gold: int | None = None
     turns: tuple[Message, ...] = ()
+    reference: tuple[str, ...] = ()
+
+    @property
+    def gold_text(self) -> str | None:
+        """The right answer in words; None where there is none, or it is not known."""
+        if self.gold is not None:
+            return self.options[self.gold]
+        return " | ".join(self.reference) or None
 
     @property
     def asked(self) -> str:

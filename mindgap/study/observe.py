@@ -83,10 +83,10 @@ def record(
         prompt_tokens=reply.prompt_tokens,
         completion_tokens=reply.completion_tokens,
         error=reply.error,
-        gold=None if item.gold is None else item.options[item.gold],
+        gold=item.gold_text,
         answer=_option(item, answer),
         unparsed=answer.unparsed if answer else None,
-        correct=None if item.gold is None or answer is None else answer.choice == item.gold,
+        correct=_correct(item, answer),
         loglik_answer=None if likeliest is None else item.options[likeliest],
         loglik_correct=None if likeliest is None or item.gold is None else likeliest == item.gold,
         option_logprobs=options.logprobs if options and likeliest is not None else (),
@@ -106,15 +106,24 @@ def record(
 
 
 def _answer(experiment: Experiment, item: Item, reply: Completion) -> Answer | None:
-    """The option that the reply settles on; a thought without a reply settles on none."""
-    if not item.options or reply.error is not None:
+    """What the reply settles on; a thought without a reply settles on nothing."""
+    if not (item.options or item.reference) or reply.error is not None:
         return None
     answer = experiment.task.read(item, reply.text)
     return Answer(None, reply.no_reply) if answer is not None and reply.no_reply is not None else answer
 
 
 def _option(item: Item, answer: Answer | None) -> str | None:
-    return item.options[answer.choice] if answer and answer.choice is not None else None
+    if answer is None:
+        return None
+    return answer.text if answer.choice is None else item.options[answer.choice]
+
+
+def _correct(item: Item, answer: Answer | None) -> bool | None:
+    """Whether the answer is right; what cannot be read is not. None where no right answer is known."""
+    if answer is None or item.gold_text is None:
+        return None
+    return bool(answer.right) if answer.choice is None else answer.choice == item.gold
 
 
 def _why_no_perplexity(reply: Completion) -> str:
