@@ -15,12 +15,12 @@ from mindgap.core.records import Item, Message
 from mindgap.storage.cache import cache_folder
 from mindgap.storage.hashes import file_hash
 from mindgap.tasks.choice import MultipleChoice, lettered
+from mindgap.tasks.hub import probe, unreachable
 
 HUB_NAME = "cais/mmlu"
 HUB_CONFIG = "all"
 MMLU_COLUMNS = ("question", "subject", "choices", "answer")
 PAPER_ITEMS_PER_SUBJECT = 3
-_PROBE_SECONDS = 3.0
 
 
 @dataclass(frozen=True)
@@ -111,23 +111,7 @@ def check_source(path: str) -> None:
         return
     if folder.exists() or not re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", path):
         raise ConfigError(f"task.path={path}: there is no such folder; {_layout()}")
-    from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
-
-    try:
-        HfApi().dataset_info(path, timeout=_PROBE_SECONDS)
-    except OfflineModeIsEnabled:
-        return  # an earlier download may serve; loading says at once if there is none
-    except HfHubHTTPError as error:
-        raise UnavailableError(
-            f"task.path={path}: the Hugging Face hub says {first_line(error).rstrip('.')}. {_ways()}"
-        ) from error
-    except OSError as error:
-        raise UnavailableError(_unreachable(path, error)) from error
-    except Exception as error:
-        if not _is_transport_error(error):
-            raise
-        raise UnavailableError(_unreachable(path, error)) from error
+    probe(path, _ways())
 
 
 def _load(path: str, split: str) -> Any:
@@ -146,7 +130,7 @@ def _load(path: str, split: str) -> Any:
     except (ValueError, FileNotFoundError) as error:
         raise ConfigError(f"task.path={path}: {first_line(error).rstrip('.')}; {_layout()}") from error
     except ConnectionError as error:
-        raise UnavailableError(_unreachable(path, error)) from error
+        raise UnavailableError(unreachable(path, error, _ways())) from error
     finally:
         if not bars:
             datasets.enable_progress_bars()
@@ -165,21 +149,9 @@ def _prepared(folder: Path) -> Path:
     return cache_folder() / "datasets" / content_key("data folder", files=hashes)
 
 
-def _is_transport_error(error: Exception) -> bool:
-    """Whether the hub client's HTTP library could not get through. Which library that is depends on its version."""
-    return any(base.__name__ == "TransportError" for base in type(error).__mro__)
-
-
 def _layout() -> str:
     return f"it must have a config {HUB_CONFIG!r} with splits dev and test and the columns {', '.join(MMLU_COLUMNS)}"
 
 
 def _ways() -> str:
     return f"Give a folder (task.path=path/to/mmlu) or a data set's name on the hub (task.path={HUB_NAME})"
-
-
-def _unreachable(path: str, error: Exception) -> str:
-    return (
-        f"task.path={path}: there is no such folder here, and the Hugging Face hub cannot be reached "
-        f"({first_line(error).rstrip('.')}). {_ways()}; HF_HUB_OFFLINE=1 uses what was downloaded before"
-    )

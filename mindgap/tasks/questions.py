@@ -123,7 +123,7 @@ def _item(row: Any, choice: bool) -> Item:
         raise ValueError(f"unknown key {sorted(unknown)[0]!r}; an item has {', '.join(sorted(known))}")
     if missing := known - row.keys() - {"subject"}:
         raise ValueError(f"{sorted(missing)[0]!r} is missing; an item has {', '.join(sorted(known))}")
-    turns = _messages(row["messages"]) if asks == "messages" else ()
+    turns = conversation_of(row["messages"]) if asks == "messages" else ()
     row = {**row, "question": turns[-1].content} if turns else row
     for key in ("id", "subject", "question"):
         if not isinstance(row.get(key, "-"), str) or not row.get(key, "-").strip():
@@ -139,7 +139,7 @@ def _item(row: Any, choice: bool) -> Item:
     return Item(row["id"], row["question"], row.get("subject", ""), tuple(options), gold, turns[:-1])
 
 
-def _messages(listed: Any) -> tuple[Message, ...]:
+def conversation_of(listed: Any) -> tuple[Message, ...]:
     """The conversation of an item.
 
     Raises:
