@@ -22,6 +22,13 @@ WITH_VALUE = ("--config-dir", "-cd", "--config-name", "-cn", "--config-path", "-
 """Hydra's flags that the next argument belongs to."""
 
 
+LONG_FLAGS = (
+    *("--help", "--version", "--verbose", "--config-dir", "--config-name", "--config-path", "--cfg", "--package"),
+    *("--multirun", "--run", "--resolve", "--info", "--hydra-help", "--shell-completion", "--experimental-rerun"),
+)
+"""Hydra's, and our own."""
+
+
 def arranged(arguments: list[str]) -> list[str]:
     """Flags before overrides, each kind in its order: Hydra's parser gives up where they alternate."""
     flags: list[str] = []
@@ -59,11 +66,14 @@ def main() -> None:
 
 def _main() -> None:
     arguments = sys.argv[1:]
-    if any(argument in ("-h", "--help") for argument in arguments):
-        from mindgap.cli.help import page
-
-        print(page(config_folder()))
+    if not sys.path or sys.path[0] not in ("", str(Path.cwd())):
+        sys.path.insert(0, str(Path.cwd()))  # classes of the user's, for the console script as for `python -m`
+    if (text := _told(arguments)) is not None:
+        _print(text)
         return
+    if "--verbose" in arguments:
+        os.environ["MINDGAP_VERBOSE"] = "1"
+        arguments = [argument for argument in arguments if argument != "--verbose"]
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra hands exceptions on instead of printing them
     # In the environment, so that all jobs agree on it, wherever a launcher runs them. Microseconds: no two collide.
     os.environ["MINDGAP_SWEEP"] = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
@@ -73,6 +83,9 @@ def _main() -> None:
 
     try:
         _composed_and_run()
+    except BrokenPipeError:  # `| head` has what it wanted
+        _print("")
+        sys.exit(1)
     except Exception as error:
         if _summed_up(error):
             sys.exit(1)
@@ -80,6 +93,54 @@ def _main() -> None:
             print(f"mindgap: {explain(error, config_folder())}", file=sys.stderr)
             sys.exit(2)
         raise
+
+
+def _told(arguments: list[str]) -> str | None:
+    """What is only told and runs nothing: help, version, options; None where there is something to run."""
+    from mindgap.core.errors import ConfigError
+
+    if any(argument in ("-h", "--help") for argument in arguments):
+        from mindgap.cli.help import page
+
+        return page(config_folder(), *map(Path, _config_dirs(arguments)))
+    if any(argument in ("-V", "--version") for argument in arguments):
+        from mindgap import __version__
+
+        return f"mindgap {__version__}"
+    try:
+        if arguments[:1] == ["ls"]:
+            from mindgap.cli.options import listing
+
+            dirs = _config_dirs(arguments)
+            words = [word for word in arguments[1:] if not word.startswith("-") and word not in dirs]
+            return listing(words, [config_folder(), *map(Path, dirs)])
+        _refuse_unknown_flags(arguments)
+    except ConfigError as mistake:
+        print(f"mindgap: {mistake}", file=sys.stderr)
+        sys.exit(2)
+    return None
+
+
+def _refuse_unknown_flags(arguments: list[str]) -> None:
+    """Raise ConfigError, with a did-you-mean, for a long flag that neither Hydra nor mindgap has."""
+    import difflib
+
+    from mindgap.core.errors import ConfigError
+
+    for argument in arguments:
+        flag = argument.partition("=")[0]
+        if flag.startswith("--") and flag not in LONG_FLAGS:
+            near = difflib.get_close_matches(flag, LONG_FLAGS, n=1)
+            hint = f"Did you mean {near[0]}? " if near else ""
+            raise ConfigError(f"{flag}: there is no such flag. {hint}See python -m mindgap --help")
+
+
+def _print(text: str) -> None:
+    """Print, and take it as an end where nobody reads on (`| head`)."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains once more at its end
 
 
 def _summed_up(error: Exception) -> bool:

@@ -130,7 +130,7 @@ def test_a_comparison_with_the_usual_reference_and_with_another(demo: mindgap.Sw
         (lambda sweep: sweep.plot.heat_map("happiness"), "no measure 'happiness'"),
         (lambda sweep: sweep.plot.account(), "too little to draw"),
         (lambda sweep: sweep.plot.tradeoff(group=1), "group=1: there are 0: model tiny"),
-        (lambda sweep: sweep.report("pdf"), "there is no format 'pdf'; there are html, markdown, latex"),
+        (lambda sweep: sweep.report("docx"), "there is no format 'docx'; there are html, markdown, latex"),
         (lambda sweep: sweep.measure(Pattern("query", "x")), "already a column of the samples"),
         (lambda sweep: sweep.measure(Nowhere()), "nowhere cannot be measured here: it lacks a telescope"),
         (lambda sweep: mindgap.load(sweep.folder / "no"), "there is no such folder"),

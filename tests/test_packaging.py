@@ -73,7 +73,7 @@ def test_the_wheel_holds_the_package_its_data_and_the_configuration(built: Path)
     assert inside == expected
     assert {"py.typed", "conf/config.yaml", "conf/model/tiny.yaml"} <= inside
     others = {name.split("/")[0] for name in names if not name.startswith("mindgap/")}
-    assert others == {f"mindgap-{__version__}.dist-info"}
+    assert others == {f"mindgap-{__version__}.dist-info", "hydra_plugins"}
     assert f"mindgap-{__version__}.dist-info/licenses/LICENSE" in names
 
 

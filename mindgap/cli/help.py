@@ -12,6 +12,7 @@ GROUPS = {
     "query_set": "which behaviours",
     "task": "which questions",
     "judge": "who scores behaviour and coherence",
+    "measures": "what is measured on each sample; several in brackets",
     "backend": "where text comes from",
     "tracker": "where results are logged beside the files",
     "experiment": "a whole study in one file",
@@ -30,6 +31,8 @@ EXAMPLES = {
     "python -m mindgap": "one cell with the defaults",
     "python -m mindgap method=control,prompt,autosteer,combined,random_features -m": "compare methods",
     "python -m mindgap method=vector strength=dose strength.dose=0.1,0.3,0.6 -m": "sweep a strength",
+    "python -m mindgap method=control,vector method.vector.depth=0.3,0.5 -m": "sweep a setting that only one has",
+    "python -m mindgap ls methods": "what there is, a line each: models, tasks, judges, measures ...",
     "python -m mindgap experiment=demo": "a whole study in one YAML",
     "python -m mindgap --config-dir my_conf method=shout": "a method of your own: my_conf/method/shout.yaml",
 }
@@ -47,25 +50,36 @@ COMMANDS = {
 }
 
 
-def page(conf: Path) -> str:
+FLAGS = {
+    "-m, --multirun": "run every combination of comma-separated values",
+    "--config-dir DIR": "look for YAML files of your own in DIR as well",
+    "--verbose": "show every setting, not only what differs from the defaults",
+    "--cfg job": "print the composed configuration and stop",
+    "--version": "print the version and stop",
+}
+
+
+def page(conf: Path, *own: Path) -> str:
     """The help text.
 
     Args:
         conf: The configuration, whose YAML files are the options of each group.
+        own: Folders of the user's, whose files are options too.
     """
     lines = ["mindgap: what does a steered behaviour cost in coherence and capability?", ""]
-    lines += ["usage: python -m mindgap [group=option ...] [setting=value ...] [-m] [--config-dir DIR]", ""]
+    lines += [
+        "usage: python -m mindgap [group=option ...] [setting=value ...] [-m] [--config-dir DIR]",
+        "       python -m mindgap ls [group ...] [--config-dir DIR]",
+        "",
+    ]
     lines += ["groups (several options with commas and -m make a sweep)"]
     for group, what in GROUPS.items():
-        options = sorted(path.stem for path in (conf / group).glob("*.yaml"))
+        options = sorted({path.stem for folder in (conf, *own) for path in (folder / group).glob("*.yaml")})
         lines += [f"  {group:11} {what}"]
         lines += textwrap.wrap(", ".join(options) or "-", 88, initial_indent=" " * 14, subsequent_indent=" " * 14)
     lines += ["", "settings (every key of every YAML can be set; these are used most)"]
     lines += [f"  {setting:24} {what}" for setting, what in SETTINGS.items()]
-    lines += ["", "flags"]
-    lines += ["  -m, --multirun           run every combination of comma-separated values"]
-    lines += ["  --config-dir DIR         look for YAML files of your own in DIR as well"]
-    lines += ["  --cfg job                print the composed configuration and stop"]
+    lines += ["", "flags", *(f"  {flag:24} {what}" for flag, what in FLAGS.items())]
     lines += ["", "examples"]
     for command, what in EXAMPLES.items():
         lines += [f"  {command}", f"      {what}"]

@@ -27,7 +27,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         type=_formats,
         default=("html",),
         metavar="NAMES",
-        help="html (report.html), markdown (report.md), latex (tables.tex); several with commas. Default: html",
+        help="html (report.html), markdown (report.md), latex (tables.tex); svg, pdf, png: figures for a paper, in "
+        "figures/; several with commas. Default: html",
     )
     parser.add_argument(
         "--max-samples",

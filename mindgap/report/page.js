@@ -47,6 +47,7 @@ function draw(place) {
   return Plotly.react(place, data, shown, {
     responsive: true,
     displaylogo: false,
+    toImageButtonOptions: { format: "svg" },
     displayModeBar: matchMedia("(hover: none)").matches ? false : "hover",
     modeBarButtons: [["toImage", "zoom2d", "pan2d", "resetScale2d"]],
   });

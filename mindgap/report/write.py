@@ -16,7 +16,7 @@ from mindgap.results.rating_plan import RatingPlan
 from mindgap.results.sweep import SweepResults
 from mindgap.storage.atomic import replacing
 
-Format = Literal["html", "markdown", "latex"]
+Format = Literal["html", "markdown", "latex", "svg", "pdf", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 MAX_SAMPLES = 50_000
 """Samples that the page's browser holds unless told otherwise; a page of 50,000 is some 20 MB."""
@@ -49,6 +49,9 @@ def write_report(
 
             path = sweep.folder / "report.html"
             text = render(sweep, groups, max_samples=max_samples, against=against)
+        elif name in ("svg", "pdf", "png"):
+            written += _write_figures(comparison, name)
+            continue
         elif name == "markdown":
             from mindgap.report.paper import markdown_report
 
@@ -60,6 +63,23 @@ def write_report(
         _write(path, text)
         written.append(path)
     return tuple(written)
+
+
+def _write_figures(comparison: SweepComparison, kind: str) -> list[Path]:
+    """Write every figure for a paper to `figures/` in the sweep's folder, and return where."""
+    from mindgap.presentation.paper_figures import paper_figures, save
+
+    folder = comparison.sweep.folder / "figures"
+    folder.mkdir(exist_ok=True)
+    written = []
+    for number, group in enumerate(comparison.groups, 1):
+        prefix = f"{number}-" if len(comparison.groups) > 1 else ""
+        for name, figure in paper_figures(group):
+            path = folder / f"{prefix}{name}.{kind}"
+            with replacing(path) as temporary:
+                save(figure, str(temporary), kind)
+            written.append(path)
+    return written
 
 
 def write_anchored(sweep: SweepResults, plan: RatingPlan, groups: Sequence[AnchoredGroup]) -> tuple[Path, ...]:

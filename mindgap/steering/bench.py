@@ -20,11 +20,19 @@ Text = tuple[tuple[Message, ...], str]
 
 @dataclass(frozen=True)
 class SteeringBench:
-    """seed: fixes everything random in making interventions; the experiment's seed."""
+    """What interventions are made on.
+
+    Attributes:
+        endpoint: The model.
+        store: Where everything is kept.
+        seed: Fixes everything random in making interventions; the experiment's seed.
+        advance: Told of each reply and each measurement; None = nobody watches.
+    """
 
     endpoint: SteerableEndpoint
     store: Store
     seed: int
+    advance: Callable[[str], None] | None = None
 
     @property
     def layers(self) -> int:
@@ -49,7 +57,7 @@ class SteeringBench:
         requests = [
             Request(self.endpoint.identity, prompt, decoding, self.seed, without_thought=thinks) for prompt in prompts
         ]
-        by_key = completions(requests, self.endpoint, self.store)
+        by_key = completions(requests, self.endpoint, self.store, lambda *told: self._tell())
         return [by_key[request.key] for request in requests]
 
     def residuals(self, texts: Sequence[Text], layer: int) -> np.ndarray:
@@ -93,8 +101,13 @@ class SteeringBench:
         plain = [
             text if isinstance(text, str) else ([asdict(message) for message in text[0]], text[1]) for text in texts
         ]
+        self._tell()
         key = content_key(kind, source=self.endpoint.identity, texts=plain, **where)
         if (known := self.store.array(key)) is None:
             known = np.asarray(measure(), dtype=np.float32)
             self.store.put_array(key, known)
         return known
+
+    def _tell(self) -> None:
+        if self.advance is not None:
+            self.advance("")

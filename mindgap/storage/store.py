@@ -34,7 +34,18 @@ LAYOUT = 1
 class Store:
     """An open store. One connection, used from one thread at a time; usable from several processes."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, reads_only: bool = False) -> None:
+        """Open the store at `path`.
+
+        Args:
+            path: Its file.
+            reads_only: Make no file where there is none: what would be written is forgotten then.
+
+        Raises:
+            UnavailableError: It cannot be made or opened.
+        """
+        if reads_only and not path.is_file():
+            path = Path(":memory:")
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
         except OSError as error:

@@ -56,8 +56,8 @@ def plan_cell(experiment: Experiment, store: Store, progress: Progress) -> Plann
     with progress.stage("loading the model"):
         endpoint = experiment.backend.open(experiment.model)
         progress.source = endpoint.identity
-    with progress.stage("steering vectors"):
-        steering = steer(experiment, endpoint, store)
+    with progress.stage(f"steering, {experiment.method.label}") as advance:
+        steering = steer(experiment, endpoint, store, advance)
     return PlannedCell(experiment, endpoint, plan(experiment, endpoint, steering))
 
 
@@ -76,15 +76,16 @@ def answer(cells: Sequence[PlannedCell], store: Store, progress: Progress) -> An
     questions = [sample.options for sample in samples if sample.options]
     with progress.counting("scoring options", len({question.key for question in questions})) as done:
         options = option_scores(questions, endpoint, store, lambda key, _, known: done(key, known))
-    with progress.stage("perplexity"):
-        perplexities = _perplexities(cells, replies, store)
+    perplexities = _perplexities(cells, replies, store, progress)
     judged: dict[str, Judgement] = {}
     for group in dict.fromkeys(cell.judge_group for cell in cells):
         judged |= _judgements([cell for cell in cells if cell.judge_group == group], replies, store, progress)
     return Answers(replies, options, perplexities, judged)
 
 
-def _perplexities(cells: Sequence[PlannedCell], replies: Mapping[str, Completion], store: Store) -> dict[str, Value]:
+def _perplexities(
+    cells: Sequence[PlannedCell], replies: Mapping[str, Completion], store: Store, progress: Progress
+) -> dict[str, Value]:
     """Perplexity of each reply under the unsteered, uninstructed model, by sample key, or why there is none."""
     endpoint = cells[0].endpoint
     if "loglikelihood" not in endpoint.can:
@@ -95,7 +96,9 @@ def _perplexities(cells: Sequence[PlannedCell], replies: Mapping[str, Completion
         for sample in cell.samples
         if (request := perplexity_request(cell.experiment, sample, replies[sample.request.key], endpoint)) is not None
     }
-    scores = option_scores(list(asked.values()), endpoint, store)
+    requests = {request.key: request for request in asked.values()}
+    with progress.watching("perplexity", len(requests)) as advance:
+        scores = option_scores(list(requests.values()), endpoint, store, lambda *told: advance(""))
     return {key: perplexity(scores[request.key]) for key, request in asked.items()}
 
 

@@ -90,7 +90,7 @@ class Forecast:
 def forecast(experiment: Experiment) -> Forecast:
     """The forecast of a cell. Loads the model for its identity and generates nothing."""
     endpoint = experiment.backend.open(experiment.model)
-    store = Store(experiment.store)
+    store = Store(experiment.store, reads_only=True)
     try:
         frozen = cast(Endpoint, _Frozen(endpoint))
         try:

@@ -25,7 +25,7 @@ from mindgap.study import terminal
 from mindgap.study.claims import claim
 from mindgap.study.experiment import Experiment, build_experiment
 from mindgap.study.jobs import plain
-from mindgap.study.names import CellName, name_here
+from mindgap.study.names import CellName, began_at, name_here
 from mindgap.study.run_log import logging_to
 from mindgap.study.terminal import console_for
 from mindgap.study.together import share_of
@@ -52,16 +52,27 @@ def run_settings(settings: Mapping[str, Any], console: Console) -> None:
     with logging_to(folder / "run.log", console):
         result = without_secrets(_run(experiment, name, folder, settings, console))
         write_cell(result)
-        terminal.print_cell(console, result, name)
+        terminal.print_cell(console, result, name, _left(result, name, folder))
         if (where := experiment.tracker.log(result)) and len(list(folder.parent.glob("*/metrics.json"))) == 1:
             first = where.partition("; to upload")[0]  # it speaks for all; the summary says how to upload them
             console.print(f"        {first}", markup=False, soft_wrap=True)
 
 
-def unmade(experiment: Experiment, name: CellName, folder: Path, settings: Mapping[str, Any]) -> CellResult:
+def _left(result: CellResult, name: CellName, folder: Path) -> float | None:
+    """Seconds that the cells after this one will take at the pace so far; None where most was in the store, or none is.
+
+    Where all cells were answered together, what is left takes no time to speak of.
+    """
+    if name.number >= name.of or share_of(folder) != (0, 0.0) or not result.counts.get("made"):
+        return None
+    began = began_at(folder.parent)
+    return None if began is None else (time.time() - began) / name.number * (name.of - name.number)
+
+
+def unmade(experiment: Experiment, name: str, folder: Path, settings: Mapping[str, Any]) -> CellResult:
     """The cell of an experiment as it is while nothing has come of it."""
     return CellResult(
-        name=name.folder,
+        name=name,
         sweep=experiment.sweep,
         model=experiment.model.name,
         method=experiment.method.name,
@@ -83,7 +94,7 @@ def _run(
     from mindgap.study.run import run_cell
 
     began = time.monotonic()
-    result = unmade(experiment, name, folder, settings)
+    result = unmade(experiment, name.folder, folder, settings)
     log.info("cell %s of sweep %s", name.folder, experiment.sweep)
     store = Store(experiment.store)
     try:

@@ -46,7 +46,7 @@ def _check_writable(value: Any, path: str) -> None:
 
 
 def sweeps_plainly(config: DictConfig) -> bool:
-    """Whether all jobs are known beforehand: our sweeper and Hydra's basic one are; others choose as they go."""
+    """Whether all jobs are known beforehand: ours and Hydra's basic sweeper run every combination, others choose."""
     return str(config.hydra.sweeper._target_).endswith(("BasicSweeper", "MindgapSweeper"))
 
 

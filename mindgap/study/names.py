@@ -67,8 +67,8 @@ def cell_name(experiment: Experiment, config: Mapping[str, Any], told: Sequence[
 
 def name_cells(
     experiments: Sequence[Experiment], configs: Sequence[Mapping[str, Any]], folder: Path
-) -> dict[str, tuple[CellName, Experiment]]:
-    """The distinct cells of a sweep by their folders' names, numbered in the order in which they run.
+) -> dict[str, tuple[CellName, Experiment, Mapping[str, Any]]]:
+    """The distinct cells of a sweep and their settings by their folders' names, numbered in the order they run in.
 
     Args:
         experiments: One a job.
@@ -77,17 +77,17 @@ def name_cells(
     """
     told = varying(configs)
     judges = {experiment.judge.name for experiment in experiments}
-    by_hash: dict[str, tuple[CellName, Experiment]] = {}
+    by_hash: dict[str, tuple[CellName, Experiment, Mapping[str, Any]]] = {}
     for experiment, config in zip(experiments, configs, strict=True):
         name = cell_name(experiment, config, told)
         if len(judges) > 1:
             name = replace(name, title=f"{name.title}, judge {experiment.judge.name}")
         key = _hash(experiment, config)
         here = sorted(path.name for path in folder.glob(f"*-{key}") if path.is_dir())
-        by_hash.setdefault(key, (replace(name, folder=here[0]) if here else name, experiment))
+        by_hash.setdefault(key, (replace(name, folder=here[0]) if here else name, experiment, config))
     return {
-        name.folder: (replace(name, number=number, of=len(by_hash)), experiment)
-        for number, (name, experiment) in enumerate(by_hash.values(), 1)
+        name.folder: (replace(name, number=number, of=len(by_hash)), experiment, config)
+        for number, (name, experiment, config) in enumerate(by_hash.values(), 1)
     }
 
 
@@ -105,6 +105,12 @@ def name_here(experiment: Experiment, config: Mapping[str, Any], folder: Path) -
     known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
     own = known.get(_hash(experiment, config))
     return cell_name(experiment, config) if own is None else CellName(**own)
+
+
+def began_at(folder: Path) -> float | None:
+    """When the sweep in `folder` began, in seconds since 1970; None where nothing says so."""
+    path = folder / NAMES
+    return path.stat().st_mtime if path.is_file() else None
 
 
 def forget_names(folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import cast
@@ -52,12 +52,21 @@ class QuerySteering:
     declined: str | None = None
 
 
-def steer(experiment: Experiment, endpoint: Endpoint, store: Store) -> list[QuerySteering]:
-    """The steering of each query."""
+def steer(
+    experiment: Experiment, endpoint: Endpoint, store: Store, advance: Callable[[str], None] | None = None
+) -> list[QuerySteering]:
+    """The steering of each query.
+
+    Args:
+        experiment: The cell.
+        endpoint: Its model.
+        store: Where all that is made on the way is kept.
+        advance: Told of each reply and each measurement that the steering is made of.
+    """
     queries = experiment.query_set.queries
     if not experiment.method.steers:
         return [QuerySteering()] * len(queries)
-    bench = SteeringBench(cast(SteerableEndpoint, endpoint), store, experiment.seed)
+    bench = SteeringBench(cast(SteerableEndpoint, endpoint), store, experiment.seed, advance)
     norm = lru_cache(lambda layer: reference_norm(bench, layer))
     native = experiment.method.edits(queries, bench)
     steering = []

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from typing import Protocol
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
@@ -42,11 +43,11 @@ class Progress:
         self.usd: float | None = None
 
     @contextmanager
-    def stage(self, what: str) -> Iterator[None]:
-        """A stage of unknown length."""
+    def stage(self, what: str) -> Iterator[Callable[[str], None]]:
+        """A stage of unknown length; yields the function to call, with what to show, for each thing that is done."""
         log.info("%s", what)
-        with self._bar(f"{self._name}  {what}", None):
-            yield
+        with self._bar(f"{self._name}  {what}", None) as advance:
+            yield advance
 
     @contextmanager
     def counting(self, what: str, total: int) -> Iterator[Done]:
@@ -72,6 +73,13 @@ class Progress:
             yield done
 
     @contextmanager
+    def watching(self, what: str, total: int) -> Iterator[Callable[[str], None]]:
+        """A stage of `total` things that are no answers of their own: shown, not added to `counts`."""
+        log.info("%s: %d", what, total)
+        with self._bar(f"{self._name}  {what}", total) as advance:
+            yield advance
+
+    @contextmanager
     def _bar(self, what: str, total: int | None) -> Iterator[Callable[[str], None]]:
         if not self._console.is_terminal:
             yield self._lines(what, total)
@@ -85,18 +93,25 @@ class Progress:
             TextColumn("{task.fields[detail]}"),
         ]
         with Bar(*columns, console=self._console, transient=True) as bar:
-            task = bar.add_task(what, total=total, detail="")
+            task = bar.add_task(escape(what), total=total, detail="")
             yield lambda detail: bar.update(task, advance=1, detail=detail)
 
     def _lines(self, what: str, total: int | None) -> Callable[[str], None]:
         """What a stage is told of each thing that is done."""
         done, told = 0, time.monotonic()
+        began = told
 
         def advance(detail: str) -> None:
             nonlocal done, told
             done += 1
             if time.monotonic() - told >= LINE_EVERY:
                 told = time.monotonic()
-                self._console.print(f"{what}  {done}{f'/{total}' if total else ''}  {detail}", markup=False)
+                left = f"  {_minutes((told - began) / done * (total - done))} left" if total and done < total else ""
+                of = f"/{total}" if total else ""
+                self._console.print(f"{what}  {done}{of}  {detail}{left}", markup=False, soft_wrap=True)
 
         return advance
+
+
+def _minutes(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

@@ -123,18 +123,17 @@ def begin_sweep(
     folder = first.outputs / first.sweep
     refuse_running(folder)
     named = name_cells(experiments, jobs, folder)
-    cells = {name: experiment for name, (_, experiment) in named.items()}
+    cells = {name: experiment for name, (_, experiment, _) in named.items()}
     terminal.print_plan(console, jobs[0], experiments, len(cells), folder)
     if first.plan:
-        titles = [name.title for name, _ in named.values()]
+        titles = [name.title for name, _, _ in named.values()]
         terminal.print_forecast(console, list(cells.values()), titles, [forecast(cell) for cell in cells.values()])
         return False
     check_writable(first)
-    configs = {id(experiment): job for experiment, job in zip(experiments, jobs, strict=True)}
-    planned = [unmade(cell, name, folder / name.folder, configs[id(cell)]) for name, cell in named.values()]
+    planned = [unmade(experiment, name, folder / name, job) for name, (_, experiment, job) in named.items()]
     write_planned(folder, planned if all_known else ())
     forget_shares(folder)
-    write_names([name for name, _ in named.values()], folder)
+    write_names([name for name, _, _ in named.values()], folder)
     if len(cells) > 1 and first.together and launches_here:
         answer_together(cells, folder, console)
     return True
@@ -173,7 +172,7 @@ def end_sweep(settings: Mapping[str, Any], console: Console, running: Collection
             write_report(comparison)
             tracker: Tracker = build(settings["tracker"], "tracker", Tracker)
             where = tracker.log_sweep(comparison)
-    terminal.print_summary(console, sweep)
+    terminal.print_summary(console, sweep, [cell.name for cell in results])
     if where and not where.startswith("W&B offline"):  # the summary says how to upload those
         console.print(where, markup=False, soft_wrap=True)
     return sweep

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,13 +14,18 @@ from rich.text import Text
 from rich.tree import Tree
 
 from mindgap.core.estimate import Estimate
+from mindgap.core.measurement import Declaration
+from mindgap.core.wording import plural
 from mindgap.results.cell import CellResult
-from mindgap.results.files import METRICS_FILE
 from mindgap.results.masking import mask_secrets
 from mindgap.results.sweep import SweepResults
+from mindgap.study.differing import differing
 from mindgap.study.experiment import Experiment
 from mindgap.study.forecast import Forecast
 from mindgap.study.names import CellName
+
+VERBOSE = "MINDGAP_VERBOSE"
+"""Environment variable that `--verbose` sets: all settings are shown."""
 
 
 def console_for(quiet: bool = False) -> Console:
@@ -31,17 +37,24 @@ def console_for(quiet: bool = False) -> Console:
 def print_plan(
     console: Console, config: Mapping[str, Any], experiments: Sequence[Experiment], cells: int, folder: Path
 ) -> None:
-    """The resolved configuration as a tree, and what will run."""
+    """What will run, and the settings that are not the defaults; after `--verbose`, all settings of the first cell."""
     first = experiments[0]
-    tree = Tree(f"mindgap  {folder}", highlight=False)
-    _grow(tree, mask_secrets(dict(config)))
-    console.print(tree, markup=False)
+    masked = mask_secrets(dict(config))
+    if os.environ.get(VERBOSE):
+        tree = Tree(f"mindgap  {folder}", highlight=False)
+        _grow(tree, masked)
+        console.print(tree, markup=False)
+    else:
+        told = ", ".join(f"{key} {value}" for key, value in differing(masked).items())
+        console.print(f"mindgap  {folder}", markup=False, soft_wrap=True)
+        if told:
+            console.print(f"with     {told}", markup=False, soft_wrap=True)
     samples = len(first.query_set.queries) * len(first.task.load()) * first.epochs
     merged = len(experiments) - cells
     note = f" ({merged} jobs merged: a strength has no effect on a method that steers nothing)" if merged else ""
     why = getattr(first.judge, "why", "")
     judge = f"judge: {first.judge.name}{f' ({why})' if why else ''}"
-    console.print(f"{cells} {'cell' if cells == 1 else 'cells'}{note}, {samples} samples each; {judge}", markup=False)
+    console.print(f"{plural(cells, 'cell')}{note}, {samples} samples each; {judge}", markup=False, soft_wrap=True)
 
 
 def print_forecast(
@@ -99,8 +112,15 @@ def _grow(tree: Tree, node: Any) -> None:
             tree.add(f"{key}: {text if len(text) <= 100 else text[:97] + '...'}", highlight=False)
 
 
-def print_cell(console: Console, result: CellResult, name: CellName) -> None:
-    """One line for a finished or failed cell."""
+def print_cell(console: Console, result: CellResult, name: CellName, left: float | None = None) -> None:
+    """One line for a finished or failed cell.
+
+    Args:
+        console: Where to.
+        result: The cell.
+        name: What it is called.
+        left: Seconds that the rest of the sweep will take; None where that is not known.
+    """
     head = f"{name.number} of {name.of}  {name.title}" if name.of > 1 else name.title
     if result.status == "failed":
         console.print(
@@ -114,22 +134,30 @@ def print_cell(console: Console, result: CellResult, name: CellName) -> None:
     ]
     made, cached = result.counts.get("made", 0), result.counts.get("cached", 0)
     parts += [f"{result.counts['samples']} samples", f"{made} made, {cached} cached", f"{result.seconds:.1f} s"]
+    parts += [] if left is None else [f"about {_duration(left)} left"]
     console.print(f"done    {head}: {', '.join(parts)}", markup=False, soft_wrap=True)
 
 
-def print_summary(console: Console, sweep: SweepResults) -> None:
-    """The sweep's table with intervals, what is missing, and where the files are."""
+def print_summary(console: Console, sweep: SweepResults, order: Sequence[str] = ()) -> None:
+    """The sweep's table with intervals, what is missing, and where the files are.
+
+    Args:
+        console: Where to.
+        sweep: What is shown.
+        order: Names of cells in the order of rows; others come first, as they are.
+    """
     folder = sweep.folder
-    results = sorted(sweep.pooled, key=_finished_at)
+    places = {name: place for place, name in enumerate(order)}
+    results = sorted(sweep.pooled, key=lambda cell: places.get(cell.runs[0].name, -1))
     for judge in sorted({result.judge for result in results}):  # scores of two judges are never in one table
         judged = [result for result in results if result.judge == judge]
-        console.print(_grid(sweep, judged, judge))
+        for grid in _grids(sweep, judged, judge, console.width):
+            console.print(grid)
         for result in judged:
             for line in _gaps(sweep, result):
                 console.print(line, markup=False, soft_wrap=True)
-        few = sorted({e.note for result in judged for e in result.metrics.values() if "few clusters" in e.note})
-        if few:  # the first stands for all: they differ in decimals
-            console.print(f"The intervals are wide for a reason: {few[0]}", markup=False, soft_wrap=True)
+        for line in _few_clusters(judged):
+            console.print(line, markup=False, soft_wrap=True)
     lines = {"summary": f"{folder}/summary.csv", "samples": f"{folder}/*/samples.parquet"}
     if (folder / "report.html").is_file():
         lines["report"] = f"{folder}/report.html"
@@ -139,44 +167,85 @@ def print_summary(console: Console, sweep: SweepResults) -> None:
         console.print(f"{what:9}{line}", markup=False, soft_wrap=True)
 
 
-def _finished_at(result: CellResult) -> int:
-    return (result.runs[0].folder / METRICS_FILE).stat().st_mtime_ns
+def _few_clusters(results: Sequence[CellResult]) -> list[str]:
+    """Why intervals are wide, of the first of the measures shown that says so; cells differ in decimals alone."""
+    for measure in _shown(results):
+        for result in results:
+            estimate = result.metrics.get(measure.name)
+            if estimate is not None and "few clusters" in estimate.note:
+                return [f"Intervals ({measure.name.replace('_', ' ')}) are wide for a reason: {estimate.note}"]
+    return []
 
 
-def _grid(sweep: SweepResults, results: Sequence[CellResult], judge: str) -> Grid:
+def _shown(results: Sequence[CellResult]) -> list[Declaration]:
+    """The measures of the table, those that a sweep asks about first."""
     measures = {measure.name: measure for result in results for measure in result.measures}.values()
     present = [
         measure
         for measure in measures
         if measure.prominence != "detail" and any(measure.name in result.metrics for result in results)
     ]
+    return sorted(present, key=lambda measure: measure.prominence != "primary")
+
+
+def _grids(sweep: SweepResults, results: Sequence[CellResult], judge: str, width: int) -> list[Grid]:
+    """The table, as wide as the terminal at most: intervals go below their means, then measures to a next table."""
+    measures = _shown(results)
+    about = max(len(sweep.family(result)) + len(result.strength) + len(result.model) for result in results) + 12
+    across = max(1, (width - about) // 22)
+    if len(measures) > across:
+        across = max(1, (width - about) // 17)
+        parts = [measures[start : start + across] for start in range(0, len(measures), across)]
+        return [_grid(sweep, results, judge, part, below=True, last=part is parts[-1]) for part in parts]
+    return [_grid(sweep, results, judge, measures, below=False, last=True)]
+
+
+def _grid(
+    sweep: SweepResults,
+    results: Sequence[CellResult],
+    judge: str,
+    measures: Sequence[Declaration],
+    *,
+    below: bool,
+    last: bool,
+) -> Grid:
+    """A table of means.
+
+    Args:
+        sweep: Whose cells they are.
+        results: A row each.
+        judge: Whose scores they are.
+        measures: A column each.
+        below: Whether intervals stand below their means.
+        last: Whether the judge's price is shown, where it is known.
+    """
     grid = Grid(
         title=f"mean [95 % interval], judge: {judge}", title_justify="left", title_style="bold", box=SIMPLE_HEAD
     )
     models = {result.model for result in results}
     for column in (["model"] if len(models) > 1 else []) + ["method", "strength"]:
-        grid.add_column(column, no_wrap=True)
-    for measure in present:
-        grid.add_column(measure.name.replace("_", "\n"), justify="right")
-    priced = any(result.judge_usd is not None for result in results)
+        grid.add_column(column, no_wrap=not below or column != "method")
+    for measure in measures:
+        grid.add_column(measure.name.replace("_", "\n"), justify="right", no_wrap=True)
+    priced = last and any(result.judge_usd is not None for result in results)
     if priced:
         grid.add_column("judge\nUSD", justify="right")
     for result in results:
         row = [result.model] if len(models) > 1 else []
         row += [sweep.family(result), result.strength]
         if result.status == "failed":
-            row += ["failed", *[""] * (len(present) - 1)]
+            row += ["failed", *[""] * (len(measures) - 1)]
         else:
-            row += [_number(result.metrics.get(measure.name), measure.digits) for measure in present]
+            row += [_number(result.metrics.get(measure.name), measure.digits) for measure in measures]
             if priced:
                 row.append("?" if result.judge_usd is None else f"{result.judge_usd:.4f}")
-        grid.add_row(*map(Text, row))
+        grid.add_row(*(Text(cell.replace(" [", "\n[") if below else cell) for cell in row))
     return grid
 
 
 def _gaps(sweep: SweepResults, result: CellResult) -> list[str]:
     """What a reader must know about a cell before believing its numbers."""
-    head = sweep.family(result) + (f" ({result.strength})" if result.strength != "none" else "")
+    head = sweep.family(result) + (f" {result.strength}" if result.strength != "none" else "")
     if result.status == "failed":
         return [f"{head} failed: {result.reason}"]
     named = {"errors": "samples without a reply"}

@@ -28,7 +28,7 @@ def test_a_wrong_folder_is_one_clear_line_and_status_2(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "hint"), [("--format=pdf", "html, markdown, latex"), ("--max-samples=0", "1 or more")]
+    ("option", "hint"), [("--format=docx", "html, markdown, latex, svg, pdf, png"), ("--max-samples=0", "1 or more")]
 )
 def test_a_wrong_option_says_what_would_do(
     tmp_path: Path, option: str, hint: str, capsys: pytest.CaptureFixture[str]

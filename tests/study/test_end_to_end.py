@@ -113,12 +113,12 @@ def test_a_plan_says_what_is_known_and_runs_nothing(study: Path) -> None:
     again = mindgap(study, "method=control,vector", "strength=dose", "strength.dose=0.4", "plan=true", "sweep=no", "-m")
     rows = [line.split() for line in again.splitlines() if line.strip().startswith(("Control", "Vector"))]
     assert rows == [
-        ["Control", "none", "2", "2", "2", "2", "~0", "<0", "0", "s", "0.00"],
-        ["Vector", "dose0.4", "2", "2", "2", "2", "~0", "<0", "0", "s", "0.00"],
+        ["Control", "2", "2", "2", "2", "~0", "<0", "0", "s", "0.00"],
+        ["Vector", "(dose0.4)", "2", "2", "2", "2", "~0", "<0", "0", "s", "0.00"],
     ]
     new = mindgap(study, "method=prompt", "task.limit=5", "plan=true", "sweep=no")
     (row,) = [line.split() for line in new.splitlines() if line.strip().startswith("Prompting")]
-    assert row[2:5] == ["5", "5", "2"]  # five samples, five replies, of which two are known
+    assert row[1:4] == ["5", "5", "2"]  # five samples, five replies, of which two are known
     assert "Smallest difference" in new
     assert not (study / "outputs" / "no").exists()
 

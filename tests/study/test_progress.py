@@ -24,7 +24,7 @@ def lines(monkeypatch: pytest.MonkeyPatch, seconds_each: float, *, quiet: bool =
 
 
 def test_a_file_gets_a_line_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert lines(monkeypatch, 8.0)[0] == "4 cells  generating  2/10  2 cached"
+    assert lines(monkeypatch, 8.0)[0] == "4 cells  generating  2/10  2 cached  64 s left"
     assert lines(monkeypatch, 8.0)[-1] == "4 cells  generating  10/10  3 tokens/s  2 cached"
     assert len(lines(monkeypatch, 8.0)) == 5
 

@@ -1,0 +1,73 @@
+"""Accuracy within bins of coherence: do answers break where sentences break? (Figure 5 of the paper.)"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from mindgap.core.estimate import Estimate
+from mindgap.core.measurement import Declaration
+from mindgap.core.records import Record
+from mindgap.measures.estimates import column
+from mindgap.stats.bootstrap import crossed_mean
+
+EDGES = (1.0, 2.0, 3.0, 4.0, 5.0)
+"""Of the bins on a scale from 1 to 5; the last one holds its upper end too."""
+FEWEST = 5
+"""Samples below which a bin has no mean."""
+
+
+@dataclass(frozen=True)
+class Bin:
+    """Samples whose coherence lies within a bin.
+
+    Attributes:
+        low: Lower end of the bin, inclusive.
+        high: Upper end, exclusive but in the last bin.
+        accuracy: Their mean accuracy with its 95 % interval over crossed queries and items.
+    """
+
+    low: float
+    high: float
+    accuracy: Estimate
+
+    @property
+    def name(self) -> str:
+        """`3 to 4`."""
+        return f"{self.low:g} to {self.high:g}"
+
+
+def binned(
+    records: Sequence[Record], coherence: Declaration, accuracy: Declaration, *, seed: int = 0, resamples: int = 2_000
+) -> list[Bin]:
+    """The bins that hold `FEWEST` samples or more, lowest first.
+
+    Args:
+        records: Samples of one cell, or of several.
+        coherence: What they are sorted by, on a scale from 1 to 5.
+        accuracy: What is averaged, 0 or 1.
+        seed: Of the bootstrap.
+        resamples: Of the bootstrap.
+    """
+    pairs = [(column(record, coherence.name), column(record, accuracy.name), record) for record in records]
+    known = [(x, y, record) for x, y, record in pairs if not math.isnan(x) and not math.isnan(y)]
+    bins = []
+    for low, high in pairwise(EDGES):
+        inside = [(y, record) for x, y, record in known if low <= x < high or (high == EDGES[-1] and x == high)]
+        if len(inside) < FEWEST:
+            continue
+        mean = crossed_mean(
+            np.array([y for y, _ in inside]),
+            np.array([record.query for _, record in inside]),
+            np.array([record.item for _, record in inside]),
+            seed=seed,
+            resamples=resamples,
+            binary=True,
+            bounds=accuracy.range,
+        )
+        bins.append(Bin(low, high, mean))
+    return bins

@@ -1,0 +1,49 @@
+"""What a person reads on the terminal: settings that are not the defaults, and tables that fit."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from sweeps import KINDS, QUERIES, write_sweep
+
+from mindgap.core.compose import composed, config_folder
+from mindgap.results.sweep import read_sweep
+from mindgap.study.differing import differing
+from mindgap.study.terminal import print_summary
+
+
+def told(*overrides: str) -> dict[str, str]:
+    return differing(composed(["tracker=none", *overrides], config_folder()))
+
+
+def test_what_is_as_it_is_by_default_is_not_told() -> None:
+    assert told() == {}
+    assert told("sweep=x", "outputs=y", "method=vector", "strength=dose") == {}  # cells are named by the last two
+
+
+def test_options_and_settings_are_told_as_they_are_typed() -> None:
+    assert told("task=starter_open", "task.limit=6", "decoding.max_tokens=48", "seed=3", "judge=proxy") == {
+        "task": "starter_open",
+        "judge": "proxy",
+        "task.limit": "6",
+        "decoding.max_tokens": "48",
+        "seed": "3",
+    }
+
+
+@pytest.mark.parametrize("width", [80, 100, 140, 200])
+def test_no_number_is_folded(tmp_path: Path, width: int) -> None:
+    sweep = read_sweep(write_sweep(tmp_path / "study", kinds=KINDS[:4], queries=QUERIES[:3], items=4))
+    file = io.StringIO()
+    print_summary(Console(file=file, width=width), sweep)
+    printed = file.getvalue()
+    assert max(map(len, printed.splitlines()[:12])) <= width
+    for cell in sweep.pooled:
+        for name in ("behaviour", "coherence", "accuracy", "repetition"):
+            estimate = cell.metrics[name]
+            digits = next(measure.digits for measure in cell.measures if measure.name == name)
+            assert f"[{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]" in printed
+    assert "Intervals (behaviour) are wide" in printed or "few clusters" not in printed
