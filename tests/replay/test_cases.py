@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import csv
 import shutil
 from pathlib import Path
 
 import pytest
 
-from mindgap.core.compose import config_folder
+from mindgap.core.compose import composed, config_folder
 from mindgap.core.errors import ConfigError
 from mindgap.replay.importing import Imported, import_recording
 from mindgap.results.files import read_cell
 from mindgap.results.imports.maps import load_map
 from mindgap.results.sweep import read_sweep
+from mindgap.tasks.answers import read_choice
+from mindgap.tasks.questions import read_items
 
 
 @pytest.fixture(scope="module")
@@ -167,3 +170,25 @@ def test_two_judges_of_the_same_responses_join(importing: Import) -> None:
         (judge, method) for judge in ("judge_a", "judge_b") for method in ("control", "vec")
     ]
     assert {cell.metrics["behaviour"].value for cell in cells if cell.method == "control"} == {2, 4}
+
+
+def test_no_csv_of_an_import_holds_a_formula(importing: Import) -> None:
+    imported = importing("formula.jsonl")
+    assert {cell.label for cell in imported.cells} == {"control", "-vec"}
+    with (importing.folder / "summary.csv").open(encoding="utf-8", newline="") as file:
+        assert {row["label"] for row in csv.DictReader(file)} == {"control", "'-vec"}
+
+
+def test_items_with_line_separators_are_read(cases: Path) -> None:
+    (item,) = read_items(cases.parent / "questions" / "u2028.jsonl", choice=True)
+    assert item.options == ("a", "b")
+
+
+def test_a_query_set_named_like_a_number_is_found(cases: Path) -> None:
+    found = f"hydra.searchpath=[file://{cases.parent / 'config'}]"
+    assert composed(["query_set=2024", "sweep=20251125", found], config_folder())["query_set"]["name"] == "2024"
+
+
+@pytest.mark.parametrize("reply", [r"$\boxed{B}$", "B. Paris\n\nwhy", "The correct answer is:\n\nB: Paris\n\nwhy"])
+def test_the_replies_of_the_cases_are_read(reply: str) -> None:
+    assert read_choice(reply, ("Rome", "Paris", "Bern", "Oslo")).choice == 1
