@@ -17,9 +17,15 @@ from dataclasses import is_dataclass
 from pathlib import Path
 from typing import Any
 
+from mindgap.core.characters import printable, shown
 from mindgap.core.errors import ConfigError, MindgapError
 from mindgap.core.kinds import lacking, members
 from mindgap.core.targets import hints, returned, target
+
+LONGEST = 1500
+"""Characters of a message; one that is longer quotes what somebody put into a setting."""
+DEEPEST = 50
+"""Levels of mappings and lists in each other; no setting needs ten."""
 
 
 def build(node: Mapping[str, Any], path: str, kind: Any = None) -> Any:
@@ -38,11 +44,29 @@ def build(node: Mapping[str, Any], path: str, kind: Any = None) -> Any:
         ConfigError: The class cannot be imported or is of another kind; or a setting is unknown, missing, of another
             type, or out of range.
     """
+    _refuse_unwritable(node, path)
     return _built(node, path, None if kind is None else (kind,))
+
+
+def _refuse_unwritable(node: Any, path: str) -> None:
+    """Refuse what no message could name: settings nested too deep to be read, and keys that are no text."""
+    waiting = [(node, path, 0)]
+    while waiting:
+        here, where, depth = waiting.pop()
+        if depth > DEEPEST:
+            raise ConfigError(f"{shown(path or 'the configuration', 60)} is nested more than {DEEPEST} deep")
+        if isinstance(here, Mapping):
+            for key, value in here.items():
+                if not isinstance(key, str) and "_target_" in here:
+                    raise ConfigError(f"{where}: {shown(key)} is no name of a setting")
+                waiting.append((value, _join(where, str(key)) if depth < DEEPEST else where, depth + 1))
+        elif isinstance(here, list | tuple):
+            waiting += [(value, where, depth + 1) for value in here]
 
 
 def unknown_key(path: str, known: Iterable[str]) -> str:
     """Message for a key that does not exist, with the nearest one that does."""
+    path = shown(path)
     parent, _, key = path.rpartition(".")
     names = sorted(known)
     near = difflib.get_close_matches(key, names, n=1)
@@ -88,9 +112,11 @@ def _made(maker: Any, node: Mapping[str, Any], path: str) -> Any:
     try:
         return maker(**arguments)
     except ValueError as error:
-        raise ConfigError(f"{path}: {error}") from error
-    except MindgapError:
-        raise
+        raise ConfigError(f"{path}: {shown(error, LONGEST)}") from error
+    except MindgapError as error:
+        if (said := printable(str(error))) == str(error) and len(said) <= LONGEST:
+            raise
+        raise ConfigError(said if len(said) <= LONGEST else f"{said[:LONGEST]}…") from error  # it quotes a setting
     except Exception as error:  # a class of the user's own may raise anything
         if maker.__module__.partition(".")[0] == __name__.partition(".")[0]:
             raise
@@ -145,7 +171,10 @@ def _value(value: Any, hint: Any, path: str) -> Any:
         return {str(key): _value(entry, entry_hint, _join(path, str(key))) for key, entry in value.items()}
     if _is_protocol(hint):
         if value is None or not isinstance(value, Mapping):
-            raise ConfigError(f"{path}={value!r}: choose one of the group's options, or give a mapping with `_target_`")
+            raise ConfigError(
+                f"{path}={shown(value, quoted=True)}: choose one of the group's options, or give a mapping with "
+                "`_target_`"
+            )
         return build(value, path)
     return _plain(value, hint, path)
 
@@ -158,7 +187,7 @@ def _plain(value: Any, hint: Any, path: str) -> Any:
     try:
         return pydantic.TypeAdapter(hint).validate_python(value)
     except pydantic.PydanticSchemaGenerationError as error:  # a list of what only a `_target_` can make
-        raise ConfigError(f"{path}={value!r}: give mappings, each with a `_target_:` line") from error
+        raise ConfigError(f"{path}={shown(value, quoted=True)}: give mappings, each with a `_target_:` line") from error
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         where = ".".join([path, *(str(part) for part in first["loc"] if isinstance(part, int))])
@@ -168,7 +197,8 @@ def _plain(value: Any, hint: Any, path: str) -> Any:
                 f"{where}={said}: must be a text; in a YAML file write '{said}', on the command line "
                 f"{where}=\"'{said}'\""
             ) from error
-        raise ConfigError(f"{where}={first['input']!r}: {first['msg'][0].lower()}{first['msg'][1:]}") from error
+        said = f"{first['msg'][0].lower()}{shown(first['msg'][1:], 300)}"
+        raise ConfigError(f"{where}={shown(first['input'], quoted=True)}: {said}") from error
 
 
 def _is_node(value: Any) -> bool:

@@ -1,10 +1,18 @@
-"""Text that can be written down: what UTF-8 has no place for is replaced, once, where text comes in."""
+"""Text that can be written down and shown: what UTF-8 has no place for, and what a terminal would obey."""
 
 from __future__ import annotations
 
 import re
+from typing import Any
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
+"""Control characters but tab and line feed, marks and overrides of the direction of writing, odd line ends."""
+
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+
+FORMULA = frozenset("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
+"""What a cell of a spreadsheet begins with that is calculated."""
 
 
 def encodable(text: str) -> str:
@@ -15,3 +23,36 @@ def encodable(text: str) -> str:
     if _SURROGATE.search(text) is None:
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+
+
+def printable(text: str) -> str:
+    """`text` for a terminal or a log: what would be obeyed and not shown is spelled out, as Python spells it."""
+    return _OBEYED.sub(lambda match: ascii(match[0])[1:-1], encodable(text))
+
+
+def csv_field(value: Any) -> Any:
+    """A value for a CSV file that somebody may open in a spreadsheet: text that it would run as a formula gets a `'`.
+
+    As OWASP advises against CSV injection. Numbers stay as they are, also where they are texts.
+    """
+    if not isinstance(value, str):
+        return value
+    text = encodable(value).replace("\0", "\ufffd")
+    runs = text.lstrip(" \n")[:1] in FORMULA and not _NUMBER.fullmatch(text)
+    return f"'{text}" if runs else text
+
+
+def shown(value: Any, longest: int = 120, *, quoted: bool = False) -> str:
+    """A value of somebody else's in a message: its first line, no longer than need be, and harmless.
+
+    Args:
+        value: Of any kind and size.
+        longest: Characters that are kept of it.
+        quoted: Write it as Python would.
+    """
+    try:
+        text = repr(value) if quoted else str(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits, or nested thousands deep
+        text = f"(a {type(value).__name__} too long to be shown)"
+    text = printable(text.split("\n", 1)[0])
+    return text if len(text) <= longest else f"{text[:longest]}…"

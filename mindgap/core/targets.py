@@ -19,6 +19,7 @@ from pathlib import Path
 from types import FunctionType
 from typing import Any
 
+from mindgap.core.characters import shown
 from mindgap.core.errors import ConfigError
 from mindgap.core.moved import current_name
 
@@ -37,14 +38,14 @@ def target(name: Any, path: str) -> Any:
         ConfigError: It may not be named, cannot be imported, or is neither a class nor a function with a return type.
     """
     module, _, attribute = current_name(str(name)).rpartition(".")
-    where = f"{path}._target_: {_short(name)}"
+    where = f"{path}._target_: {shown(name)}"
     if not module or not all(part.isidentifier() for part in (*module.split("."), attribute)):
         raise ConfigError(f"{where} cannot be imported: write package.module.Class")
     _check_allowed(module, where)
     try:
         named = getattr(importlib.import_module(module), attribute)
     except Exception as error:  # a module of the user's own may raise anything
-        raise ConfigError(f"{where} cannot be imported ({type(error).__name__}: {_short(error)})") from error
+        raise ConfigError(f"{where} cannot be imported ({type(error).__name__}: {shown(error)})") from error
     if not inspect.isclass(named) and not isinstance(named, FunctionType):
         raise ConfigError(f"{where} is no class that settings could make")
     _check_allowed(str(named.__module__), where)  # what a module has imported is not its own
@@ -78,7 +79,7 @@ def _check_allowed(module: str, where: str) -> None:
     except (ImportError, ValueError):
         spec = None if package not in sys.modules else sys.modules[package].__spec__
     if spec is None and package not in sys.modules:
-        raise ConfigError(f"{where} cannot be imported (there is no module {_short(package)!r} here)")
+        raise ConfigError(f"{where} cannot be imported (there is no module {shown(package)!r} here)")
     if _installed(spec, package):
         raise ConfigError(
             f"{where} may not be named: {package} is an installed package, and a configuration could run its code. If "
@@ -102,8 +103,3 @@ def _installed(spec: Any, package: str) -> bool:
         if place and place not in ("built-in", "frozen", "namespace")
         for parent in Path(place).resolve().parents
     )
-
-
-def _short(value: Any) -> str:
-    text = str(value).split("\n", 1)[0]
-    return text if len(text) <= 120 else f"{text[:120]}…"

@@ -10,14 +10,15 @@ from pathlib import Path
 from rich.console import Console
 from rich.logging import RichHandler
 
+from mindgap.core.characters import printable
 from mindgap.results.masking import mask_text
 
 
 class _Masking(logging.Formatter):
-    """Log lines without secrets, tracebacks included."""
+    """Log lines without secrets and without what a terminal would obey, tracebacks included."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return mask_text(super().format(record))
+        return printable(mask_text(super().format(record)))
 
 
 @contextmanager

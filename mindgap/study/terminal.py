@@ -13,6 +13,7 @@ from rich.table import Table as Grid
 from rich.text import Text
 from rich.tree import Tree
 
+from mindgap.core.characters import printable
 from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Declaration
 from mindgap.core.wording import plural
@@ -123,9 +124,8 @@ def print_cell(console: Console, result: CellResult, name: CellName, left: float
     """
     head = f"{name.number} of {name.of}  {name.title}" if name.of > 1 else name.title
     if result.status == "failed":
-        console.print(
-            f"failed  {head}: {result.reason} (see {result.folder / 'run.log'})", markup=False, soft_wrap=True
-        )
+        reason = printable(result.reason or "")
+        console.print(f"failed  {head}: {reason} (see {result.folder / 'run.log'})", markup=False, soft_wrap=True)
         return
     parts = [
         f"{measure.name} {_number(result.metrics[measure.name], measure.digits)}"

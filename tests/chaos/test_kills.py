@@ -152,7 +152,7 @@ def test_killed_at_random_moments_a_study_ends_as_if_it_had_not_been(tmp_path: P
         assert again.total() - len(requests) <= kills * BEYOND, said
         shutil.rmtree(folder)
         killed, rounds = killed + kills, rounds + 1
-    print(f"\n{killed} kills in {rounds} rounds")  # noqa: T201
+        print(f"{killed} kills in {rounds} rounds", flush=True)  # noqa: T201
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])

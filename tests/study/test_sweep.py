@@ -62,13 +62,13 @@ def test_what_differs_in_a_sweep_is_in_the_names_of_its_cells(tmp_path: Path) ->
     ]
     experiments = [build_experiment(config) for config in configs]
     named = name_cells(experiments, configs, tmp_path)
-    assert [name.title for name, _ in named.values()] == [
+    assert [name.title for name, _, _ in named.values()] == [
         "Control, seed 0",
         *(f"Vector, depth {depth}, seed {seed} (native)" for depth in (0.3, 0.5) for seed in (0, 1)),
     ]
     folders = list(named)
     assert folders[1].startswith("tiny-vector-native-depth0.3-seed0-") and len(set(folders)) == 5
-    write_names([name for name, _ in named.values()], tmp_path)
+    write_names([name for name, _, _ in named.values()], tmp_path)
     assert [name_here(*pair, tmp_path).folder for pair in zip(experiments, configs, strict=True)] == folders
     assert name_here(experiments[3], configs[3], tmp_path).number == 4
     forget_names(tmp_path)
