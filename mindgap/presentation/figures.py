@@ -165,7 +165,7 @@ def heat_map(group: GroupComparison, measure: Declaration) -> Figure | None:
         yaxis={"autorange": "reversed", "automargin": True, "showgrid": False},
         xaxis={"side": "top", "automargin": True, "showgrid": False, "type": "category", "tickangle": 0},
         showlegend=False,
-        meta={"width": 260 + 74 * len(shown)},
+        meta={"width": 260 + 104 * len(shown)},
     )
     return Figure(
         f"heat-{measure.name}", measure.label, "Means over items and epochs, by query.", _spec([trace], layout)
