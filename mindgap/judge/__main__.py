@@ -26,7 +26,7 @@ usage: python -m mindgap.judge FOLDER [judge=NAME[,NAME…]] [setting=value ...]
 
 settings
   judge.KEY=VALUE          change a key of the judge, for example judge.model=gpt-4.1; with one judge at a time
-  config_dir=DIR           look for YAML files of your own in DIR as well
+  --config-dir DIR         look for YAML files of your own in DIR as well (also config_dir=DIR)
   store=FILE               where judgements are kept; default: store.sqlite beside FOLDER, that of the sweep
 
 writes FOLDER/<cell>/judgements/<judge>.parquet and FOLDER/disagreements.csv; reports show all judges that are there
@@ -81,6 +81,7 @@ def _run(arguments: Sequence[str], conf: Path) -> int:
 
 
 def _read(arguments: Sequence[str]) -> tuple[Path, dict[str, str]]:
+    arguments = _with_config_dir(arguments)
     paths = [argument for argument in arguments if "=" not in argument]
     settings = {key: value for key, _, value in (argument.partition("=") for argument in arguments if "=" in argument)}
     for key in settings:
@@ -96,6 +97,16 @@ def _read(arguments: Sequence[str]) -> tuple[Path, dict[str, str]]:
             f"give one folder of a sweep, not {' '.join(paths) or 'nothing'}; see python -m mindgap.judge --help"
         )
     return Path(paths[0]), settings
+
+
+def _with_config_dir(arguments: Sequence[str]) -> list[str]:
+    """`--config-dir DIR` as the setting that it is, so that it is given here as everywhere."""
+    given = list(arguments)
+    for flag in ("--config-dir", "-cd"):
+        if flag in given[:-1]:
+            place = given.index(flag)
+            given[place : place + 2] = [f"config_dir={given[place + 1]}"]
+    return [argument.replace("--config-dir=", "config_dir=", 1) for argument in given]
 
 
 def _judges(settings: dict[str, str], conf: Path) -> list[Judge]:

@@ -181,3 +181,10 @@ def test_reports_show_every_judge_that_is_there(sweep: Path, conf: Path) -> None
     for path in write_reports(sweep, formats=("html", "markdown", "latex")):
         text = path.read_text(encoding="utf-8")
         assert "contrary" in text and "echo" in text
+
+
+def test_a_folder_of_ones_own_is_named_as_everywhere() -> None:
+    from mindgap.judge.__main__ import _read
+
+    for given in (["--config-dir", "mine"], ["-cd", "mine"], ["--config-dir=mine"], ["config_dir=mine"]):
+        assert _read(["outputs/study", *given, "judge=x"])[1] == {"config_dir": "mine", "judge": "x"}
