@@ -192,7 +192,8 @@ def _plain(value: Any, hint: Any, path: str) -> Any:
         first = error.errors()[0]
         where = ".".join([path, *(str(part) for part in first["loc"] if isinstance(part, int))])
         if first["type"] == "string_type" and isinstance(first["input"], bool | int | float):
-            said = str(first["input"]).lower() if isinstance(first["input"], bool) else str(first["input"])
+            said = shown(first["input"])
+            said = said.lower() if isinstance(first["input"], bool) else said
             raise ConfigError(
                 f"{where}={said}: must be a text; in a YAML file write '{said}', on the command line "
                 f"{where}=\"'{said}'\""

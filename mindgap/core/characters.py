@@ -25,6 +25,24 @@ def encodable(text: str) -> str:
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
+def mend(record: object, *names: str) -> None:
+    """Make the texts in these fields of a frozen record whole, before anybody sees it; None stays None.
+
+    Args:
+        record: In its `__post_init__`.
+        names: Of the fields.
+    """
+    for name in names:
+        text = getattr(record, name)
+        if text is not None and (whole := encodable(text)) is not text:
+            object.__setattr__(record, name, whole)
+
+
+def has_half_characters(text: str) -> bool:
+    """Whether `text` holds a lone surrogate."""
+    return bool(_SURROGATE.search(text)) and "\ufffd" in encodable(text)
+
+
 def printable(text: str) -> str:
     """`text` for a terminal or a log: what would be obeyed and not shown is spelled out, as Python spells it."""
     return _OBEYED.sub(lambda match: ascii(match[0])[1:-1], encodable(text))

@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Literal
 
+from mindgap.core.characters import encodable, mend
 from mindgap.core.edits import Edit
 from mindgap.core.keys import content_key
 from mindgap.core.measurement import Value
-from mindgap.core.wholetext import mend, whole_text
 
 MessageRole = Literal["system", "user", "assistant"]
 
@@ -340,7 +340,7 @@ class Item:
 
     def __post_init__(self) -> None:
         mend(self, "id", "question", "subject")
-        object.__setattr__(self, "options", tuple(map(whole_text, self.options)))
+        object.__setattr__(self, "options", tuple(map(encodable, self.options)))
         if self.gold is not None and not 0 <= self.gold < len(self.options):
             raise ValueError(f"item {self.id}: gold {self.gold} is not an index into its {len(self.options)} options")
 

@@ -43,7 +43,9 @@ def test_escapes_are_spelled_out() -> None:
     assert shown(10**5000).startswith("(a int too long")
 
 
-@pytest.mark.parametrize("text", ["=1+1", "+1+2", "-A1", "\uff1d1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "\n=1", '=HYPERLINK("x")'])
+@pytest.mark.parametrize(
+    "text", ["=1+1", "+1+2", "-A1", "\uff1d1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "\n=1", '=HYPERLINK("x")']
+)
 def test_no_spreadsheet_calculates_text(text: str) -> None:
     assert csv_field(text) == f"'{text}"
 

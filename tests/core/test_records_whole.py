@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mindgap.core.characters import encodable
 from mindgap.core.keys import content_key
 from mindgap.core.records import Completion, Item, Judgement, JudgeRequest, Message, OptionScores, Score
-from mindgap.core.wholetext import whole_text
 from mindgap.storage.store import Store
 
 
@@ -26,8 +26,8 @@ from mindgap.storage.store import Store
     ],
 )
 def test_half_characters_are_replaced_and_pairs_joined(text: str, whole: str) -> None:
-    assert whole_text(text) == whole
-    whole_text(text).encode()
+    assert encodable(text) == whole
+    encodable(text).encode()
 
 
 def test_a_reply_and_a_judgement_with_half_a_character_can_be_kept_and_named(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 
+from mindgap.core.characters import has_half_characters
 from mindgap.core.errors import ConfigError
 from mindgap.core.keys import content_key
 from mindgap.core.records import Answer, Item
-from mindgap.core.wholetext import has_half_characters
 from mindgap.results.imports.columns import Arm, ColumnMap
 from mindgap.results.imports.items import ItemIndex, item_of
 from mindgap.results.imports.names import plain_names

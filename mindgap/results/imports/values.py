@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from mindgap.core.characters import encodable
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import Message, transcript
-from mindgap.core.wholetext import whole_text
 
 _ROLES = {"human": "user", "gpt": "assistant", "model": "assistant", "ai": "assistant", "developer": "system"}
 _LIST = re.compile(r"\s*[\[{]")
@@ -37,14 +37,14 @@ def text_of(value: Any, where: str) -> str | None:
     if is_absent(value) or value == [] or value == {}:
         return None
     if isinstance(value, str):
-        return whole_text(value)
+        return encodable(value)
     if isinstance(value, list | tuple):
         raise ConfigError(f"{where} holds a list of {len(value)} values: say which, by its place ({_of(where)}.0)")
     if isinstance(value, Mapping):
         raise ConfigError(
             f"{where} holds an object: name a key inside it ({_of(where)}.KEY). There are: {', '.join(map(str, value))}"
         )
-    return whole_text(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
+    return encodable(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str))
 
 
 def _of(where: str) -> str:
@@ -66,7 +66,7 @@ def messages_of(value: Any) -> tuple[Message, ...] | None:
         text = _content(content)
         if role not in ("system", "user", "assistant") or text is None:
             return None
-        messages.append(Message(role, whole_text(text)))  # type: ignore[arg-type]  # checked above
+        messages.append(Message(role, encodable(text)))  # type: ignore[arg-type]  # checked above
     return tuple(messages)
 
 
