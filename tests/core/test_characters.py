@@ -44,7 +44,7 @@ def test_escapes_are_spelled_out() -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["=1+1", "+1+2", "-A1", "\uff1d1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "\n=1", '=HYPERLINK("x")']
+    "text", ["=1+1", "+1+2", "-A1", "\uff1d1", "@SUM(A1)", "\t=1", "\r=1", "  =1", "\n=1", "=HYPERLINK(1)"]
 )
 def test_no_spreadsheet_calculates_text(text: str) -> None:
     assert csv_field(text) == f"'{text}"
