@@ -205,7 +205,7 @@ def _ordered(cells: Iterable[CellResult]) -> tuple[CellResult, ...]:
     def place(cell: CellResult) -> tuple[Any, ...]:
         finished = cell.status == "finished"
         dose = cell.dose if cell.dose is not None else 0.0
-        steered = cell.strength != "none" and not (cell.imported and dose == 0)
+        steered = cell.strength != "none" and not (cell.imported and cell.dose == 0)
         return (_rank(cell) if finished else len(REFERENCES), not finished, steered, cell.label, dose, cell.name)
 
     return tuple(sorted(cells, key=place))
