@@ -214,7 +214,7 @@ def test_a_study_runs_in_this_process_and_again_at_no_cost(
     settings = {**SMALL, "method": ["control", "prompt"], "sweep": "mine"}
     first = mindgap.run(settings)
     assert [cell.label for cell in first.cells] == ["Control", "Prompting"]
-    assert "done    Control" in capsys.readouterr().out
+    assert "done    1 of 2  Control" in capsys.readouterr().out
     with pytest.raises(mindgap.ConfigError):
         mindgap.run({**settings, "epochs": 0})
     again = mindgap.run(settings, quiet=True)  # after a mistake, too

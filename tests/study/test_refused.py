@@ -83,7 +83,7 @@ def test_a_model_that_fails_to_load_is_loaded_once_for_all_cells(folder: Path) -
     change_config(folder, tie_word_embeddings=False, num_hidden_layers=5)
     done = mindgap(folder, "sweep=broken", "method=control,prompt", "-m")
     assert done.returncode == 1
-    for label in ("Control", "Prompting"):
+    for label in ("1 of 2  Control", "2 of 2  Prompting"):
         assert f"failed  {label}: model.hf_id={folder}: its files lack weights: model.layers.4." in done.stdout
     planned = mindgap(folder, "plan=true")
     assert planned.returncode == 2 and "its files lack weights" in planned.stderr
