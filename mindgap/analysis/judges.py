@@ -184,7 +184,7 @@ def _reversals(judges: Sequence[_Judge], group: Group) -> list[Reversal]:
 
     Each judge's paired difference of the two cells must leave out 0, in an interval widened (Bonferroni) for all pairs
     of cells, pairs of judges, and metrics that are looked at. Differences of scale between judges, and orders that
-    noise alone can turn round, therefore raise no alarm. The headline's word "clear" also asks for a permutation test,
+    noise alone can turn round, therefore raise no alarm. The headline's word "clear" also asks for a test,
     which few queries cannot pass: a warning may come where the headline is still silent.
     """
     pairs = list(itertools.combinations(group.finished, 2))

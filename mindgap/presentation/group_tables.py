@@ -56,7 +56,7 @@ def differences_table(group: GroupComparison) -> Table | None:
     notes = (
         "Mean differences with 95 % intervals over the samples that both cells have (same query, item and epoch); "
         f"judge: {group.group.judge}. Coloured or starred: clearly not 0, that is, Holm-adjusted p below {ALPHA} "
-        "(sign flips of whole clusters) and an interval that leaves out 0.",
+        "(t over queries and items) and an interval that leaves out 0.",
     )
     columns = ("cell", *(measure.label for measure in measures))
     return Table("differences", f"Differences from {group.reference.name}", columns, tuple(rows), notes)
