@@ -20,15 +20,11 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 from signs import Behaviours, embedding_signs, read_behaviours
-from specificity import CONTROL, Cell, answered, edits_of, method_of, open_questions
+from specificity import CONTROL, Cell, answered, benches_of, edits_of, method_of, open_questions
 
-from mindgap.core.build import build
-from mindgap.core.compose import composed, config_folder
 from mindgap.core.edits import Edit, FeatureEdit
 from mindgap.steering.bench import SteeringBench
-from mindgap.steering.strength import relative_dose
-from mindgap.steering.vectors import reference_norm
-from mindgap.storage.store import Store
+from mindgap.steering.damage import dose_of
 
 DOSED = ("be pessimistic", "be apologetic", "talk about the sea", "talk about money", "be religious", "be angry")
 """Behaviours whose dose is varied."""
@@ -46,12 +42,8 @@ def main() -> None:
     parser.add_argument("--scratch", type=Path, default=Path("outputs/specificity"))
     options = parser.parse_args()
 
-    options.scratch.mkdir(parents=True, exist_ok=True)
     behaviours = read_behaviours(options.behaviours)
-    store = Store(options.scratch / "store.sqlite")
-    node = composed([f"model={options.model}", "backend=local"], config_folder())
-    endpoint = build(node["backend"], "backend").open(build(node["model"], "model"))
-    benches = [SteeringBench(endpoint, store, seed) for seed in range(options.seeds)]
+    benches = benches_of(options, range(options.seeds))
     groups = [[str(query) for query in group] for group in behaviours.others["paraphrases"]]
     queries = [query for group in groups for query in group]
     doses = [float(dose) for dose in options.doses.split(",")]
@@ -79,7 +71,7 @@ def main() -> None:
 
 def at_dose(edits: tuple[Edit, ...], dose: float, bench: SteeringBench) -> tuple[Edit, ...]:
     """The edits at a relative dose."""
-    own = relative_dose(edits, lambda layer: reference_norm(bench, layer))
+    own = dose_of(edits, bench)
     assert own, "edits whose direction is known"
     return tuple(edit.scaled(dose / own) for edit in edits)
 

@@ -107,12 +107,8 @@ def main() -> None:
     parser.add_argument("--replies", action="store_true", help="print a reply of every behaviour")
     options = parser.parse_args()
 
-    options.scratch.mkdir(parents=True, exist_ok=True)
     behaviours = read_behaviours(options.behaviours)
-    store = Store(options.scratch / "store.sqlite")
-    node = composed([f"model={options.model}", "backend=local"], config_folder())
-    endpoint = build(node["backend"], "backend").open(build(node["model"], "model"))
-    bench = SteeringBench(endpoint, store, options.seed)
+    (bench,) = benches_of(options, [options.seed])
     queries = [one.query for one in behaviours.known] + [str(query) for query in behaviours.others.get("nonsense", ())]
     limit = None if options.damage == "native" else float(options.damage)
     questions = open_questions()[: options.prompts]
@@ -136,6 +132,15 @@ def main() -> None:
     signs = score(cells, behaviours, bench, len(questions))
     for name in options.methods:
         report(name, cells, signs, behaviours, bench, questions, with_replies=options.replies)
+
+
+def benches_of(options: argparse.Namespace, seeds: Sequence[int]) -> list[SteeringBench]:
+    """A bench of `--model` for each seed, on the store in `--scratch`."""
+    options.scratch.mkdir(parents=True, exist_ok=True)
+    store = Store(options.scratch / "store.sqlite")
+    node = composed([f"model={options.model}", "backend=local"], config_folder())
+    endpoint = build(node["backend"], "backend").open(build(node["model"], "model"))
+    return [SteeringBench(endpoint, store, seed) for seed in seeds]
 
 
 def method_of(name: str) -> Method:

@@ -7,10 +7,14 @@ import string
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pytest
 from chat_server import chat_server  # noqa: F401
 from chromium import Chromium, chromium_path
+
+if TYPE_CHECKING:
+    from mindgap.steering.bench import SteeringBench
 
 CHAT_TEMPLATE = (
     "{% for m in messages %}<{{ m['role'] }}>{{ m['content'] }}</s>{% endfor %}"
@@ -61,6 +65,14 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip("no reference data beside the checkout")
     return folder
+
+
+@pytest.fixture
+def bench(small_model: SimpleNamespace, tmp_path: Path) -> SteeringBench:
+    """A bench on the small random model."""
+    from small_bench import small_bench
+
+    return small_bench(small_model, tmp_path)
 
 
 @pytest.fixture(scope="session")

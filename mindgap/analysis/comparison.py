@@ -212,6 +212,11 @@ class GroupComparison:
         return self.cells[0]
 
     @property
+    def finished(self) -> tuple[CellComparison, ...]:
+        """Those of cells that have samples to compare."""
+        return tuple(comparison for comparison in self.cells if comparison.cell in self.group.finished)
+
+    @property
     def measures(self) -> tuple[Declaration, ...]:
         """What was measured on any cell, in display order."""
         return self.group.measures
@@ -238,7 +243,7 @@ class GroupComparison:
     @property
     def others(self) -> tuple[CellComparison, ...]:
         """Finished cells beside the reference."""
-        return tuple(comparison for comparison in self.cells[1:] if comparison.cell in self.group.finished)
+        return tuple(comparison for comparison in self.finished if comparison is not self.reference)
 
     def name(self, cell: CellId) -> str:
         """What people call a cell of the statistics, which know cells by their folders' names."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mindgap.analysis.comparison import CellComparison, GroupComparison
 from mindgap.core.measurement import Declaration
 from mindgap.core.records import Record
 from mindgap.measures.estimates import column
@@ -19,6 +20,18 @@ def means_by_query(records: Sequence[Record], measure: Declaration) -> dict[str,
         if not math.isnan(value := column(record, measure.name)):
             values.setdefault(record.query, []).append(value)
     return {query: float(np.mean(query_values)) for query, query_values in values.items()}
+
+
+def means_by_query_and_cell(
+    group: GroupComparison, measure: Declaration
+) -> tuple[list[CellComparison], list[str], list[list[float | None]]] | None:
+    """Cells that have the measure, the queries, and `[queries][cells]` means; None for fewer than two queries."""
+    cells = [comparison for comparison in group.finished if measure.name in comparison.cell.metrics]
+    queries = list(dict.fromkeys(record.query for comparison in cells for record in comparison.cell.records))
+    if not cells or len(queries) < 2:
+        return None
+    means = [means_by_query(comparison.cell.records, measure) for comparison in cells]
+    return cells, queries, [[mean.get(query) for mean in means] for query in queries]
 
 
 def score_counts(records: Sequence[Record], measure: Declaration) -> list[int]:

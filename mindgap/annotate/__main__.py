@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import getpass
 import sys
 from collections.abc import Mapping, Sequence
@@ -102,18 +101,14 @@ def _annotate(folder: Path, settings: Mapping[str, str]) -> None:
 
 
 def _parsed(words: Sequence[str]) -> tuple[Path, dict[str, str]]:
-    from mindgap.core.errors import ConfigError
+    from mindgap.core.errors import ConfigError, did_you_mean
 
     valid = (*SETTINGS, *FLAGS)
     folders = [word for word in words if "=" not in word and not word.startswith("-")]
     settings = dict(word.split("=", 1) for word in words if "=" in word)
     for name in [*settings, *(word for word in words if word.startswith("-") and "=" not in word)]:
         if name not in valid:
-            near = difflib.get_close_matches(name, valid, n=1)
-            raise ConfigError(
-                f"{name}: there is no such setting. "
-                + (f"Did you mean {near[0]}?" if near else f"There are: {', '.join(valid)}")
-            )
+            raise ConfigError(f"{name}: there is no such setting. {did_you_mean(name, valid)}")
     if len(folders) != 1:
         raise ConfigError(f"give one sweep's folder, outputs/<sweep>, not {' '.join(folders) or 'none'}")
     return Path(folders[0]), settings

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mindgap.core.errors import ConfigError
+from mindgap.core.errors import ConfigError, did_you_mean
 from mindgap.core.model import ModelSpec
 
 MODEL_GROUPS = ("model", "backend")
@@ -64,10 +63,7 @@ def split_arguments(
         elif key in settings:
             plain[key] = value
         else:
-            known = [*settings, *groups]
-            near = difflib.get_close_matches(key, known, n=1)
-            hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}"
-            raise ConfigError(f"{key}: there is no such setting. {hint}")
+            raise ConfigError(f"{key}: there is no such setting. {did_you_mean(key, [*settings, *groups])}")
     if folder is not None:
         if not folder.is_dir():
             raise ConfigError(f"--config-dir {folder}: there is no such folder")

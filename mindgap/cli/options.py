@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from mindgap.cli.help import GROUPS
-from mindgap.core.errors import ConfigError
+from mindgap.core.errors import ConfigError, did_you_mean
 
 PLURALS = {
     "queries": "query_set",
@@ -42,9 +41,7 @@ def listing(words: Sequence[str], folders: Sequence[Path]) -> str:
 def _group(word: str) -> str:
     group = PLURALS.get(word, word)
     if group not in GROUPS:
-        near = difflib.get_close_matches(word, [*GROUPS, *PLURALS], n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(GROUPS)}"
-        raise ConfigError(f"ls {word}: there is no such group. {hint}")
+        raise ConfigError(f"ls {word}: there is no such group. {did_you_mean(word, [*GROUPS, *PLURALS], GROUPS)}")
     return group
 
 

@@ -1,5 +1,8 @@
 """Errors that a user can mend: their message is shown without a traceback."""
 
+import difflib
+from collections.abc import Iterable
+
 
 class MindgapError(Exception):
     """Base of all errors that a user can mend. The message says what is wrong, where, and what would work."""
@@ -20,3 +23,16 @@ class UnavailableError(MindgapError):
 def first_line(error: BaseException, longest: int | None = None) -> str:
     """The first line of what an error says, at most `longest` characters of it."""
     return next(iter(str(error).strip().splitlines()), "no reason was given")[:longest]
+
+
+def did_you_mean(name: str, known: Iterable[str], listed: Iterable[str] | None = None) -> str:
+    """What may have been meant by a name that there is not, or else all names there are.
+
+    Args:
+        name: What was written.
+        known: What could have been.
+        listed: What is listed where nothing is near; None = `known`.
+    """
+    names = list(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    return f"Did you mean {near[0]}?" if near else f"There are: {', '.join(names if listed is None else listed)}"

@@ -36,3 +36,8 @@ def plural(count: int, one: str, many: str | None = None) -> str:
         many: Of several; None = with an s.
     """
     return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
+def duration(seconds: float) -> str:
+    """`40 s`, `3 min`."""
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

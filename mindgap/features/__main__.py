@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mindgap.cli.command import command
-from mindgap.core.errors import ConfigError
+from mindgap.core.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -51,8 +50,7 @@ class Settings:
         if self.count < 1:
             raise ConfigError(f"count must be at least 1, not {self.count}")
         if self.sort not in SORTS:
-            near = difflib.get_close_matches(self.sort, SORTS, n=1)
-            raise ConfigError(f"sort={self.sort}: {_hint(near, SORTS)}")
+            raise ConfigError(f"sort={self.sort}: {did_you_mean(self.sort, SORTS)}")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -69,8 +67,7 @@ def _run(arguments: Sequence[str]) -> None:
     settings = Settings(count=_whole(plain.get("count", "10"), "count"), sort=plain.get("sort", "density"))
     asked, *rest = words or [""]
     if asked not in COMMANDS:
-        near = difflib.get_close_matches(asked, COMMANDS, n=1)
-        raise ConfigError(f"{asked or 'no command'}: there is no such command. {_hint(near, COMMANDS)}")
+        raise ConfigError(f"{asked or 'no command'}: there is no such command. {did_you_mean(asked, COMMANDS)}")
     console = Console(highlight=False)
     if not console.is_terminal:
         console = Console(highlight=False, width=WIDE)
@@ -151,10 +148,6 @@ def _whole(text: str, what: str) -> int:
     if not text.isdecimal():
         raise ConfigError(f"{what}: {text!r} is not a whole number of 0 or more")
     return int(text)
-
-
-def _hint(near: Sequence[str], known: Iterable[str]) -> str:
-    return f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known)}"
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from collections.abc import Sequence
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mindgap.cli.command import command
-from mindgap.core.errors import ConfigError
+from mindgap.core.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from mindgap.judges.base import Judge
@@ -87,11 +86,7 @@ def _read(arguments: Sequence[str]) -> tuple[Path, dict[str, str]]:
     for key in settings:
         head, dot, _ = key.partition(".")
         if head not in SETTINGS or (dot and head != "judge"):
-            near = difflib.get_close_matches(head, SETTINGS, n=1)
-            raise ConfigError(
-                f"{key}: there is no such setting. "
-                + (f"Did you mean {near[0]}?" if near else f"There are: {', '.join(SETTINGS)}")
-            )
+            raise ConfigError(f"{key}: there is no such setting. {did_you_mean(head, SETTINGS)}")
     if len(paths) != 1:
         raise ConfigError(
             f"give one folder of a sweep, not {' '.join(paths) or 'nothing'}; see python -m mindgap.judge --help"

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mindgap.analysis.comparison import CellComparison, GroupComparison
-from mindgap.analysis.summaries import means_by_query, score_counts, unbeaten
+from mindgap.analysis.summaries import means_by_query, means_by_query_and_cell, score_counts, unbeaten
 from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Declaration
 from mindgap.results.sweep import strength_name
@@ -53,7 +53,7 @@ def tradeoff(group: GroupComparison, cost: Declaration) -> Figure | None:
     target = group.behaviour
     if target is None:
         return None
-    shown = [comparison for comparison in _finished(group) if _has(comparison, target) and _has(comparison, cost)]
+    shown = [comparison for comparison in group.finished if _has(comparison, target) and _has(comparison, cost)]
     if len(shown) < 2:
         return None
     label, gain = cost.label, target.label
@@ -104,7 +104,7 @@ def distribution(group: GroupComparison, measure: Declaration) -> Figure | None:
     """Shares of samples at each score from 1 to 5, and of those without a score, a bar a cell."""
     import plotly.graph_objects as go
 
-    shown = [comparison for comparison in _finished(group) if measure.name in comparison.cell.metrics]
+    shown = [comparison for comparison in group.finished if measure.name in comparison.cell.metrics]
     if not shown:
         return None
     counts = np.array([score_counts(comparison.cell.records, measure) for comparison in shown], float)
@@ -139,12 +139,9 @@ def heat_map(group: GroupComparison, measure: Declaration) -> Figure | None:
     """Means of a measure by steering query and cell."""
     import plotly.graph_objects as go
 
-    shown = [comparison for comparison in _finished(group) if measure.name in comparison.cell.metrics]
-    queries = list(dict.fromkeys(record.query for comparison in shown for record in comparison.cell.records))
-    if not shown or len(queries) < 2:
+    if (found := means_by_query_and_cell(group, measure)) is None:
         return None
-    means = [means_by_query(comparison.cell.records, measure) for comparison in shown]
-    values = [[mean.get(query) for mean in means] for query in queries]
+    shown, queries, values = found
     bounds = measure.range if measure.range == (1, 5) else (None, None)
     trace = go.Heatmap(
         z=values,
@@ -180,9 +177,7 @@ def coherence_against_accuracy(group: GroupComparison) -> Figure | None:
     accuracy = next((cost for cost in group.costs if cost.binary), None)
     if coherence is None or accuracy is None:
         return None
-    shown = [
-        comparison for comparison in _finished(group) if _has(comparison, coherence) and _has(comparison, accuracy)
-    ]
+    shown = [comparison for comparison in group.finished if _has(comparison, coherence) and _has(comparison, accuracy)]
     if not shown:
         return None
     traces = []
@@ -215,7 +210,7 @@ def dose_response(group: GroupComparison, measure: Declaration) -> Figure | None
     import plotly.graph_objects as go
 
     traces: list[Any] = []
-    shown = [comparison for comparison in _finished(group) if _has(comparison, measure)]
+    shown = [comparison for comparison in group.finished if _has(comparison, measure)]
     for style, members in _by_family(group, shown):
         dosed = sorted(
             (comparison for comparison in members if comparison.cell.dose is not None),
@@ -322,10 +317,6 @@ def _by_family(
         ]
         if members:
             yield style, members
-
-
-def _finished(group: GroupComparison) -> list[CellComparison]:
-    return [comparison for comparison in group.cells if comparison.cell in group.group.finished]
 
 
 def _has(comparison: CellComparison, measure: Declaration) -> bool:

@@ -61,10 +61,9 @@ def judge_tables(group: GroupComparison) -> tuple[Table, ...]:
 def _means(group: GroupComparison, judges: JudgesCompared) -> Table:
     columns = ["cell", *(f"{metric.capitalize()}, {view.judge}" for metric in JUDGED for view in judges.views)]
     rows: list[tuple[Entry, ...]] = []
-    for comparison in group.cells:
-        if comparison.cell in group.group.finished:
-            means = [number(view.means[comparison.cell.name][metric], 2) for metric in JUDGED for view in judges.views]
-            rows.append((comparison.name, *means))
+    for comparison in group.finished:
+        means = [number(view.means[comparison.cell.name][metric], 2) for metric in JUDGED for view in judges.views]
+        rows.append((comparison.name, *means))
     notes = (
         "Means and 95 % intervals over the samples that each judge scored. Judges use the scale differently: compare "
         "orders and differences, not levels.",

@@ -13,7 +13,7 @@ import numpy as np
 
 from mindgap.analysis.binned import EDGES, Bin, binned
 from mindgap.analysis.comparison import CellComparison, GroupComparison
-from mindgap.analysis.summaries import means_by_query
+from mindgap.analysis.summaries import means_by_query_and_cell
 from mindgap.core.errors import UnavailableError
 from mindgap.core.measurement import Declaration
 from mindgap.measures.estimates import column
@@ -69,7 +69,7 @@ def paper_figures(group: GroupComparison) -> Iterator[tuple[str, Figure]]:
 
 def violins(group: GroupComparison, measure: Declaration) -> Figure | None:
     """The distribution of a measure under each cell, with median and quartiles; None where no sample has a value."""
-    shown = [(comparison, values) for comparison in _finished(group) if len(values := _values(comparison, measure))]
+    shown = [(comparison, values) for comparison in group.finished if len(values := _values(comparison, measure))]
     if not shown:
         return None
     with _style() as plt:
@@ -95,12 +95,10 @@ def violins(group: GroupComparison, measure: Declaration) -> Figure | None:
 
 def heat_map(group: GroupComparison, measure: Declaration) -> Figure | None:
     """Means of a measure by query and cell; None for fewer than two queries."""
-    shown = [comparison for comparison in _finished(group) if measure.name in comparison.cell.metrics]
-    queries = list(dict.fromkeys(record.query for comparison in shown for record in comparison.cell.records))
-    if not shown or len(queries) < 2:
+    if (found := means_by_query_and_cell(group, measure)) is None:
         return None
-    means = [means_by_query(comparison.cell.records, measure) for comparison in shown]
-    table = np.array([[mean.get(query, math.nan) for mean in means] for query in queries])
+    shown, queries, values = found
+    table = np.array(values, dtype=float)  # NaN where there is none
     if np.isnan(table).all():
         return None
     with _style() as plt:
@@ -134,7 +132,7 @@ def accuracy_by_coherence(group: GroupComparison) -> Figure | None:
         return None
     lines: list[tuple[CellComparison, list[Bin]]] = [
         (comparison, bins)
-        for comparison in _finished(group)
+        for comparison in group.finished
         if (bins := binned(comparison.cell.records, coherence, accuracy))
     ]
     if not lines:
@@ -171,7 +169,7 @@ def tradeoff(group: GroupComparison, cost: Declaration) -> Figure | None:
     if target is None:
         return None
     shown = []
-    for comparison in _finished(group):
+    for comparison in group.finished:
         price, gain = (comparison.cell.metrics.get(measure.name) for measure in (cost, target))
         if price is not None and gain is not None and None not in (price.value, gain.value):
             shown.append((comparison, price, gain))
@@ -252,10 +250,6 @@ def _colour(group: GroupComparison, comparison: CellComparison) -> str:
 def _values(comparison: CellComparison, measure: Declaration) -> list[float]:
     values = (column(record, measure.name) for record in comparison.cell.records)
     return [value for value in values if not math.isnan(value)]
-
-
-def _finished(group: GroupComparison) -> list[CellComparison]:
-    return [comparison for comparison in group.cells if comparison.cell in group.group.finished]
 
 
 def _text(text: str, width: int = 60) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import sys
 from pathlib import Path
@@ -52,15 +51,15 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(arguments: list[str], conf: Path) -> None:
     from rich.console import Console
 
-    from mindgap.core.errors import ConfigError
+    from mindgap.core.errors import ConfigError, did_you_mean
     from mindgap.results.imports.maps import load_map
 
     paths = [argument for argument in arguments if "=" not in argument]
     settings = [argument.partition("=")[::2] for argument in arguments if "=" in argument]
     for key, _ in settings:
         if key.partition(".")[0] not in SETTINGS:
-            near = difflib.get_close_matches(key.partition(".")[0], SETTINGS, n=1)
-            raise ConfigError(f"{key}: there is no such setting. {_hint(near)}")
+            hint = did_you_mean(key.partition(".")[0], SETTINGS)
+            raise ConfigError(f"{key}: there is no such setting. {hint}")
     plain = dict(settings)
     if len(paths) != 2:
         raise ConfigError(
@@ -96,10 +95,6 @@ def _number(settings: dict[str, str], key: str, default: int, least: int) -> int
     if not text.isdecimal() or len(text) > 18 or int(text) < least:  # more digits than any counter has
         raise ConfigError(f"{key}={text}: must be a whole number of at least {least}")
     return int(text)
-
-
-def _hint(near: list[str]) -> str:
-    return f"Did you mean {near[0]}?" if near else f"There are: {', '.join(SETTINGS)}"
 
 
 if __name__ == "__main__":

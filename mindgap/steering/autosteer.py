@@ -31,7 +31,7 @@ from mindgap.core.errors import ConfigError
 from mindgap.core.records import Query
 from mindgap.sae.form import asks_for_form, is_form
 from mindgap.steering.bench import SteeringBench
-from mindgap.steering.damage import Dosed, at_damage
+from mindgap.steering.damage import Dosed, dosed
 from mindgap.steering.features import check_positions, feature_edit
 from mindgap.steering.passages import hosted_writer
 from mindgap.steering.specific import Specific
@@ -181,17 +181,15 @@ class AutoSteer:
 
     def _dosed(self, chosen: Sequence[Choice | Declined], bench: SteeringBench) -> list[Choice | Declined]:
         """The choices at the strength that the limit on damage allows."""
-        choices = [choice for choice in chosen if isinstance(choice, Choice)]
-        every = iter(at_damage([choice.edits for choice in choices], self.damage, bench, self.dose))
-        dosed: list[Choice | Declined] = []
-        for choice in chosen:
-            if isinstance(choice, Choice):
-                tried = next(every)
-                edits = tuple(edit for edit in tried[-1].edits if isinstance(edit, FeatureEdit))
-                dosed.append(replace(choice, edits=edits, tried=tuple(tried)))
+        proposed = [choice if isinstance(choice, Declined) else choice.edits for choice in chosen]
+        strong: list[Choice | Declined] = []
+        for choice, tried in zip(chosen, dosed(proposed, self.damage, bench, self.dose), strict=True):
+            if isinstance(choice, Declined) or isinstance(tried, Declined):
+                strong.append(choice)
             else:
-                dosed.append(choice)
-        return dosed
+                edits = tuple(edit for edit in tried[-1].edits if isinstance(edit, FeatureEdit))
+                strong.append(replace(choice, edits=edits, tried=tuple(tried)))
+        return strong
 
     def _at_intensity(self, edit: FeatureEdit) -> FeatureEdit:
         if self.intensity is None:

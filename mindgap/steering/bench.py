@@ -98,11 +98,8 @@ class SteeringBench:
         self, kind: str, texts: Sequence[Text | str], measure: Callable[[], np.ndarray], **where: Any
     ) -> np.ndarray:
         """What `measure` gives, from the store where it has been measured on these texts at this place before."""
-        plain = [
-            text if isinstance(text, str) else ([asdict(message) for message in text[0]], text[1]) for text in texts
-        ]
         self._tell()
-        key = content_key(kind, source=self.endpoint.identity, texts=plain, **where)
+        key = content_key(kind, source=self.endpoint.identity, texts=plain(texts), **where)
         if (known := self.store.array(key)) is None:
             known = np.asarray(measure(), dtype=np.float32)
             self.store.put_array(key, known)
@@ -111,3 +108,8 @@ class SteeringBench:
     def _tell(self) -> None:
         if self.advance is not None:
             self.advance("")
+
+
+def plain(texts: Sequence[Text | str]) -> list[Any]:
+    """Texts as a content key takes them."""
+    return [text if isinstance(text, str) else ([asdict(message) for message in text[0]], text[1]) for text in texts]

@@ -17,7 +17,7 @@ from mindgap.steering.bench import SteeringBench
 from mindgap.steering.estimates import ESTIMATES, plane
 from mindgap.steering.pairs import Pair, read_pairs, swapped, told_apart, used
 from mindgap.steering.sources import Layers, Placed, blocks, check_layers
-from mindgap.steering.vectors import contrast_prompts
+from mindgap.steering.vectors import check_prompts
 
 WHERE = "method.interventions"
 
@@ -60,9 +60,7 @@ class Contrast:
         }.items():  # fmt: skip
             if (value := getattr(self, name)) not in options:
                 raise ConfigError(f"{WHERE}: {name}={value!r}, choose {', '.join(options)}")
-        available = len(contrast_prompts(10**6))
-        if not 2 <= self.prompts <= available:
-            raise ConfigError(f"{WHERE}: prompts={self.prompts}, must be between 2 and {available}")
+        check_prompts(self.prompts)
         if not 0 <= self.held_out < 1:
             raise ConfigError(f"{WHERE}: held_out={self.held_out}, must be at least 0 and below 1")
         for name in ("positive", "negative"):

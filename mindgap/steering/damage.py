@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mindgap.backends.fetch import completions, option_scores
-from mindgap.core.edits import Edit
+from mindgap.core.edits import Declined, Edit
 from mindgap.core.errors import ConfigError
 from mindgap.core.keys import content_key
 from mindgap.core.records import Decoding, Message, OptionsRequest, Request
@@ -56,7 +56,7 @@ def at_damage(proposed: Sequence[Edits], limit: float, bench: SteeringBench, lar
         bench: Where it is measured.
         largest: Largest relative dose.
     """
-    native = [_dose(edits, bench) for edits in proposed]
+    native = [_native_dose(edits, bench) for edits in proposed]
     doses = np.full(len(proposed), min(FIRST_DOSE, largest))
     tried: list[list[Dosed]] = [[] for _ in proposed]
     for _ in range(ROUNDS):
@@ -68,6 +68,14 @@ def at_damage(proposed: Sequence[Edits], limit: float, bench: SteeringBench, lar
         # In whole hundredths, so that the noise of a batch's arithmetic does not make another edit of it.
         doses = np.minimum(np.maximum(np.round(doses * faster, 2), 0.01), largest)
     return [sorted(trials, key=lambda dosed: _preference(dosed, limit)) for trials in tried]
+
+
+def dosed(
+    made: Sequence[Edits | Declined], limit: float, bench: SteeringBench, largest: float
+) -> list[list[Dosed] | Declined]:
+    """`at_damage` of what was made; what was declined stays so."""
+    tried = iter(at_damage([edits for edits in made if not isinstance(edits, Declined)], limit, bench, largest))
+    return [edits if isinstance(edits, Declined) else next(tried) for edits in made]
 
 
 def damages(edits: Sequence[Edits], bench: SteeringBench) -> list[float]:
@@ -108,8 +116,13 @@ def _preference(dosed: Dosed, limit: float) -> tuple[bool, float]:
     return within, dosed.dose if within else -dosed.dose
 
 
-def _dose(edits: Edits, bench: SteeringBench) -> float:
-    dose = relative_dose(edits, lambda layer: reference_norm(bench, layer))
+def dose_of(edits: Edits, bench: SteeringBench) -> float | None:
+    """See `relative_dose`."""
+    return relative_dose(edits, lambda layer: reference_norm(bench, layer))
+
+
+def _native_dose(edits: Edits, bench: SteeringBench) -> float:
+    dose = dose_of(edits, bench)
     if not dose:
         raise ConfigError("method.interventions: damage sets a strength, and these edits change nothing that has one")
     return dose

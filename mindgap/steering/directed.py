@@ -18,7 +18,7 @@ from mindgap.core.errors import ConfigError
 from mindgap.core.records import Query
 from mindgap.steering.bench import SteeringBench
 from mindgap.steering.condition import PromptCondition
-from mindgap.steering.damage import at_damage
+from mindgap.steering.damage import dosed
 from mindgap.steering.sources import Placed, Source, random_directions
 from mindgap.steering.strength import ResidualNorm
 from mindgap.steering.typical import typical_change
@@ -159,14 +159,12 @@ class Directed:
     ) -> list[tuple[Edit, ...] | Declined]:
         """At the strength that the limit on damage allows."""
         assert self.damage is not None
-        proposed = [edits for edits in made if not isinstance(edits, Declined)]
-        dosed = iter(at_damage(proposed, self.damage, bench, 1.0))
         strong: list[tuple[Edit, ...] | Declined] = []
-        for edits in made:
-            if isinstance(edits, Declined):
-                strong.append(edits)
+        for tried in dosed(made, self.damage, bench, 1.0):
+            if isinstance(tried, Declined):
+                strong.append(tried)
                 continue
-            chosen = next(dosed)[-1]
-            log.info("%s: dose %.2f, damage %.2f nats per token", edits[0], chosen.dose, chosen.damage)
+            chosen = tried[-1]
+            log.info("%s: dose %.2f, damage %.2f nats per token", chosen.edits[0], chosen.dose, chosen.damage)
             strong.append(chosen.edits)
         return strong

@@ -15,6 +15,7 @@ from mindgap.core.keys import content_key
 from mindgap.core.records import Message
 from mindgap.steering.bench import SteeringBench, Text
 from mindgap.steering.vectors import CONTRAST_TOKENS, contrast_prompts
+from mindgap.storage.json_lines import BadLineError, json_lines
 
 CAA = ("question", "answer_matching_behavior", "answer_not_matching_behavior")
 """Keys of the A/B questions of Rimsky et al. (github.com/nrimsky/CAA)."""
@@ -55,28 +56,16 @@ def read_pairs(path: Path, strings: str = "prompt") -> list[Pair]:
         raise ConfigError(f"pairs={path}: there is no such file")
     content = path.read_text(encoding="utf-8")
     try:
-        entries = list(enumerate(json.loads(content), 1)) if content.lstrip().startswith("[") else _lines(content)
+        listed = content.lstrip().startswith("[")
+        entries = list(enumerate(json.loads(content), 1)) if listed else list(json_lines(content))
     except json.JSONDecodeError as error:
         raise ConfigError(f"pairs={path}, line {error.lineno}: {error.msg}; {ACCEPTED}") from error
+    except BadLineError as error:
+        raise ConfigError(f"pairs={path}, line {error.number}: {error}; {ACCEPTED}") from error
     pairs = [_pair(entry, strings, f"pairs={path}, entry {number}") for number, entry in entries]
     if len(pairs) < 2:
         raise ConfigError(f"pairs={path} holds {len(pairs)} pairs; two at least are needed")
     return pairs
-
-
-def _lines(content: str) -> list[tuple[int, Any]]:
-    entries = []
-    for number, line in enumerate(content.splitlines(), 1):
-        if line.strip():
-            try:
-                entries.append((number, json.loads(line)))
-            except json.JSONDecodeError as error:
-                raise json.JSONDecodeError(error.msg, content, _start(content, number)) from error
-    return entries
-
-
-def _start(content: str, line: int) -> int:
-    return sum(len(text) for text in content.splitlines(keepends=True)[: line - 1])
 
 
 def _pair(entry: Any, strings: str, where: str) -> Pair:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, cast
 
@@ -15,11 +15,11 @@ from mindgap.core.edits import Declined
 from mindgap.core.errors import ConfigError
 from mindgap.core.keys import content_key
 from mindgap.core.records import Query
-from mindgap.steering.bench import SteeringBench, Text
+from mindgap.steering.bench import SteeringBench, Text, plain
 from mindgap.steering.pairs import read_pairs, replies_to_the_same, swapped
 from mindgap.steering.sources import Layers, Placed, blocks, check_layers
 from mindgap.steering.stimulus import stimulus
-from mindgap.steering.vectors import contrast_prompts, reference_norm
+from mindgap.steering.vectors import check_prompts, reference_norm
 
 log = logging.getLogger(__name__)
 
@@ -62,9 +62,7 @@ class Preference:
         check_layers(self.layers)
         if isinstance(self.layers, str) or (isinstance(self.layers, tuple) and len(self.layers) != 1):
             raise ConfigError(f"{WHERE}: layers={self.layers!r}: one block is trained, a depth such as 0.5 or [15]")
-        available = len(contrast_prompts(10**6))
-        if not 2 <= self.prompts <= available:
-            raise ConfigError(f"{WHERE}: prompts={self.prompts}, must be between 2 and {available}")
+        check_prompts(self.prompts)
         for name in ("epochs", "batch", "beta", "rate"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"{WHERE}: {name}={getattr(self, name)}, must be above 0")
@@ -100,12 +98,11 @@ class Preference:
         """The vector, float32 `[d_model]`; what is known of it from the store is not trained again."""
         texts = [*positive, *negative]
         settings = {name: getattr(self, name) for name in ("batch", "beta", "rate")}
-        plain = [([asdict(message) for message in messages], reply) for messages, reply in texts]
 
         def key(epoch: int) -> str:
             source, seed = bench.endpoint.identity, bench.seed
             return content_key(
-                "preference", source=source, seed=seed, texts=plain, layer=layer, epoch=epoch, **settings
+                "preference", source=source, seed=seed, texts=plain(texts), layer=layer, epoch=epoch, **settings
             )
 
         state, done = np.zeros((3, bench.d_model), dtype=np.float32), 0  # the vector, and Adam's two moments

@@ -15,13 +15,12 @@ from mindgap.core.errors import ConfigError
 from mindgap.core.records import Message, OptionsRequest, Query
 from mindgap.steering.bench import SteeringBench
 from mindgap.steering.contrast_source import Contrast
-from mindgap.steering.damage import at_damage, damages
+from mindgap.steering.damage import at_damage, damages, dose_of
 from mindgap.steering.methods import Intervention
 from mindgap.steering.pairs import Contrasted, read_pairs, replies_to_the_same, used
 from mindgap.steering.spread import Spread
 from mindgap.steering.stimulus import INSTRUCTION
-from mindgap.steering.strength import relative_dose
-from mindgap.steering.vectors import CONTRAST_TOKENS, contrast_prompts, reference_norm
+from mindgap.steering.vectors import CONTRAST_TOKENS, contrast_prompts
 
 PROMPTS = slice(16, 24)
 """Contrast prompts that vectors are tried on: those before make them, those after measure damage."""
@@ -81,7 +80,7 @@ def search(
     ]
     edits_tried = [edits for _, edits in doses]
     tried = [
-        Tried(layer, _dose(edits, bench), gain, lost)
+        Tried(layer, dose_of(edits, bench) or 0.0, gain, lost)
         for (layer, edits), gain, lost in zip(
             doses, gains(edits_tried, pairs, bench), damages(edits_tried, bench), strict=True
         )
@@ -162,7 +161,3 @@ def gains(edits: Sequence[tuple[Edit, ...]], pairs: Sequence[Contrasted], bench:
         likely = np.array([scores[request.key].per_token() for request in row])
         means.append(float((likely[:, 0] - likely[:, 1]).mean()))
     return [mean - means[0] for mean in means[1:]]
-
-
-def _dose(edits: Sequence[Edit], bench: SteeringBench) -> float:
-    return relative_dose(edits, lambda layer: reference_norm(bench, layer)) or 0.0

@@ -77,12 +77,14 @@ def specific(
         bench: The model.
         estimate: Which of the two estimates is taken, or their mean.
     """
-    residuals, gradients = bench.residuals(shown, layer), bench.likelihood_gradients(shown, layer)
+    measured = []  # a gradient takes a backward pass: only where it is asked for
+    if estimate != "gradient":
+        measured.append((bench.residuals(shown, layer), others.residual))
+    if estimate != "mean":
+        measured.append((bench.likelihood_gradients(shown, layer), others.gradient))
 
     def direction(which: slice) -> np.ndarray:
-        mean = _unit(residuals[which].mean(0) - others.residual)
-        gradient = _unit(gradients[which].mean(0) - others.gradient)
-        return {"both": _unit(mean + gradient), "mean": mean, "gradient": gradient}[estimate]
+        return _unit(np.sum([_unit(rows[which].mean(0) - other) for rows, other in measured], axis=0))
 
     halves = direction(slice(0, None, 2)), direction(slice(1, None, 2))
     return Specific(direction(slice(None)), float(halves[0] @ halves[1]))

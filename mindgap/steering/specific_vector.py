@@ -12,7 +12,7 @@ from mindgap.core.edits import AddVector, Declined, Positions
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import Query
 from mindgap.steering.bench import SteeringBench
-from mindgap.steering.damage import at_damage
+from mindgap.steering.damage import dosed
 from mindgap.steering.specific import Estimate
 from mindgap.steering.vectors import block_at, check_site
 from mindgap.steering.wanted import directions
@@ -61,18 +61,18 @@ class SpecificVector:
         positions: Positions = "response" if self.positions == "response" else "all"
         wanted = directions([query.text for query in queries], self.passages, layer, bench, bench, estimate)
         proposed = [
-            (AddVector(layer, known.direction, positions, label=f"{query.text} (specific)"),)
+            known
+            if isinstance(known, Declined)
+            else (AddVector(layer, known.direction, positions, label=f"{query.text} (specific)"),)
             for query, known in zip(queries, wanted, strict=True)
-            if not isinstance(known, Declined)
         ]
-        dosed = iter(at_damage(proposed, self.damage, bench, self.dose))
         made: list[tuple[AddVector, ...] | Declined] = []
-        for query, known in zip(queries, wanted, strict=True):
-            if isinstance(known, Declined):
-                log.warning("%r is declined: %s", query.text, known.reason)
-                made.append(known)
+        for query, tried in zip(queries, dosed(proposed, self.damage, bench, self.dose), strict=True):
+            if isinstance(tried, Declined):
+                log.warning("%r is declined: %s", query.text, tried.reason)
+                made.append(tried)
             else:
-                chosen = next(dosed)[-1]
+                chosen = tried[-1]
                 log.info("%s: dose %.2f, damage %.2f nats per token", query.text, chosen.dose, chosen.damage)
                 made.append(tuple(edit for edit in chosen.edits if isinstance(edit, AddVector)))
         return made

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from mindgap.core.errors import ConfigError
+from mindgap.core.errors import ConfigError, first_line
 from mindgap.storage.atomic import replacing
 
 RECEIPT = "mindgap"
@@ -64,8 +64,8 @@ def read_vectors(path: Path) -> VectorSet:
     except ConfigError:
         raise
     except Exception as error:  # each library raises its own kinds over a damaged file
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise ConfigError(f"{path} cannot be read as {path.suffix} ({type(error).__name__}: {first[:200]})") from error
+        said = f"{type(error).__name__}: {first_line(error, 200)}"
+        raise ConfigError(f"{path} cannot be read as {path.suffix} ({said})") from error
     beside = path.with_name(f"{path.name}.json")
     if beside.is_file() and not found.receipt:
         return VectorSet(found.by_layer, found.rows, found.form, json.loads(beside.read_text(encoding="utf-8")))

@@ -66,9 +66,7 @@ class DifferenceInMeans:
 
     def __post_init__(self) -> None:
         check_site(self.depth, self.positions)
-        available = len(contrast_prompts(10**6))
-        if not 2 <= self.prompts <= available:
-            raise ConfigError(f"method.interventions: prompts={self.prompts}, must be between 2 and {available}")
+        check_prompts(self.prompts)
         if "{query}" not in self.instruction:
             raise ConfigError("method.interventions: instruction must contain {query}")
 
@@ -137,6 +135,13 @@ def reference_norm(bench: SteeringBench, layer: int) -> float:
 
 def _positions(name: str) -> Positions:
     return "response" if name == "response" else "all"
+
+
+def check_prompts(count: int) -> None:
+    """Raises ConfigError for a number of contrast prompts that there are not, or too few to contrast."""
+    available = len(contrast_prompts(10**6))
+    if not 2 <= count <= available:
+        raise ConfigError(f"method.interventions: prompts={count}, must be between 2 and {available}")
 
 
 def check_site(depth: float, positions: str) -> None:

@@ -13,6 +13,8 @@ from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeRemainingColumn
 from rich.progress import Progress as Bar
 
+from mindgap.core.wording import duration
+
 log = logging.getLogger(__name__)
 
 LINE_EVERY = 15.0
@@ -106,12 +108,8 @@ class Progress:
             done += 1
             if time.monotonic() - told >= LINE_EVERY:
                 told = time.monotonic()
-                left = f"  {_minutes((told - began) / done * (total - done))} left" if total and done < total else ""
+                left = f"  {duration((told - began) / done * (total - done))} left" if total and done < total else ""
                 of = f"/{total}" if total else ""
                 self._console.print(f"{what}  {done}{of}  {detail}{left}", markup=False, soft_wrap=True)
 
         return advance
-
-
-def _minutes(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

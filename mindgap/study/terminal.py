@@ -16,7 +16,7 @@ from rich.tree import Tree
 from mindgap.core.characters import printable
 from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Declaration
-from mindgap.core.wording import plural
+from mindgap.core.wording import duration, plural
 from mindgap.results.cell import CellResult
 from mindgap.results.masking import mask_secrets
 from mindgap.results.sweep import SweepResults
@@ -71,7 +71,7 @@ def print_forecast(
     for title, cell in zip(titles, forecasts, strict=True):
         counts = [cell.samples, cell.requests, cell.known, cell.judged]
         tokens = [f"~{cell.prompt_tokens}", f"<{cell.reply_tokens}"]
-        price = [_duration(cell.seconds), _money(cell.usd)]
+        price = ["?" if cell.seconds is None else duration(cell.seconds), _money(cell.usd)]
         grid.add_row(Text(title), *map(str, counts), *tokens, *price)
     console.print(grid)
     if any(cell.vectors_missing for cell in forecasts):
@@ -89,12 +89,6 @@ def print_forecast(
         markup=False,
         soft_wrap=True,
     )
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "?"
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
 
 
 def _money(usd: float | None) -> str:
@@ -134,7 +128,7 @@ def print_cell(console: Console, result: CellResult, name: CellName, left: float
     ]
     made, cached = result.counts.get("made", 0), result.counts.get("cached", 0)
     parts += [f"{result.counts['samples']} samples", f"{made} made, {cached} cached", f"{result.seconds:.1f} s"]
-    parts += [] if left is None else [f"about {_duration(left)} left"]
+    parts += [] if left is None else [f"about {duration(left)} left"]
     console.print(f"done    {head}: {', '.join(parts)}", markup=False, soft_wrap=True)
 
 

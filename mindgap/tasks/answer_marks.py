@@ -1,4 +1,4 @@
-r"""What stands around an answer: characters that nobody sees, LaTeX's `\boxed{…}`, clauses that rule options out."""
+r"""What stands around an answer: tags, reasoning, unseen characters, LaTeX's `\boxed{…}`, ruled-out options."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ import string
 from collections.abc import Sequence
 
 _UNSEEN = re.compile("[\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff]")
-_BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+BOX = re.compile(r"\\(?:boxed|fbox)\s*\{")
+REASONING_START = re.compile(r"<\s*(?:think|thinking)\s*>", re.I)
+TAG = re.compile(r"<\s*answer\s*>(?P<held>.*?)(?P<close><\s*/\s*answer\s*>|(?=<\s*answer\s*>)|\Z)", re.I | re.S)
+_REASONING = re.compile(r"<\s*(think|thinking)\s*>.*?<\s*/\s*\1\s*>", re.I | re.S)
+_REASONING_END = re.compile(r"<\s*/\s*(?:think|thinking)\s*>", re.I)
 _COMMAND = re.compile(r"\\(?:text|textbf|textit|mathrm|mathbf|textrm|mathsf|texttt)\s*\{([^{}]*)\}")
 _WRONG = (
     r"\s+(?:are|is|were|was)\s+(?:all\s+|both\s+|clearly\s+|simply\s+|therefore\s+)*"
@@ -20,15 +24,27 @@ def without_unseen(text: str) -> str:
     return _UNSEEN.sub("", text)
 
 
+def after_reasoning(text: str) -> str:
+    """`text` without finished reasoning, and without what stands before the end of one that began elsewhere."""
+    return _REASONING_END.split(_REASONING.sub(" ", text))[-1]
+
+
+def braced(text: str, start: int, stop: int) -> tuple[str, bool]:
+    """What stands from `start` to the brace that closes the one before it, or to `stop`; and whether it is closed."""
+    depth = 1
+    for place in range(start, stop):
+        depth += {"{": 1, "}": -1}.get(text[place], 0)
+        if depth == 0:
+            return text[start:place], True
+    return text[start:stop], False
+
+
 def boxed(text: str) -> list[str]:
     r"""What stands in each `\boxed{…}`, commands for fonts taken off; one that is never closed ends with its line."""
     held = []
-    for box in _BOX.finditer(text):
-        depth, end = 1, box.end()
-        while end < len(text) and depth and text[end] != "\n":
-            depth += {"{": 1, "}": -1}.get(text[end], 0)
-            end += 1
-        inside = text[box.end() : end - 1 if depth == 0 else end]
+    for box in BOX.finditer(text):
+        line_end = text.find("\n", box.end())
+        inside, _ = braced(text, box.end(), len(text) if line_end < 0 else line_end)
         while (plain := _COMMAND.sub(r"\1", inside)) != inside:
             inside = plain
         held.append(inside.replace("\\ ", " ").replace("\\", ""))

@@ -28,7 +28,14 @@ import unicodedata
 from collections.abc import Sequence
 
 from mindgap.core.records import Answer
-from mindgap.tasks.answer_marks import boxed, without_ruled_out, without_unseen
+from mindgap.tasks.answer_marks import (
+    REASONING_START,
+    TAG,
+    after_reasoning,
+    boxed,
+    without_ruled_out,
+    without_unseen,
+)
 
 EMPTY_REPLY = "empty reply"
 NO_ANSWER = "no answer tag and no clear statement"
@@ -39,10 +46,6 @@ NOT_AN_OPTION = "not an option"
 SEVERAL = "several different answers"
 DISAGREE = "letter and option text disagree"
 
-_REASONING = re.compile(r"<\s*(think|thinking)\s*>.*?<\s*/\s*\1\s*>", re.I | re.S)
-_REASONING_END = re.compile(r"<\s*/\s*(?:think|thinking)\s*>", re.I)
-_REASONING_START = re.compile(r"<\s*(?:think|thinking)\s*>", re.I)
-_TAG = re.compile(r"<\s*answer\s*>(?P<held>.*?)(?P<close><\s*/\s*answer\s*>|(?=<\s*answer\s*>)|\Z)", re.I | re.S)
 _HALF_TAG = re.compile(r"<[\s/]*[a-z]*\s*\Z", re.I)
 _STATEMENT = re.compile(
     r"(?:(?<!\bnot )(?<!\bif )(?<!\bwhether )\b(?:the|my)\s+|^[\s*_#>-]*)"
@@ -89,12 +92,12 @@ def read_choice(reply: str, options: Sequence[str]) -> Answer:
     reply = without_unseen(reply)
     if not reply.strip():
         return Answer(None, EMPTY_REPLY)
-    text = _REASONING_END.split(_REASONING.sub(" ", reply))[-1]
+    text = after_reasoning(reply)
     if not text.strip():
         return Answer(None, ONLY_REASONING)
-    if tags := list(_TAG.finditer(text)):
+    if tags := list(TAG.finditer(text)):
         return _read_tags(tags, options)
-    if _REASONING_START.search(text):
+    if REASONING_START.search(text):
         return Answer(None, ONLY_REASONING)
     if re.search(r"<\s*a[a-z]*\s*\Z", text, re.I):
         return Answer(None, CUT_OFF)

@@ -6,7 +6,6 @@ one, from 0). In the place of `question` may stand `messages`, a conversation th
 
 from __future__ import annotations
 
-import json
 import string
 import typing
 from collections.abc import Iterator
@@ -18,6 +17,7 @@ from typing import Any
 
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import Answer, Item, Message, MessageRole
+from mindgap.storage.json_lines import BadLineError, json_lines
 from mindgap.tasks.base import OptionQuestion, TaskSettings, order_trouble, stratified
 from mindgap.tasks.choice import MultipleChoice
 
@@ -94,17 +94,18 @@ def read_items(source: Path | Traversable, *, choice: bool) -> Iterator[Item]:
             f"{source} is not in UTF-8 ({error.reason} at byte {error.start}): save it as UTF-8, for example by "
             f"iconv -f LATIN1 -t UTF-8 {source}"
         ) from error
-    for number, line in enumerate(text.split("\n"), start=1):  # U+2028 is a character of a text, and ends no line
-        if not line.strip():
-            continue
-        try:
-            item = _item(json.loads(line), choice)
-        except (ValueError, TypeError, RecursionError) as error:
-            raise ConfigError(f"{source}, line {number}: {error}") from error
-        if item.id in seen:
-            raise ConfigError(f"{source}, line {number}: the id {item.id!r} is there twice; ids tell items apart")
-        seen.add(item.id)
-        yield item
+    try:
+        for number, row in json_lines(text):
+            try:
+                item = _item(row, choice)
+            except (ValueError, TypeError, RecursionError) as error:
+                raise ConfigError(f"{source}, line {number}: {error}") from error
+            if item.id in seen:
+                raise ConfigError(f"{source}, line {number}: the id {item.id!r} is there twice; ids tell items apart")
+            seen.add(item.id)
+            yield item
+    except BadLineError as error:
+        raise ConfigError(f"{source}, line {error.number}: {error}") from error
     if not seen:
         raise ConfigError(f"{source}: no items in it")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mindgap.core.errors import ConfigError, UnavailableError, first_line
+from mindgap.storage.json_lines import BadLineError, json_lines
 
 SUFFIXES = (".csv", ".tsv", ".json", ".jsonl", ".ndjson", ".parquet", ".txt")
 TEXT_COLUMN = "prompt"
@@ -134,13 +135,10 @@ def _json(text: str, name: str, path: str, *, lines: bool) -> Iterator[Row]:
             raise ConfigError(f"task.path={path}: {name} must be a list of objects, or an object with one such list")
         rows = [(f"{name}, entry {number}", entry) for number, entry in enumerate(listed[0], start=1)]
     else:
-        rows = []
-        for number, line in enumerate(text.split("\n"), start=1):
-            if line.strip():
-                try:
-                    rows.append((f"{name}, line {number}", json.loads(line)))
-                except (ValueError, RecursionError) as error:
-                    raise ConfigError(f"task.path={path}: {name}, line {number}: {error}") from error
+        try:
+            rows = [(f"{name}, line {number}", entry) for number, entry in json_lines(text)]
+        except BadLineError as error:
+            raise ConfigError(f"task.path={path}: {name}, line {error.number}: {error}") from error
     for place, row in rows:
         if not isinstance(row, dict):
             raise ConfigError(f"task.path={path}: {place}: a row is a JSON object with a key a column")

@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal
 
 from mindgap.core.records import Answer
+from mindgap.tasks.answer_marks import BOX, REASONING_START, TAG, after_reasoning, braced
 from mindgap.tasks.answers import CUT_OFF, EMPTY_REPLY, EMPTY_TAG, NO_ANSWER, ONLY_REASONING, SEVERAL
 from mindgap.tasks.numbers import Quantity, quantities, quantity, same_quantity
 
@@ -32,12 +33,7 @@ Normalise = Literal["none", "text", "math"]
 """`none`: as it stands. `text`: case, spaces, quotes, articles and closing punctuation do not count. `math`: nor do
 LaTeX's spacing, sizes and dollar signs."""
 
-_REASONING = re.compile(r"<\s*(think|thinking)\s*>.*?<\s*/\s*\1\s*>", re.I | re.S)
-_REASONING_END = re.compile(r"<\s*/\s*(?:think|thinking)\s*>", re.I)
-_REASONING_START = re.compile(r"<\s*(?:think|thinking)\s*>", re.I)
-_TAG = re.compile(r"<\s*answer\s*>(?P<held>.*?)(?P<close><\s*/\s*answer\s*>|(?=<\s*answer\s*>)|\Z)", re.I | re.S)
 _ECHO = re.compile(r"(?:the |your )?(?:final )?(?:answer|number)(?: here)?|\.\.\.|…", re.I)
-_BOXED = re.compile(r"\\(?:boxed|fbox)\s*\{")
 _HASHES = re.compile(r"^\s*####[ \t]*(?P<held>[^\n]+)", re.M)
 _STATEMENT = re.compile(
     r"(?:(?<!\bnot )(?<!\bif )(?<!\bwhether )\b(?:the|my)\s+|^[\s*_#>-]*)(?:(?:final|correct|right)\s+)*answer\s*[*_]*"
@@ -99,7 +95,7 @@ def read_number(
     elif found.unparsed not in (NO_ANSWER, EMPTY_TAG):
         return found
     if not numbers and last_number:
-        numbers = quantities(_after_reasoning(reply))[-1:]
+        numbers = quantities(after_reasoning(reply))[-1:]
     if not numbers:
         return found if isinstance(found, Answer) else Answer(None, NO_ANSWER)
     if not all(same_quantity(numbers[0], other, tolerance) for other in numbers[1:]):
@@ -144,15 +140,8 @@ def normal(text: str, normalise: Normalise) -> str:
 
 def boxed(text: str) -> list[str]:
     r"""What stands in each `\boxed{…}` of `text`, braces within braces included; one never closed is left out."""
-    held = []
-    for match in _BOXED.finditer(text):
-        depth = 1
-        for place in range(match.end(), len(text)):
-            depth += {"{": 1, "}": -1}.get(text[place], 0)
-            if depth == 0:
-                held.append(text[match.end() : place])
-                break
-    return held
+    found = (braced(text, match.end(), len(text)) for match in BOX.finditer(text))
+    return [held for held, closed in found if closed]
 
 
 def gold_number(text: str) -> str | None:
@@ -166,16 +155,16 @@ def _settled(reply: str) -> tuple[list[str], bool] | Answer:
     """The texts in which `reply` says its answer, and whether it says that they are; or why there are none."""
     if not reply.strip():
         return Answer(None, EMPTY_REPLY)
-    text = _after_reasoning(reply)
+    text = after_reasoning(reply)
     if not text.strip():
         return Answer(None, ONLY_REASONING)
-    if tags := list(_TAG.finditer(text)):
+    if tags := list(TAG.finditer(text)):
         return _in_tags(tags)
-    if _REASONING_START.search(text):
+    if REASONING_START.search(text):
         return Answer(None, ONLY_REASONING)
     if re.search(r"<\s*a[a-z]*\s*\Z", text, re.I):
         return Answer(None, CUT_OFF)
-    if _BOXED.search(text):
+    if BOX.search(text):
         held = boxed(text)
         return (held, True) if held else Answer(None, CUT_OFF)
     if hashes := [match["held"].strip() for match in _HASHES.finditer(text)]:
@@ -199,10 +188,6 @@ def _in_tags(tags: Sequence[re.Match[str]]) -> tuple[list[str], bool] | Answer:
     if held:
         return held, True
     return Answer(None, EMPTY_TAG if tags[-1]["close"] else CUT_OFF)
-
-
-def _after_reasoning(reply: str) -> str:
-    return _REASONING_END.split(_REASONING.sub(" ", reply))[-1]
 
 
 def _number(text: str, *, strict: bool) -> Quantity | None:

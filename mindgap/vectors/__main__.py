@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mindgap.cli.command import command
-from mindgap.core.errors import ConfigError
+from mindgap.core.errors import ConfigError, did_you_mean
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -59,9 +58,7 @@ def _run(arguments: Sequence[str]) -> None:
     words, settings, config = split_arguments([*([] if typed else DEFAULTS), *arguments], SETTINGS, "vectors", GROUPS)
     asked, *rest = words or [""]
     if asked not in COMMANDS:
-        near = difflib.get_close_matches(asked, COMMANDS, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(COMMANDS)}"
-        raise ConfigError(f"{asked or 'no command'}: there is no such command. {hint}")
+        raise ConfigError(f"{asked or 'no command'}: there is no such command. {did_you_mean(asked, COMMANDS)}")
     named = any(argument.partition("=")[0] == "model" for argument in arguments)
     console = Console(highlight=False)
     if not console.is_terminal:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -11,12 +10,14 @@ from typing import Any
 import numpy as np
 
 import mindgap
+from mindgap.core.arrays import digest
 from mindgap.core.edits import AddVector, Declined, Edit
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import Query
 from mindgap.steering.bench import SteeringBench
 from mindgap.steering.vector_formats import WRITERS, write_vectors
 from mindgap.steering.vectors import reference_norm
+from mindgap.storage.hashes import file_hash
 from mindgap.vectors.bench import opened, settings_of
 
 UNIT = "residual stream at the output of a block; +1 times a vector moves towards the behaviour"
@@ -67,14 +68,14 @@ def _receipt(
         "method": method,
         "strength": config["strength"],
         "seed": bench.seed,
-        "data": {name: _hash(path) for name, path in sorted(_files(method))},
+        "data": {name: file_hash(path) for name, path in sorted(_files(method))},
         "unit": UNIT,
         "layers": [
             {
                 "block": layer,
                 "norm": float(np.linalg.norm(vector)),
                 "dose": float(np.linalg.norm(vector)) / norm(layer),
-                "sha256": hashlib.sha256(vector.tobytes()).hexdigest(),
+                "sha256": digest(vector),
             }
             for layer, vector in sorted(vectors.items())
         ],
@@ -88,7 +89,3 @@ def _files(node: Any) -> list[tuple[str, Path]]:
         named = [node[key] for key in ("pairs", "path") if isinstance(node.get(key), str)]
         return found + [(name, Path(name).expanduser()) for name in named if Path(name).expanduser().is_file()]
     return [entry for value in node for entry in _files(value)] if isinstance(node, list) else []
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

@@ -5,15 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch")
 
-from mindgap.backends.local import LocalEndpoint  # noqa: E402
-from mindgap.backends.local.engine import Engine  # noqa: E402
 from mindgap.core.directions import DirectionEdit  # noqa: E402
 from mindgap.core.edits import AddVector, Edit  # noqa: E402
 from mindgap.core.errors import ConfigError  # noqa: E402
@@ -29,15 +26,8 @@ from mindgap.steering.persona import INSTRUCTIONS, Persona  # noqa: E402
 from mindgap.steering.spread import Spread  # noqa: E402
 from mindgap.steering.strength import Dose, relative_dose  # noqa: E402
 from mindgap.steering.vectors import CONTRAST_TOKENS, neutral_texts, reference_norm  # noqa: E402
-from mindgap.storage.store import Store  # noqa: E402
 
 GLAD = Query("be glad", "")
-
-
-@pytest.fixture
-def bench(small_model: SimpleNamespace, tmp_path: Path) -> SteeringBench:
-    engine = Engine(small_model.model, small_model.tokenizer, max_rows=8)
-    return SteeringBench(LocalEndpoint(engine, "local/small"), Store(tmp_path / "store.sqlite"), 0)
 
 
 @pytest.fixture

@@ -12,28 +12,18 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+from small_bench import small_bench  # noqa: E402
+
 from mindgap.backends.local import LocalEndpoint  # noqa: E402
-from mindgap.backends.local.engine import Engine  # noqa: E402
 from mindgap.core.errors import ConfigError  # noqa: E402
 from mindgap.core.records import Message, Query  # noqa: E402
 from mindgap.steering.bench import SteeringBench, Text  # noqa: E402
 from mindgap.steering.preference import Preference  # noqa: E402
 from mindgap.steering.vectors import reference_norm  # noqa: E402
-from mindgap.storage.store import Store  # noqa: E402
 
 GLAD = Query("be glad", "")
 POSITIVE: list[Text] = [((Message("user", f"Say {n}"),), f"yes, {n} it is!") for n in "abcde"]
 NEGATIVE: list[Text] = [(messages, "no.") for messages, _ in POSITIVE]
-
-
-def bench_of(small_model: SimpleNamespace, folder: Path) -> SteeringBench:
-    engine = Engine(small_model.model, small_model.tokenizer, max_rows=8)
-    return SteeringBench(LocalEndpoint(engine, "local/small"), Store(folder / "store.sqlite"), 0)
-
-
-@pytest.fixture
-def bench(small_model: SimpleNamespace, tmp_path: Path) -> SteeringBench:
-    return bench_of(small_model, tmp_path)
 
 
 def log_likelihood(bench: SteeringBench, text: Text, vector: torch.Tensor) -> torch.Tensor:
@@ -93,7 +83,7 @@ def test_training_that_was_stopped_goes_on_where_it_was(
 ) -> None:
     method = Preference(layers=(1,), epochs=4)
     (tmp_path / "other").mkdir()
-    whole = method.trained(POSITIVE, NEGATIVE, 1, bench_of(small_model, tmp_path / "other"))
+    whole = method.trained(POSITIVE, NEGATIVE, 1, small_bench(small_model, tmp_path / "other"))
     replace(method, epochs=2).trained(POSITIVE, NEGATIVE, 1, bench)
     passes = 0
     under = LocalEndpoint.likelihood_under

@@ -17,8 +17,6 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from mindgap.backends.fetch import option_scores  # noqa: E402
-from mindgap.backends.local import LocalEndpoint  # noqa: E402
-from mindgap.backends.local.engine import Engine  # noqa: E402
 from mindgap.core.errors import ConfigError  # noqa: E402
 from mindgap.core.records import OptionsRequest, Query  # noqa: E402
 from mindgap.steering.bench import SteeringBench  # noqa: E402
@@ -30,16 +28,9 @@ from mindgap.steering.spread import Spread  # noqa: E402
 from mindgap.steering.strength import Dose  # noqa: E402
 from mindgap.steering.vector_formats import read_vectors  # noqa: E402
 from mindgap.steering.vectors import DifferenceInMeans, reference_norm  # noqa: E402
-from mindgap.storage.store import Store  # noqa: E402
 from mindgap.vectors.__main__ import main  # noqa: E402
 
 GLAD = Query("be glad", "")
-
-
-@pytest.fixture
-def bench(small_model: SimpleNamespace, tmp_path: Path) -> SteeringBench:
-    engine = Engine(small_model.model, small_model.tokenizer, max_rows=8)
-    return SteeringBench(LocalEndpoint(engine, "local/small"), Store(tmp_path / "store.sqlite"), 0)
 
 
 @pytest.fixture

@@ -4,13 +4,12 @@ here.
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from mindgap.core.errors import ConfigError
+from mindgap.core.errors import ConfigError, did_you_mean
 from mindgap.results.imports.names import plain_name
 from mindgap.results.imports.scales import ScaleMap, read_scale
 
@@ -198,9 +197,7 @@ class ColumnMap:
                 raise ConfigError(f"map.wide={pattern}: needs a group (?P<column>…), which says what the value is")
         for key in self.constants:
             if key not in FIELDS:
-                near = difflib.get_close_matches(key, FIELDS, n=1)
-                hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(FIELDS)}"
-                raise ConfigError(f"map.constants.{key}: there is no such field. {hint}")
+                raise ConfigError(f"map.constants.{key}: there is no such field. {did_you_mean(key, FIELDS)}")
             if getattr(self.columns, key) is not None:
                 raise ConfigError(f"map.constants.{key}: map.columns.{key} says it already")
         if self.delimiter is not None and len(self.delimiter) != 1:

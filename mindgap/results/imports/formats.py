@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mindgap.core.errors import ConfigError, UnavailableError
+from mindgap.storage.json_lines import BadLineError, json_lines
 
 _ATTACHMENT = "attachment://"
 _LONG = frozenset(("events", "events_data", "attachments", "store"))
@@ -60,15 +61,15 @@ def _delimiter(text: str) -> str:
 
 
 def read_jsonl(text: str, path: Path) -> Named:
-    """Rows of whatever the objects hold, one object a line. Only line feeds end a line: U+2028 is a character."""
+    """Rows of whatever the objects hold, one object a line."""
     rows: Rows = []
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        row = parse_json(line, f"{path}, line {number}")
-        if not isinstance(row, dict):
-            raise ConfigError(f"{path}, line {number}: a line must be an object with the columns as keys")
-        rows.append(row)
+    try:
+        for number, row in json_lines(text):
+            if not isinstance(row, dict):
+                raise ConfigError(f"{path}, line {number}: a line must be an object with the columns as keys")
+            rows.append(row)
+    except BadLineError as error:
+        raise ConfigError(f"{path}, line {error.number}: not JSON ({error})") from error
     return _columns(rows), rows
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mindgap.core.errors import ConfigError
+from mindgap.core.errors import ConfigError, did_you_mean
 from mindgap.results.imports.columns import FIELDS, ColumnMap
 from mindgap.results.imports.table import Origin, RecordedTable
 from mindgap.results.imports.values import head_of, looked_up
@@ -119,9 +118,7 @@ def _check(
 def _check_column(ours: str, name: str, there: tuple[str, ...], table: RecordedTable, melted: tuple[str, ...]) -> None:
     head = head_of(there, name)
     if head is None:
-        near = difflib.get_close_matches(name, there, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(there)}"
-        raise ConfigError(f"map.columns.{ours}={name}: the recording has no such column. {hint}")
+        raise ConfigError(f"map.columns.{ours}={name}: the recording has no such column. {did_you_mean(name, there)}")
     if head != name and head not in melted and all(looked_up(row, name) is None for row in table.rows):
         inside = next((value for row in table.rows if (value := row.get(head)) is not None), None)
         keys = (
