@@ -192,6 +192,8 @@ class GroupComparison:
         best: Most behaviour at no more than `MARGIN` of accuracy lost, chosen on all data.
         cross_fit: The same, chosen on one half and reported on the other.
         notes: What could not be computed, and why.
+        said_of: What all of it is for, where there are too few queries or items to speak of others; else empty.
+        uneven: Whether effects are so uneven over queries or items that tests may claim more than they should.
         judges: What each judge of the group's samples says; None where only the scores were compared.
         people: Means anchored in people's ratings; None where nobody rated.
     """
@@ -203,6 +205,8 @@ class GroupComparison:
     best: Best | None = None
     cross_fit: CrossFit | None = None
     notes: tuple[str, ...] = ()
+    said_of: str = ""
+    uneven: bool = False
     judges: JudgesCompared | None = None
     people: AnchoredGroup | None = None
 

@@ -26,7 +26,7 @@ from mindgap.stats.dose import DoseResponse, dose_response
 from mindgap.stats.power import Detectable, detectable_after
 from mindgap.stats.samples import CellId, Samples
 from mindgap.stats.selection import CrossFit, cross_fit
-from mindgap.stats.significance import adjust
+from mindgap.stats.significance import UNEVEN, adjust
 from mindgap.stats.tradeoff import (
     Best,
     FrontMember,
@@ -63,7 +63,7 @@ def compare_scores(group: Group) -> GroupComparison:
             tests = len(others) * len(computation.measured)
             comparison = replace(comparison, detectable=computation.detectable(cell, tests=tests))
         compared.append(comparison)
-    return GroupComparison(group, tuple(compared))
+    return GroupComparison(group, tuple(compared), said_of=computation.samples.said_of, uneven=computation.uneven)
 
 
 class _Computation:
@@ -76,7 +76,9 @@ class _Computation:
         self.samples: Samples = samples_of(
             [replace(record, method=cell.name, strength="") for cell in finished for record in cell.records],
             group.measures,
+            population=bool(group.reference.config.get("population")),
         )
+        self.uneven = False
         config = group.reference.config
         self.draws: dict[str, Any] = {
             "seed": int(config.get("seed", 0)),
@@ -122,6 +124,8 @@ class _Computation:
             best=self.best() if others else None,
             cross_fit=self.cross_fit() if others else None,
             notes=tuple(dict.fromkeys(self.notes)),
+            said_of=self.samples.said_of,
+            uneven=self.uneven,
         )
 
     def attempt(
@@ -145,8 +149,9 @@ class _Computation:
             [name for name in names if name not in self.primary],
         ]
         for family in families[:1] if primary_only else families:
-            differences = compare_cells(self.samples, self.reference, metrics=family, **self.draws).differences
-            for difference in _adjusted(differences):
+            comparison = compare_cells(self.samples, self.reference, metrics=family, **self.draws)
+            self.uneven |= family is families[0] and comparison.unevenness > UNEVEN
+            for difference in _adjusted(comparison.differences):
                 cell = difference.difference.cell
                 tested.setdefault(cell, {})[difference.metric] = (
                     _no_difference(difference) if cell in same else difference

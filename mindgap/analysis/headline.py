@@ -6,12 +6,30 @@ from mindgap.analysis.comparison import CellComparison, GroupComparison, Tested,
 from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Declaration
 from mindgap.core.wording import decimal
+from mindgap.stats.power import Detectable, design_for
 
 Costs = tuple[Declaration, ...]
 
 
 def headline(group: GroupComparison) -> str:
-    """One to three sentences. A difference is only stated as one where it is clear (`Difference.clear`)."""
+    """The answer in one to three sentences, and in one more each what limits it.
+
+    A difference is only stated as one where it is clear (`Difference.clear`).
+    """
+    answer = _answer(group)
+    if not group.others or group.reference.cell not in group.group.finished:
+        return answer
+    if group.said_of:
+        answer += f" This is {group.said_of}."
+    if group.uneven and any(tested.clear for cell in group.others for tested in cell.differences.values()):
+        answer += (
+            " A few queries or items respond far more than the rest, and then more than 5 % of such sweeps call a "
+            "difference clear that is none."
+        )
+    return answer
+
+
+def _answer(group: GroupComparison) -> str:
     reference, others = group.reference, group.others
     if reference.cell not in group.group.finished:
         return f"Nothing can be said: no cell finished. The first failed with: {reference.cell.reason}"
@@ -67,9 +85,23 @@ def _nothing_clear(group: GroupComparison, target: Declaration) -> str:
     text += f"{'the largest change is ' if len(others) > 1 else 'the change is '}"
     text += f"{_points(difference, target)}{f' ({most.name})' if len(others) > 1 else ''}."
     if (power := most.detectable.get(target.name)) is not None:
-        text += f" A true change of {decimal(power.difference, 2)} would probably have been seen."
+        text += _could_be_seen(power, target, group)
     lowered = [cell.name for cell in others if any(_worse_clearly(cell, cost) for cost in group.costs)]
     return f"{text} {_list(lowered)} clearly cost something." if lowered else text
+
+
+def _could_be_seen(power: Detectable, target: Declaration, group: GroupComparison) -> str:
+    """How large a change would have been; where none that the scale allows would, how many samples it takes."""
+    low, high = target.range
+    if power.difference is None:
+        return ""
+    if low is None or high is None or power.difference <= high - low:
+        return f" A true change of {decimal(power.difference, 2)} would probably have been seen."
+    records, large = group.reference.cell.records, (high - low) / 4
+    queries, items = len({record.query for record in records}), len({record.item for record in records})
+    text = f" No change that this scale allows would have been found with {queries} queries × {items} items"
+    enough = design_for(power, large, queries, items)
+    return f"{text}." if enough is None else f"{text}; {enough[0]} × {enough[1]} would find {decimal(large, 2)}."
 
 
 def _cost(cell: CellComparison, costs: Costs) -> str:
@@ -101,7 +133,7 @@ def _points(difference: Tested, target: Declaration) -> str:
     most = target.range[1]
     unit = "" if most is None else f" points of {most:g}"
     value = f"{decimal(estimate.value, target.digits, signed=True)}{unit}"
-    return f"{value} (95 % interval {_interval(estimate, target)})"
+    return f"{value} ({'no interval' if estimate.low is None else f'95 % interval {_interval(estimate, target)}'})"
 
 
 def _loss(difference: Tested, cost: Declaration) -> str:

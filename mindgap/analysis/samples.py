@@ -21,7 +21,10 @@ if TYPE_CHECKING:
 
 
 def samples_of(
-    data: Samples | Mapping[str, Any] | Sequence[Record] | pa.Table, measures: Sequence[Declaration] | None = None
+    data: Samples | Mapping[str, Any] | Sequence[Record] | pa.Table,
+    measures: Sequence[Declaration] | None = None,
+    *,
+    population: bool = False,
 ) -> Samples:
     """Samples from what you have: records, a table of records as in samples.parquet, or columns of numbers.
 
@@ -29,6 +32,8 @@ def samples_of(
         data: Columns must have `query` and `item`; `model`, `method`, `strength`, `epoch`, `judge` and `dose` may be
             there; every other numeric column is a measure's values, NaN = missing.
         measures: What was measured; None = as the table says, or the standard measures.
+        population: Whether results are for other queries and items even where these are too few for that; `Samples` say
+            so themselves.
 
     Raises:
         MindgapError: A sample occurs twice, or a column is not there.
@@ -37,17 +42,17 @@ def samples_of(
         return data
     declarations = tuple(declared(measure) for measure in STANDARD) if measures is None else tuple(measures)
     if isinstance(data, Mapping):
-        return from_columns(data, scales=_scales(declarations))
+        return from_columns(data, scales=_scales(declarations), population=population)
     if isinstance(data, Sequence):
-        return from_records(data, declarations)
+        return from_records(data, declarations, population=population)
     if "option_logprobs" in data.column_names:
         records, saved = read_samples(data)
-        return from_records(records, saved)
+        return from_records(records, saved, population=population)
     columns = {name: data.column(name).to_numpy(zero_copy_only=False) for name in data.column_names}
-    return from_columns(columns, scales=_scales(declarations))
+    return from_columns(columns, scales=_scales(declarations), population=population)
 
 
-def from_records(records: Sequence[Record], measures: Sequence[Declaration]) -> Samples:
+def from_records(records: Sequence[Record], measures: Sequence[Declaration], *, population: bool = False) -> Samples:
     """Samples with those of `measures` that apply to any record."""
     columns: dict[str, Any] = {name: [getattr(record, name) for record in records] for name in KEYS}
     columns["dose"] = np.array([np.nan if dose is None else dose for dose in columns["dose"]], dtype=float)
@@ -58,7 +63,7 @@ def from_records(records: Sequence[Record], measures: Sequence[Declaration]) -> 
     applies = {name: due for name, due in applies.items() if due.any()}
     for name in applies:
         columns[name] = np.array([column(record, name) for record in records], dtype=float)
-    return from_columns(columns, scales=_scales(measures), applies=applies)
+    return from_columns(columns, scales=_scales(measures), applies=applies, population=population)
 
 
 def _scales(measures: Sequence[Declaration]) -> dict[str, Scale]:

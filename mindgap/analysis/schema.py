@@ -101,7 +101,10 @@ def _cell(comparison: CellComparison) -> dict[str, Any]:
         "account": comparison.account and _account(comparison.account),
         "non_inferior": non_inferior
         and {"margin": non_inferior.margin, "p": finite(non_inferior.p), "verdict": non_inferior.verdict},
-        "detectable": {name: finite(smallest.difference) for name, smallest in comparison.detectable.items()},
+        "detectable": {
+            name: smallest.difference and finite(smallest.difference)
+            for name, smallest in comparison.detectable.items()
+        },
     }
 
 
@@ -137,7 +140,13 @@ def _account(account: AccuracyAccount) -> dict[str, Any]:
 
 def _best(best: Best) -> dict[str, Any]:
     chances = {cell.method: finite(chance) for cell, chance in best.chances.items()}
-    return {"cell": best.cell.method, "behaviour": estimate_fields(best.value), "chances": chances}
+    return {
+        "cell": best.cell.method,
+        "behaviour": estimate_fields(best.value),
+        "chances": chances,
+        "keeps": finite(best.keeps),
+        "confidence": best.rule.confidence,
+    }
 
 
 def _cross_fit(cross_fit: CrossFit) -> dict[str, Any]:

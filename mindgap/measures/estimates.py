@@ -14,7 +14,12 @@ from mindgap.stats.bootstrap import crossed_mean
 
 
 def estimates(
-    records: Sequence[Record], measures: Sequence[Declaration], *, seed: int, resamples: int
+    records: Sequence[Record],
+    measures: Sequence[Declaration],
+    *,
+    seed: int,
+    resamples: int,
+    population: bool = False,
 ) -> dict[str, Estimate]:
     """Mean of every measure that applies to any of `records`, with its 95 % interval over crossed queries and items."""
     return {
@@ -26,6 +31,7 @@ def estimates(
             resamples=resamples,
             binary=measure.binary,
             bounds=measure.range,
+            population=population,
         )
         for measure in measures
         if (applying := [record for record in records if measure.name in record.measures])

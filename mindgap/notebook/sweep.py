@@ -203,11 +203,14 @@ class Sweep:
                 replace(record, measures={**record.measures, **again.measures})
                 for record, again in zip(cell.records, measured(cell.records, [measure]), strict=True)
             )
-            draws = {name: int(cell.config.get(name, usual)) for name, usual in (("seed", 0), ("resamples", 10_000))}
+            settings: dict[str, Any] = {
+                name: cell.config.get(name, usual)
+                for name, usual in (("seed", 0), ("resamples", 10_000), ("population", False))
+            }
             added: dict[str, Any] = {
                 "records": records,
                 "measures": (*(known for known in cell.measures if known.name != declaration.name), declaration),
-                "metrics": {**cell.metrics, **estimates(records, [declaration], **draws)},
+                "metrics": {**cell.metrics, **estimates(records, [declaration], **settings)},
                 "counts": {**cell.counts, **count(records, [declaration])},
             }
             cells.append(replace(cell, **added) if cell.status == "finished" else cell)

@@ -131,7 +131,10 @@ def power_table(group: GroupComparison) -> Table | None:
     rows: list[tuple[Entry, ...]] = []
     for comparison in group.others:
         smallest = [(measure.digits, comparison.detectable.get(measure.name)) for measure in measures]
-        shown = [Number("–" if power is None else decimal(power.difference, digits)) for digits, power in smallest]
+        shown = [
+            Number("–" if power is None or power.difference is None else decimal(power.difference, digits))
+            for digits, power in smallest
+        ]
         rows.append((comparison.name, *shown))
     note = (
         "A true difference from the reference of this size would have been found clear 4 times in 5, by the variance "

@@ -123,13 +123,13 @@ def _choice(group: GroupComparison) -> str:
     gained = number(best.value, 2)
     text = (
         f"Most behaviour at no more than {budget}: {group.name(best.cell)}, mean {gained.main} ({gained.interval}); "
-        f"{chance} of resamples choose it."
+        f"{chance} of resamples choose it, and it keeps the limit with {percent(best.keeps)} confidence."
     )
     if held_out is not None and (gain := held_out.changes.get(best.rule.maximise)) is not None:
         change = number(gain, 2, signed=True)
         text += (
-            f" Chosen on one half of the {held_out.split} and measured on the other, such a choice is worth "
-            f"{change.main} over {group.reference.name} ({change.interval})."
+            f" Chosen on one half of the {' and '.join(held_out.split)} and measured on the other, such a choice is "
+            f"worth {change.main} over {group.reference.name} ({change.interval})."
         )
     return text
 

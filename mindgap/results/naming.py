@@ -10,7 +10,7 @@ from typing import Any
 
 from mindgap.results.cell import BESIDE_CELLS
 
-NAMED_OTHERWISE = frozenset({*BESIDE_CELLS, "strength", "judge", "resamples"})
+NAMED_OTHERWISE = frozenset({*BESIDE_CELLS, "strength", "judge", "resamples", "population"})
 """Settings that a name need not tell: they change no sample, or the strength's and the judge's own names tell them."""
 
 LONGEST = 32

@@ -75,6 +75,7 @@ def _one(members: Sequence[CellResult], first_epoch: Mapping[Seed, int]) -> Cell
             first.measures,
             seed=int(first.config.get("seed") or 0),
             resamples=int(first.config.get("resamples") or 10_000),
+            population=bool(first.config.get("population")),
         ),
         counts={**counts, **count(records, first.measures)},
         seconds=sum(run.seconds for run in runs),
@@ -94,7 +95,7 @@ def _shifted(cell: CellResult, first_epoch: Mapping[Seed, int]) -> CellResult:
 
 def _settings(cell: CellResult) -> str:
     """Key of all that replicates have in common; of a failed cell, of itself alone."""
-    left_out = {*BESIDE_CELLS, "epochs", "resamples", *(("strength",) if cell.strength == "none" else ())}
+    left_out = {*BESIDE_CELLS, "epochs", "resamples", "population", *(("strength",) if cell.strength == "none" else ())}
     return content_key(
         "replicates",
         model=cell.model,

@@ -18,7 +18,9 @@ from mindgap.results.files import METRICS_FILE, read_cell
 from mindgap.results.naming import flat, in_words, unseeded, variant, varying
 from mindgap.results.pooling import REPLICATED, pooled, seeds_of
 
-MAY_DIFFER = frozenset({*BESIDE_CELLS, *REPLICATED, "method", "strength", "resamples", "recording", "reference"})
+MAY_DIFFER = frozenset(
+    {*BESIDE_CELLS, *REPLICATED, "method", "strength", "resamples", "population", "recording", "reference"}
+)
 """Settings in which compared cells may differ: what is compared, what is pooled, and what changes no sample."""
 
 REFERENCES = ("control", "unsteered", "baseline", "none", "original")

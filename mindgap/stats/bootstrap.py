@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from mindgap.core.estimate import Estimate
-from mindgap.stats.crossed import CrossedTable, Resampling, Variance, codes, variance_of_mean
+from mindgap.stats.crossed import (
+    FEWEST,
+    CrossedTable,
+    Resampling,
+    Variance,
+    codes,
+    said_of,
+    taken_as_it_is,
+    variance_of_mean,
+)
 
 Bounds = tuple[float | None, float | None]
 """Lowest and highest value a metric can have; None where there is no end."""
@@ -25,6 +35,7 @@ def crossed_mean(
     level: float = 0.95,
     binary: bool = False,
     bounds: Bounds = UNBOUNDED,
+    population: bool = False,
 ) -> Estimate:
     """Mean of values with an interval for other queries and other items of the same kind.
 
@@ -33,6 +44,9 @@ def crossed_mean(
     miss the truth in a fifth of studies of three queries. Binary values get Wilson's interval at the effective sample
     size that this variance amounts to, which stays right near 0 and 1. docs/statistics.md gives the measured coverage
     of all of these.
+
+    A factor of fewer than six levels (of two such factors, the smaller) is taken as it is: the interval is for these
+    levels, and the note says so.
 
     The result does not depend on the order of rows, and the same seed gives the same draws.
 
@@ -46,6 +60,7 @@ def crossed_mean(
         level: Of the intervals.
         binary: Whether values are 0 or 1.
         bounds: Lowest and highest value there can be.
+        population: Whether the interval is for other queries and items even where these are too few for that.
 
     Raises:
         ValueError: The three lengths differ, or a `binary` value is neither 0 nor 1.
@@ -61,9 +76,10 @@ def crossed_mean(
         raise ValueError("a binary value is 0 or 1")
     query_codes, query_labels = codes(queries)
     item_codes, item_labels = codes(items)
-    table = CrossedTable.of(values, query_codes, item_codes, (len(query_labels), len(item_labels)))
+    levels = (len(query_labels), len(item_labels))
+    given = None if population else taken_as_it_is(*levels)
     return table_mean(
-        table,
+        CrossedTable.of(values, query_codes, item_codes, levels).given(given),
         missing=missing,
         constant=bool(np.ptp(values[present]) == 0),
         seed=seed,
@@ -71,6 +87,7 @@ def crossed_mean(
         level=level,
         binary=binary,
         bounds=bounds,
+        note="" if given is None else said_of(given, levels[0 if given == "queries" else 1]),
     )
 
 
@@ -84,6 +101,7 @@ def table_mean(
     level: float = 0.95,
     binary: bool = False,
     bounds: Bounds = UNBOUNDED,
+    note: str = "",
 ) -> Estimate:
     """`crossed_mean` of values already in a table that holds at least one.
 
@@ -96,6 +114,7 @@ def table_mean(
         level: Of the intervals.
         binary: Whether values are 0 or 1.
         bounds: Lowest and highest value there can be.
+        note: What the estimate notes besides what is found here.
     """
     n, mean = int(table.counts.sum()), table.mean
     if n == 1:
@@ -106,7 +125,8 @@ def table_mean(
     clusters = items if items > 1 else queries
     variance = variance_of_mean(table)
     if constant or variance.total == 0:
-        return _without_variance(mean, n, missing, clusters, level, binary, bounds)
+        alone = _without_variance(mean, n, missing, clusters, level, binary, bounds)
+        return replace(alone, note=_both(note, alone.note))
     quantile = t_quantile(level, variance.freedom)
     if binary:
         low, high = wilson(mean, mean * (1 - mean) / variance.total, quantile)
@@ -114,7 +134,7 @@ def table_mean(
         below, above = _shape(table, seed, resamples, level)
         error = quantile * variance.total**0.5
         low, high = clip((mean - below * error, mean + above * error), bounds)
-    return Estimate(mean, low, high, n, missing, _few(variance, queries, items))
+    return Estimate(mean, low, high, n, missing, _both(note, _few(variance, queries, items)))
 
 
 def t_quantile(level: float, freedom: float) -> float:
@@ -172,7 +192,8 @@ def _without_variance(
 
     A share: Wilson's interval with one observation per cluster. A bounded metric: with confidence `level`, fewer than a
     share p of all clusters would differ, where (1 - p)^clusters is the exact binomial tail, and each of them by no more
-    than the distance to the bound. Without bounds the data say nothing, and the interval is the value itself.
+    than the distance to the bound; from fewer than `FEWEST` clusters that would be nearly the whole scale, and there is
+    no interval. Without bounds the data say nothing, and the interval is the value itself.
     """
     if binary:
         low, high = wilson(mean, clusters, normal_quantile(level))
@@ -180,6 +201,8 @@ def _without_variance(
         return Estimate(mean, low, high, n, missing, note)
     if None in bounds:
         return Estimate(mean, mean, mean, n, missing, "all values are equal: no interval can be had from them")
+    if clusters < FEWEST:
+        return Estimate(mean, None, None, n, missing, f"{clusters} equal values give no interval")
     unseen = 1 - ((1 - level) / 2) ** (1 / clusters)
     floor, ceiling = (float(bound) for bound in bounds if bound is not None)
     low, high = mean - unseen * (mean - floor), mean + unseen * (ceiling - mean)
@@ -190,4 +213,9 @@ def _few(variance: Variance, queries: int, items: int) -> str:
     """Says so where the interval is wide because there are few clusters rather than because of noise."""
     if variance.freedom >= 5:
         return ""
-    return f"few clusters ({queries} queries, {items} items): t with {variance.freedom:.1f} degrees of freedom"
+    vary = " and ".join(f"{k} {what}" for k, what in ((queries, "queries"), (items, "items")) if k > 1)
+    return f"few clusters ({vary}): t with {variance.freedom:.1f} degrees of freedom"
+
+
+def _both(first: str, second: str) -> str:
+    return "; ".join(note for note in (first, second) if note)

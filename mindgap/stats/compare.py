@@ -11,8 +11,9 @@ import numpy as np
 from mindgap.core.errors import MindgapError
 from mindgap.core.estimate import Estimate
 from mindgap.stats.bootstrap import UNBOUNDED, Bounds
+from mindgap.stats.crossed import CrossedTable
 from mindgap.stats.samples import CellId, Samples, from_columns
-from mindgap.stats.significance import Correction, Test, adjust, no_difference
+from mindgap.stats.significance import Correction, Test, adjust, no_difference, unevenness
 
 Family = Literal["sweep", "metric"]
 
@@ -64,6 +65,8 @@ class PairedComparison:
         correction: For many comparisons.
         family: Which tests the correction counts together.
         level: Of the intervals.
+        unevenness: Of the effects (`significance.unevenness`), over all differences; above `UNEVEN` the tests may claim
+            more than they should.
     """
 
     differences: tuple[Difference, ...]
@@ -71,6 +74,7 @@ class PairedComparison:
     correction: Correction
     family: Family
     level: float
+    unevenness: float
 
     def of(self, cell: CellId, metric: str) -> Difference:
         """The difference of a cell in a metric.
@@ -120,7 +124,13 @@ def compare_cells(
         for cell, base in pairs
         for name in names
     ]
-    return PairedComparison(_corrected(differences, correction, family), judge, correction, family, level)
+    uneven = unevenness([_changes(samples, cell, base, name) for cell, base in pairs for name in names])
+    return PairedComparison(_corrected(differences, correction, family), judge, correction, family, level, uneven)
+
+
+def _changes(samples: Samples, cell: CellId, reference: CellId, metric: str) -> CrossedTable:
+    values, _ = samples.paired(metric, [cell, reference])
+    return samples.table(values[0] - values[1])
 
 
 def difference(

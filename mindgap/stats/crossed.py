@@ -12,6 +12,12 @@ from typing import Literal
 
 import numpy as np
 
+FEWEST = 6
+"""Levels of a factor below which its own spread cannot be told from so few, whatever test or interval is used: results
+are then for these levels (docs/statistics.md, "Few queries")."""
+
+Factor = Literal["queries", "items"]
+
 _BLOCK = 2_000_000
 """Weights made at once: 16 MB, whatever the number of items."""
 
@@ -61,6 +67,30 @@ class CrossedTable:
     def levels(self) -> tuple[int, int]:
         """Queries and items that hold at least one sample."""
         return int(self.counts.any(1).sum()), int(self.counts.any(0).sum())
+
+    def given(self, factor: Factor | None) -> CrossedTable:
+        """The same values with a factor taken as it is: a single level holds all of its samples and so cannot vary."""
+        if factor is None:
+            return self
+        axis = 0 if factor == "queries" else 1
+        return CrossedTable(self.sums.sum(axis, keepdims=True), self.counts.sum(axis, keepdims=True))
+
+
+def taken_as_it_is(queries: int, items: int) -> Factor | None:
+    """The factor that results are given for: of two that vary, the smaller one, if it has fewer than `FEWEST` levels.
+
+    Args:
+        queries: How many there are.
+        items: How many there are.
+    """
+    if min(queries, items) == 1 or min(queries, items) >= FEWEST:
+        return None
+    return "queries" if queries <= items else "items"
+
+
+def said_of(factor: Factor, levels: int) -> str:
+    """What an estimate notes that is given for the levels of a factor."""
+    return f"for these {levels} {factor}: fewer than {FEWEST} say little about others"
 
 
 @dataclass(frozen=True)
@@ -155,23 +185,31 @@ class Design:
         """
         return np.maximum(squares @ self._solve.T, 0.0)
 
+    def freedom(self, squares: np.ndarray) -> np.ndarray:
+        """Satterthwaite's degrees of freedom of the variance of the mean, at least 1.
+
+        Args:
+            squares: The three sums of squares, `[..., 3]`.
+
+        Returns:
+            `[...]`; inf where nothing varies.
+        """
+        parts = self.split(squares)
+        levels = [int((self._of_queries > 0).sum()), int((self._of_items > 0).sum())]
+        left = int((self.counts > 0).sum()) - sum(levels) + 1
+        weight = np.zeros(parts.shape[:-1])
+        for factor, k in enumerate(levels):
+            if k > 1:
+                weight += (k / (k - 1) * squares[..., factor] / self.counts.sum() ** 2) ** 2 / (k - 1)
+        if left > 0:
+            weight += parts[..., 2] ** 2 / left
+        total = parts.sum(-1)
+        return np.maximum(1.0, np.divide(total**2, weight, out=np.full(total.shape, np.inf), where=weight > 0))
+
     def variance(self, squares: np.ndarray) -> Variance:
         """Variance of the mean from the three sums of squares `[3]`, with Satterthwaite's degrees of freedom."""
         queries, items, rest = (float(part) for part in self.split(squares))
-        levels = [int((self._of_queries > 0).sum()), int((self._of_items > 0).sum())]
-        left = int((self.counts > 0).sum()) - sum(levels) + 1
-        squared_total = self.counts.sum() ** 2
-        terms = [
-            (k / (k - 1) * square / squared_total, k - 1)
-            for k, square in zip(levels, squares[:2], strict=True)
-            if k > 1
-        ]
-        if left > 0:
-            terms.append((rest, left))
-        weight = sum(part**2 / degrees for part, degrees in terms)
-        total = queries + items + rest
-        freedom = total**2 / weight if weight > 0 else float("inf")
-        return Variance(queries, items, rest, max(1.0, freedom))
+        return Variance(queries, items, rest, float(self.freedom(squares)))
 
 
 def squares(table: CrossedTable) -> np.ndarray:
@@ -220,38 +258,41 @@ class Resampling:
         Returns:
             `[resamples, tables]`; NaN where a resample holds no sample of a table.
         """
-        return self.means_within(tables, np.ones((1, self.items), dtype=bool), "items")[:, 0]
+        return self.means_within(tables, np.ones((1, self.queries), dtype=bool), np.ones((1, self.items), dtype=bool))[
+            :, 0
+        ]
 
-    def means_within(
-        self, tables: Sequence[CrossedTable], parts: np.ndarray, of: Literal["queries", "items"]
-    ) -> np.ndarray:
-        """Mean of each table in each resample within parts of the queries or items.
+    def means_within(self, tables: Sequence[CrossedTable], of_queries: np.ndarray, of_items: np.ndarray) -> np.ndarray:
+        """Mean of each table in each resample within parts of it.
 
         Args:
             tables: Of equal shape.
-            parts: bool `[parts, queries or items]`.
-            of: What these are parts of.
+            of_queries: The queries of each part, bool `[parts, queries]`.
+            of_items: The items of each part, bool `[parts, items]`.
 
         Returns:
             `[resamples, parts, tables]`; NaN where a resample holds no sample.
         """
-        means = np.full((self.resamples, len(parts), len(tables)), np.nan)
-        masks = parts.T.astype(float)
+        means = np.full((self.resamples, len(of_queries), len(tables)), np.nan)
+        distinct, part_of = np.unique(of_queries, axis=0, return_inverse=True)
         start = 0
-        for block in self._blocks():
-            here, there = block if of == "items" else block[::-1]
-            rows = slice(start, start + len(here))
-            known: dict[bytes, np.ndarray] = {}  # tables without missing values share their counts
-            for column, table in enumerate(tables):
-                sums, counts = (table.sums, table.counts) if of == "items" else (table.sums.T, table.counts.T)
-                shared = counts.tobytes()
-                if shared not in known and counts.min() == counts.max():
-                    known[shared] = counts[0, 0] * here.sum(1)[:, None] * (there @ masks)
-                elif shared not in known:
-                    known[shared] = ((here @ counts) * there) @ masks
-                totals, weights = ((here @ sums) * there) @ masks, known[shared]
-                np.divide(totals, weights, out=means[rows, :, column], where=weights > 0)
+        for drawn_queries, drawn_items in self._blocks():
+            rows = slice(start, start + len(drawn_queries))
             start = rows.stop
+            for place, queries in enumerate(distinct):
+                parts = np.flatnonzero(part_of.reshape(-1) == place)
+                masks, here = of_items[parts].T.astype(float), drawn_queries * queries
+                known: dict[bytes, np.ndarray] = {}  # tables without missing values share their counts
+                for column, table in enumerate(tables):
+                    shared = table.counts.tobytes()
+                    if shared not in known and table.counts.min() == table.counts.max():
+                        known[shared] = table.counts[0, 0] * here.sum(1)[:, None] * (drawn_items @ masks)
+                    elif shared not in known:
+                        known[shared] = ((here @ table.counts) * drawn_items) @ masks
+                    totals, weights = ((here @ table.sums) * drawn_items) @ masks, known[shared]
+                    found = np.full(totals.shape, np.nan)
+                    np.divide(totals, weights, out=found, where=weights > 0)
+                    means[rows, parts, column] = found
         return means
 
     def weights(self, query: np.ndarray, item: np.ndarray) -> Iterator[np.ndarray]:

@@ -68,7 +68,8 @@ def joint_draws(
                 raise MindgapError(f"{cell} has no value of {metric}: leave the cell or the metric out")
     shape = (len(cells), len(metrics))
     point = np.array([table.mean for table in tables]).reshape(shape)
-    drawn = Resampling(len(samples.queries), len(samples.items), resamples, seed).means(tables)
+    queries, items = tables[0].counts.shape
+    drawn = Resampling(queries, items, resamples, seed).means(tables)
     draws = widened(point, drawn.reshape(resamples, *shape), fewest_clusters(samples), seed)
     for number, metric in enumerate(metrics):
         low, high = samples.metric(metric).scale.bounds
@@ -77,12 +78,14 @@ def joint_draws(
 
 
 def fewest_clusters(samples: Samples) -> int:
-    """Levels of the smaller of the two factors, one that is fixed (a single level) aside.
+    """Levels of the smaller of the two factors, one that is given or has a single level aside.
 
     Raises:
         MindgapError: Both are fixed.
     """
-    levels = [count for count in (len(np.unique(samples.query)), len(np.unique(samples.item))) if count > 1]
+    factors = {"queries": samples.query, "items": samples.item}
+    counts = [len(np.unique(codes)) for factor, codes in factors.items() if factor != samples.given]
+    levels = [count for count in counts if count > 1]
     if not levels:
         raise MindgapError("one query and one item: there is nothing to resample")
     return min(levels)

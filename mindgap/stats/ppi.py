@@ -17,7 +17,7 @@ import numpy as np
 
 from mindgap.core.estimate import Estimate
 from mindgap.stats.bootstrap import UNBOUNDED, Bounds, clip, crossed_mean, t_quantile
-from mindgap.stats.crossed import CrossedTable, codes, variance_of_mean
+from mindgap.stats.crossed import CrossedTable, codes, taken_as_it_is, variance_of_mean
 
 FEWEST_RATINGS = 4
 """Ratings below which no interval is given: a spread seen in two or three numbers says next to nothing."""
@@ -110,7 +110,8 @@ def anchored_mean(
     pseudo = np.full(len(people), np.nan)
     pseudo[scored] = chosen * judge[scored] + rest.mean()
     pseudo[both] += total / n * (n / (n - spent)) ** 0.5 * (rest - rest.mean())
-    table = CrossedTable.of(pseudo, query, item, (len(query_labels), len(item_labels)))
+    levels = (len(query_labels), len(item_labels))
+    table = CrossedTable.of(pseudo, query, item, levels).given(taken_as_it_is(*levels))
     if max(table.levels) == 1:
         note = "one query and one item give no interval"
         return told(Estimate(_within(value, bounds), None, None, n, missing, note))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from mindgap.core.errors import MindgapError
 from mindgap.core.estimate import Estimate
 from mindgap.stats.bootstrap import UNBOUNDED, Bounds, table_mean
-from mindgap.stats.crossed import CrossedTable, codes
+from mindgap.stats.crossed import CrossedTable, Factor, codes, said_of, taken_as_it_is
 
 JUDGED = ("behaviour", "coherence")
 """Metrics that two judges may see differently."""
@@ -80,6 +81,7 @@ class Samples:
         metrics: By name.
         judges: Who scored each cell.
         doses: Median relative dose of each cell, NaN where it has none.
+        population: Whether results are for other queries and items of the kind even where these are too few for that.
     """
 
     cells: tuple[CellId, ...]
@@ -91,6 +93,19 @@ class Samples:
     metrics: Mapping[str, Measured]
     judges: tuple[frozenset[str], ...]
     doses: np.ndarray
+    population: bool = False
+
+    @cached_property
+    def given(self) -> Factor | None:
+        """The factor whose levels all results are for, since it has too few (`crossed.taken_as_it_is`)."""
+        return None if self.population else taken_as_it_is(len(np.unique(self.query)), len(np.unique(self.item)))
+
+    @property
+    def said_of(self) -> str:
+        """What every estimate notes where a factor is given; empty where none is."""
+        if self.given is None:
+            return ""
+        return said_of(self.given, len(np.unique(self.query if self.given == "queries" else self.item)))
 
     def row(self, cell: CellId) -> int:
         """Place of a cell among `cells`.
@@ -133,15 +148,17 @@ class Samples:
             metrics,
             self.judges,
             self.doses,
+            self.population,
         )
 
     def table(self, values: np.ndarray) -> CrossedTable:
-        """Values by query and item.
+        """Values by query and item; a factor that is given has a single level.
 
         Args:
             values: `[samples]`; NaNs are left out.
         """
-        return CrossedTable.of(values, self.query, self.item, (len(self.queries), len(self.items)))
+        table = CrossedTable.of(values, self.query, self.item, (len(self.queries), len(self.items)))
+        return table.given(self.given)
 
     def cell_table(self, cell: CellId, metric: str) -> CrossedTable:
         """The metric's values in a cell by query and item."""
@@ -169,7 +186,8 @@ class Samples:
         present = values[~np.isnan(values)]
         if not len(present):
             return Estimate(None, None, None, 0, missing, "no value: all are missing" if missing else "no samples")
-        return table_mean(self.table(values), missing=missing, constant=bool(np.ptp(present) == 0), **settings)
+        constant = bool(np.ptp(present) == 0)
+        return table_mean(self.table(values), missing=missing, constant=constant, note=self.said_of, **settings)
 
     def estimate(self, cell: CellId, metric: str, **settings: Any) -> Estimate:
         """A metric's mean in a cell with its interval.
@@ -209,6 +227,7 @@ def from_columns(
     *,
     scales: Mapping[str, Scale] | None = None,
     applies: Mapping[str, np.ndarray] | None = None,
+    population: bool = False,
 ) -> Samples:
     """Samples from columns of equal length.
 
@@ -218,6 +237,7 @@ def from_columns(
         scales: Of metrics by name; others are unbounded.
         applies: By metric, whether each sample should have a value, bool `[samples]`; without it all should, and NaN
             counts as missing.
+        population: Whether results are for other queries and items even where these are too few for that.
 
     Raises:
         MindgapError: A sample occurs twice, or columns lack or differ in length.
@@ -261,6 +281,7 @@ def from_columns(
         metrics,
         tuple(frozenset(names - {""}) for names in judges),
         np.array([np.nan if np.isnan(row).all() else np.nanmedian(row) for row in doses]),
+        population,
     )
 
 

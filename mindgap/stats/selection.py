@@ -1,22 +1,20 @@
-"""A strength chosen on one half of the data and reported on the other."""
+"""A strength chosen on one part of the data and reported on another that shares no query and no item with it."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from mindgap.core.errors import MindgapError
 from mindgap.core.estimate import Estimate
 from mindgap.stats.compare import spread_of
-from mindgap.stats.crossed import CrossedTable, Resampling
+from mindgap.stats.crossed import CrossedTable, Factor, Resampling
 from mindgap.stats.joint import fewest_clusters, mean_of_chosen, widened
 from mindgap.stats.samples import CellId, Samples
-from mindgap.stats.tradeoff import Rule, with_reference
-
-Split = Literal["items", "queries"]
+from mindgap.stats.tradeoff import Rule, losses_of, slack, with_reference
 
 
 @dataclass(frozen=True)
@@ -25,16 +23,16 @@ class CrossFit:
 
     Attributes:
         rule: What chooses.
-        split: What is halved.
+        split: The factors that are halved; one that is given or has a single level is not.
         values: Of `rule.maximise` and `rule.budget`, held out, by name.
         changes: The same minus the reference's, held out.
-        optimism: How much better `rule.maximise` looks on the halves the choice was made on.
-        choices: How often each cell was taken, over both halves of all splits.
+        optimism: How much better `rule.maximise` looks on the parts the choice was made on.
+        choices: How often each cell was taken, over the parts of all splits.
         chances: The same over the draws.
     """
 
     rule: Rule
-    split: Split
+    split: tuple[Factor, ...]
     values: dict[str, Estimate]
     changes: dict[str, Estimate]
     optimism: float
@@ -48,50 +46,55 @@ def cross_fit(
     rule: Rule,
     *,
     cells: Sequence[CellId] | None = None,
-    split: Split = "items",
     splits: int = 5,
     seed: int = 0,
     resamples: int = 10_000,
     level: float = 0.95,
 ) -> CrossFit:
-    """Choose by a rule on one half of the items (or queries), report the choice on the other, and the other way round.
+    """Choose by a rule on half of the queries and half of the items, report the choice on the other halves.
 
-    Averaged over random halvings. In every bootstrap draw the choice is made anew, and what the choices are worth
-    varies; that is part of the interval (`joint.mean_of_chosen`). A sample is missing where the cell chosen for it has
-    no value.
+    Done with each of the four such parts, so that every sample is reported on once, and averaged over random halvings.
+    Halving one factor alone would leave the luck of the other in what is reported. In every bootstrap draw the choice
+    is made anew, and what the choices are worth varies; that is part of the interval (`joint.mean_of_chosen`). A sample
+    is missing where the cell chosen for it has no value.
 
     Args:
         samples: Of a sweep.
         reference: What losses are measured against; it can always be chosen.
         rule: What chooses.
         cells: To choose from; None = all of the reference's model.
-        split: What is halved.
         splits: How often.
         seed: Of the bootstrap.
         resamples: How many.
         level: Of the intervals.
 
     Raises:
-        MindgapError: A half has no value of some cell.
+        MindgapError: A part has no value of some cell, or there is nothing to halve.
     """
     rivals = with_reference(samples, reference, cells)
     metrics = (rule.maximise, rule.budget)
     samples.require_one_judge(rivals, metrics)
     tables = [samples.cell_table(cell, metric) for cell in rivals for metric in metrics]
-    halves = _halvings(samples, split, splits, seed)
-    sums, counts = _within(tables, halves, split)
+    split = _factors(samples, tables[0])
+    of_queries, of_items = _parts(tables[0].counts.shape, split, splits, seed)
+    counts = np.stack([np.einsum("pq,qi,pi->p", of_queries, table.counts, of_items) for table in tables], axis=1)
+    sums = np.stack([np.einsum("pq,qi,pi->p", of_queries, table.sums, of_items) for table in tables], axis=1)
     if not counts.all():
-        raise MindgapError(f"too few {split} to halve: a half holds no value of some cell")
-    point = (sums / counts).reshape(2 * splits, len(rivals), len(metrics))
-    resampling = Resampling(len(samples.queries), len(samples.items), resamples, seed)
-    drawn = resampling.means_within(tables, halves, split).reshape(resamples, *point.shape)
+        raise MindgapError(f"too few {' and '.join(split)} to halve: a part holds no value of some cell")
+    parts = len(of_queries)
+    point = (sums / counts).reshape(parts, len(rivals), len(metrics))
+    resampling = Resampling(of_queries.shape[1], of_items.shape[1], resamples, seed)
+    drawn = resampling.means_within(tables, of_queries, of_items).reshape(resamples, *point.shape)
     draws = widened(point, drawn, fewest_clusters(samples), seed)
-    picks = rule.choose(point[..., 0], point[..., 1], 0)
-    drawn_picks = rule.choose(draws[..., 0], draws[..., 1], 0)
-    complement = np.arange(2 * splits) ^ 1
+    margins = _margins(samples, rivals, reference, rule, of_queries, of_items)
+    picks = rule.choose(point[..., 0], point[..., 1], 0, margins)
+    drawn_picks = rule.choose(draws[..., 0], draws[..., 1], 0, margins)
+    complement = np.arange(parts) ^ 1
     weights = counts[complement, 0] / counts[:, 0].sum()
-    worth = point[complement[None, :], drawn_picks] * weights[:, None]  # of a draw's choice, on the other half
-    within = halves[:, samples.item if split == "items" else samples.query]
+    worth = point[complement[None, :], drawn_picks] * weights[:, None]  # of a draw's choice, on the other part
+    rows = samples.query if of_queries.shape[1] > 1 else np.zeros_like(samples.query)
+    columns = samples.item if of_items.shape[1] > 1 else np.zeros_like(samples.item)
+    reported = of_queries[complement][:, rows] & of_items[complement][:, columns]
     settings: dict[str, Any] = {"seed": seed, "resamples": resamples, "level": level}
     values: dict[str, Estimate] = {}
     changes: dict[str, Estimate] = {}
@@ -99,46 +102,85 @@ def cross_fit(
         own, due = samples.paired(metric, rivals)
         bounds, if_chosen = samples.metric(metric).scale.bounds, worth[..., number].sum(1)
         for into, each, limits in ((values, own, bounds), (changes, own - own[0], spread_of(bounds))):
-            into[metric] = mean_of_chosen(samples, _held_out(each, within, picks), due, if_chosen, limits, **settings)
-    where_chosen = point[np.arange(2 * splits), picks, 0]
+            into[metric] = mean_of_chosen(samples, _held_out(each, reported, picks), due, if_chosen, limits, **settings)
+    where_chosen = point[np.arange(parts), picks, 0]
     optimism = where_chosen - point[complement, picks, 0]
     return CrossFit(
         rule, split, values, changes, float(optimism @ weights), _shares(rivals, picks), _shares(rivals, drawn_picks)
     )
 
 
-def _halvings(samples: Samples, split: Split, splits: int, seed: int) -> np.ndarray:
-    """Random halves of the levels, each followed by its complement: bool `[2 * splits, levels]`."""
-    levels = len(samples.items if split == "items" else samples.queries)
-    if levels < 2:
-        raise MindgapError(f"one of {split} cannot be halved")
+def _factors(samples: Samples, table: CrossedTable) -> tuple[Factor, ...]:
+    """What can be halved: what has levels to be drawn from."""
+    levels: dict[Factor, int] = {"queries": table.counts.shape[0], "items": table.counts.shape[1]}
+    factors = tuple(factor for factor, count in levels.items() if count > 1)
+    if not factors:
+        raise MindgapError("one query and one item: there is nothing to halve")
+    return factors
+
+
+def _parts(shape: tuple[int, ...], split: tuple[Factor, ...], splits: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Parts from random halvings, each followed by the one that has no level of it: queries and items of each.
+
+    Returns:
+        bool `[parts, queries]` and bool `[parts, items]`.
+    """
     generator = np.random.default_rng(seed)
-    halves = []
+    of_queries, of_items = [], []
     for _ in range(splits):
-        half = np.zeros(levels, dtype=bool)
-        half[generator.permutation(levels)[: levels // 2]] = True
-        halves += [half, ~half]
-    return np.stack(halves)
+        queries, items = (
+            _half(generator, levels) if factor in split else np.ones(levels, dtype=bool)
+            for factor, levels in zip(("queries", "items"), shape, strict=True)
+        )
+        others = (~queries if "queries" in split else queries, ~items if "items" in split else items)
+        pairs = [(queries, items), others]
+        if len(split) == 2:
+            pairs += [(queries, ~items), (~queries, items)]
+        of_queries += [pair[0] for pair in pairs]
+        of_items += [pair[1] for pair in pairs]
+    return np.stack(of_queries), np.stack(of_items)
 
 
-def _within(tables: Sequence[CrossedTable], halves: np.ndarray, split: Split) -> tuple[np.ndarray, np.ndarray]:
-    """Sums and counts of each table in each half: two `[halves, tables]`."""
-    axis = 0 if split == "items" else 1
-    sums = halves @ np.stack([table.sums.sum(axis) for table in tables], axis=1)
-    return sums, halves @ np.stack([table.counts.sum(axis) for table in tables], axis=1)
+def _half(generator: np.random.Generator, levels: int) -> np.ndarray:
+    half = np.zeros(levels, dtype=bool)
+    half[generator.permutation(levels)[: levels // 2]] = True
+    return half
 
 
-def _held_out(values: np.ndarray, within: np.ndarray, picks: np.ndarray) -> np.ndarray:
-    """Each sample's value in the cell chosen on the half it is not in, averaged over the splits: `[samples]`.
+def _margins(
+    samples: Samples,
+    cells: Sequence[CellId],
+    reference: CellId,
+    rule: Rule,
+    of_queries: np.ndarray,
+    of_items: np.ndarray,
+) -> np.ndarray:
+    """What the rule's confidence asks for in each part (`tradeoff.slack`): `[parts, cells]`."""
+    if rule.confidence is None:
+        return np.zeros((len(of_queries), len(cells)))
+    tables = [losses_of(samples, cell, reference, rule.budget) for cell in cells]
+    parts = list(zip(of_queries, of_items, strict=True))
+    return np.array(
+        [
+            [
+                slack(CrossedTable(*(part[np.ix_(*within)] for part in (table.sums, table.counts))), rule)
+                for table in tables
+            ]
+            for within in parts
+        ]
+    )
+
+
+def _held_out(values: np.ndarray, reported: np.ndarray, picks: np.ndarray) -> np.ndarray:
+    """Each sample's value in the cell chosen without its query and item, averaged over the splits: `[samples]`.
 
     Args:
         values: `[cells, samples]`.
-        within: Whether each half holds each sample, `[halves, samples]`.
-        picks: The cell chosen on each half, `[halves]`.
+        reported: Whether the choice of each part is reported on each sample, `[parts, samples]`.
+        picks: The cell chosen on each part, `[parts]`.
     """
-    chosen = np.where(within, 0.0, values[picks])
-    result: np.ndarray = 2 * chosen.mean(0)  # half of the terms are of the half a sample is in, and 0
-    return result
+    chosen: np.ndarray = np.where(reported, values[picks], 0.0).sum(0)
+    return chosen / reported.sum(0)
 
 
 def _shares(cells: Sequence[CellId], picks: np.ndarray) -> dict[CellId, float]:

@@ -11,7 +11,7 @@ import numpy as np
 from mindgap.core.errors import MindgapError
 from mindgap.core.estimate import Estimate
 from mindgap.stats.compare import difference
-from mindgap.stats.crossed import variance_of_mean
+from mindgap.stats.crossed import CrossedTable, variance_of_mean
 from mindgap.stats.joint import joint_draws, mean_of_chosen
 from mindgap.stats.samples import CellId, Samples
 
@@ -43,28 +43,35 @@ class Rule:
         loss: Most that may be lost against the reference, in the unit of `budget`.
         maximise: Name of the metric to have most of.
         budget: Name of the metric that pays.
+        confidence: That the limit is kept, for a cell to be taken; None takes the means at their word.
     """
 
     loss: float
     maximise: str = "behaviour"
     budget: str = "accuracy"
+    confidence: float | None = None
 
     def __post_init__(self) -> None:
         if self.loss < 0:
             raise ValueError(f"a loss that is allowed is 0 or more, not {self.loss}")
+        if self.confidence is not None and not 0.5 <= self.confidence < 1:
+            raise ValueError(f"a confidence is at least 0.5 and below 1, not {self.confidence}")
 
-    def choose(self, gain: np.ndarray, budget: np.ndarray, reference: int) -> np.ndarray:
+    def choose(
+        self, gain: np.ndarray, budget: np.ndarray, reference: int, slack: np.ndarray | float = 0.0
+    ) -> np.ndarray:
         """The cell to take; the reference can always be taken.
 
         Args:
             gain: Means of `maximise`, `[..., cells]`.
             budget: Means of `budget`, `[..., cells]`.
             reference: Index of the reference.
+            slack: By how much the limit must be kept to be sure of it (`slack`), `[..., cells]`.
 
         Returns:
             Its index, `[...]`.
         """
-        allowed = budget >= budget[..., [reference]] - self.loss - 1e-12
+        allowed = budget >= budget[..., [reference]] - self.loss + slack - 1e-12
         chosen: np.ndarray = np.where(allowed, gain, -np.inf).argmax(-1)
         return chosen
 
@@ -80,12 +87,14 @@ class Best:
         cell: The cell taken.
         value: Of `rule.maximise` in it; the interval lets the choice vary.
         chances: Of each cell, over draws.
+        keeps: Confidence that its loss is no more than the rule allows: one less the one-sided p of more.
     """
 
     rule: Rule
     cell: CellId
     value: Estimate
     chances: dict[CellId, float]
+    keeps: float
 
 
 Verdict = Literal["unharmed", "harmed", "undecided"]
@@ -188,14 +197,51 @@ def best_within(
     rivals = with_reference(samples, reference, cells)
     joint = joint_draws(samples, rivals, (rule.maximise, rule.budget), seed=seed, resamples=resamples)
     base = joint.cell(reference)
-    chosen = int(rule.choose(joint.point[:, 0], joint.point[:, 1], base))
-    picks = rule.choose(joint.draws[:, :, 0], joint.draws[:, :, 1], base)
+    losses = [losses_of(samples, cell, reference, rule.budget) for cell in rivals]
+    margin = np.array([slack(loss, rule) for loss in losses])
+    chosen = int(rule.choose(joint.point[:, 0], joint.point[:, 1], base, margin))
+    picks = rule.choose(joint.draws[:, :, 0], joint.draws[:, :, 1], base, margin)
     (values,), due = samples.paired(rule.maximise, [rivals[chosen]])
     bounds = samples.metric(rule.maximise).scale.bounds
     if_chosen = joint.point[picks, 0]
     value = mean_of_chosen(samples, values, due, if_chosen, bounds, seed=seed, resamples=resamples, level=level)
     chances = np.bincount(picks, minlength=len(rivals)) / resamples
-    return Best(rule, rivals[chosen], value, dict(zip(rivals, chances.tolist(), strict=True)))
+    keeps = confidence_within(losses[chosen], rule.loss)
+    return Best(rule, rivals[chosen], value, dict(zip(rivals, chances.tolist(), strict=True)), keeps)
+
+
+def losses_of(samples: Samples, cell: CellId, reference: CellId, metric: str) -> CrossedTable:
+    """What a cell loses of a metric against the reference, by query and item."""
+    values, _ = samples.paired(metric, [cell, reference])
+    return samples.table(values[1] - values[0])
+
+
+def confidence_within(losses: CrossedTable, limit: float) -> float:
+    """Confidence that the mean of `losses` over all queries and items of the kind is at most `limit`, by Student's t.
+
+    Where nothing varies it is 1 or 0.
+    """
+    from scipy import special
+
+    variance = variance_of_mean(losses)
+    if variance.total == 0:
+        return float(losses.mean <= limit)
+    return float(special.stdtr(variance.freedom, (limit - losses.mean) / variance.total**0.5))
+
+
+def slack(losses: CrossedTable, rule: Rule) -> float:
+    """By how much the mean of `losses` must lie below the rule's limit for the rule's confidence that it is kept.
+
+    Where nothing varies, the share of levels that may be unlike those seen (the exact binomial tail) counts as lost.
+    """
+    from scipy import special
+
+    if rule.confidence is None or not losses.sums.any():
+        return 0.0
+    variance = variance_of_mean(losses)
+    if variance.total == 0:
+        return float(1 - (1 - rule.confidence) ** (1 / max(losses.levels)))
+    return float(special.stdtrit(variance.freedom, rule.confidence) * variance.total**0.5)
 
 
 def with_reference(samples: Samples, reference: CellId, cells: Sequence[CellId] | None) -> list[CellId]:
@@ -231,17 +277,14 @@ def non_inferiority(
     Raises:
         MindgapError: The margin is not above 0.
     """
-    from scipy import special
-
     if margin <= 0:
         raise MindgapError(f"a margin is more than 0, not {margin}: no study can show that nothing at all is lost")
     estimate = difference(samples, cell, reference, metric, seed=seed, resamples=resamples, level=level).estimate
     p: float | None = None
     if estimate.value is not None and estimate.low is not None:
-        values, _ = samples.paired(metric, [cell, reference])
-        variance = variance_of_mean(samples.table(values[0] - values[1]))
-        if variance.total > 0:
-            p = float(special.stdtr(variance.freedom, -(estimate.value + margin) / variance.total**0.5))
+        losses = losses_of(samples, cell, reference, metric)
+        if variance_of_mean(losses).total > 0:
+            p = 1 - confidence_within(losses, margin)
     verdict: Verdict = "undecided"
     if estimate.low is not None and estimate.low > -margin:
         verdict = "unharmed"

@@ -45,6 +45,7 @@ class Experiment:
         seed: Fixes items, option shuffles, sampling, random directions and bootstrap draws.
         epochs: Generations per (query, item).
         resamples: Bootstrap resamples per interval.
+        population: Speak of other queries and items even where these are fewer than six.
         plan: Say what would run, and stop.
         together: Answer the requests of all cells of a sweep in one batch, where the cells run in this process.
     """
@@ -65,6 +66,7 @@ class Experiment:
     seed: int = 0
     epochs: int = 1
     resamples: int = 10_000
+    population: bool = False
     plan: bool = False
     together: bool = True
 

@@ -100,7 +100,13 @@ def _run(
     try:
         progress = Progress(console, name.title)
         records = run_cell(experiment, store, progress)
-        metrics = estimates(records, experiment.declarations, seed=experiment.seed, resamples=experiment.resamples)
+        metrics = estimates(
+            records,
+            experiment.declarations,
+            seed=experiment.seed,
+            resamples=experiment.resamples,
+            population=experiment.population,
+        )
     except Exception as error:  # noqa: BLE001  # the seam between cells: whatever broke this one must not lose the others
         mistake = isinstance(error, MindgapError)  # its sentence is on the screen, its traceback only in the file
         log.log(logging.INFO if mistake else logging.ERROR, "the cell failed\n%s", traceback.format_exc())

@@ -62,6 +62,7 @@ def print_forecast(
     console: Console, experiments: Sequence[Experiment], titles: Sequence[str], forecasts: Sequence[Forecast]
 ) -> None:
     """What `plan=true` says: a row per cell, the totals, and the smallest differences the design can detect."""
+    from mindgap.stats.crossed import said_of
     from mindgap.stats.power import ASSUMED, detectable
 
     grid = Grid(title="plan: nothing is run", title_justify="left", title_style="bold", box=SIMPLE_HEAD)
@@ -81,11 +82,16 @@ def print_forecast(
     first = experiments[0]
     queries, items = len(first.query_set.queries), len(first.task.load())
     tests = max(1, len(forecasts) - 1)
-    smallest = [detectable(metric, queries, items, epochs=first.epochs, tests=tests) for metric in ASSUMED]
+    if queries * items < 2:
+        return
+    asked: dict[str, Any] = {"epochs": first.epochs, "tests": tests * len(ASSUMED), "population": first.population}
+    smallest = [detectable(metric, queries, items, **asked) for metric in ASSUMED]
     differences = ", ".join(f"{power.metric} {power.difference:.2g}" for power in smallest)
+    given = smallest[0].given
+    whose = f", {said_of(given, queries if given == 'queries' else items)}" if given else ""
     console.print(
-        f"Smallest difference from the reference found with 80 % power, corrected for {tests} comparisons, under "
-        f"assumed variances (docs/statistics.md): {differences}",
+        f"Smallest difference from the reference found with 80 % power, corrected for {tests * len(ASSUMED)} tests, "
+        f"under assumed variances (docs/statistics.md){whose}: {differences}",
         markup=False,
         soft_wrap=True,
     )
@@ -150,7 +156,7 @@ def print_summary(console: Console, sweep: SweepResults, order: Sequence[str] = 
         for result in judged:
             for line in _gaps(sweep, result):
                 console.print(line, markup=False, soft_wrap=True)
-        for line in _few_clusters(judged):
+        for line in _intervals_noted(judged):
             console.print(line, markup=False, soft_wrap=True)
     lines = {"summary": f"{folder}/summary.csv", "samples": f"{folder}/*/samples.parquet"}
     if (folder / "report.html").is_file():
@@ -161,13 +167,13 @@ def print_summary(console: Console, sweep: SweepResults, order: Sequence[str] = 
         console.print(f"{what:9}{line}", markup=False, soft_wrap=True)
 
 
-def _few_clusters(results: Sequence[CellResult]) -> list[str]:
-    """Why intervals are wide, of the first of the measures shown that says so; cells differ in decimals alone."""
+def _intervals_noted(results: Sequence[CellResult]) -> list[str]:
+    """What the intervals' notes say, of the first of the measures that has any; cells differ in decimals alone."""
     for measure in _shown(results):
         for result in results:
             estimate = result.metrics.get(measure.name)
-            if estimate is not None and "few clusters" in estimate.note:
-                return [f"Intervals ({measure.name.replace('_', ' ')}) are wide for a reason: {estimate.note}"]
+            if estimate is not None and estimate.low is not None and estimate.note:
+                return [f"Intervals ({measure.name.replace('_', ' ')}): {estimate.note}"]
     return []
 
 

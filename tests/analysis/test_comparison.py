@@ -89,7 +89,7 @@ def test_the_same_samples_give_the_same_document() -> None:
 
 
 def test_a_cell_whose_every_reply_is_that_of_the_reference_differs_by_nothing() -> None:
-    control = make_cell(Path("study"), KINDS[0], queries=("be funny", "be terse"), items=4)
+    control = make_cell(Path("study"), KINDS[0], queries=("be funny", "be terse"), items=8)
     steered_by_nothing = replace(
         control,
         name="tiny-vector-dose0",

@@ -9,15 +9,20 @@ from sweeps import KINDS, QUERIES, Kind, make_cell, with_records
 
 from mindgap.analysis.compute import compare
 from mindgap.analysis.headline import headline
+from mindgap.core.records import Record
 from mindgap.results.sweep import grouped
 
 CONTROL, PROMPT = KINDS[:2]
 GENTLE = Kind("gentle", "Gentle", behaviour=1.3)
 
 
-def headline_of(*kinds: Kind, items: int = 25) -> str:
-    (group,) = grouped([make_cell(Path("study"), kind, queries=QUERIES, items=items) for kind in kinds])
+def headline_of(*kinds: Kind, items: int = 25, queries: tuple[str, ...] = QUERIES) -> str:
+    (group,) = grouped([make_cell(Path("study"), kind, queries=queries, items=items) for kind in kinds])
     return headline(compare(group))
+
+
+def with_score(record: Record, behaviour: float) -> Record:
+    return replace(record, behaviour=behaviour, behaviour_missing=None)
 
 
 def test_a_clear_gain_and_a_clear_cost_are_stated_with_their_intervals() -> None:
@@ -57,3 +62,37 @@ def test_without_behaviour_scores_nothing_is_said_about_behaviour() -> None:
         blind.append(with_records(cell, (replace(r, behaviour=None, behaviour_missing="no key") for r in cell.records)))
     (group,) = grouped(blind)
     assert "cannot be said" in headline(compare(group))
+
+
+def test_from_few_queries_the_answer_is_for_these_queries() -> None:
+    text = headline_of(CONTROL, GENTLE, queries=QUERIES[:3])
+    assert text.startswith("Gentle brings") and text.endswith(
+        "This is for these 3 queries: fewer than 6 say little about others."
+    )
+    assert "This is for" not in headline_of(CONTROL, GENTLE)
+
+
+def test_no_change_is_promised_that_the_scale_does_not_hold() -> None:
+    """Two items that disagree by the whole scale: what they could have shown lies beyond it."""
+    cells = [make_cell(Path("study"), kind, queries=QUERIES[:1], items=2) for kind in (CONTROL, Kind("calm", "Calm"))]
+    scores = {"control": (1.0, 5.0), "calm": (5.0, 2.0)}
+    scored = []
+    for cell in cells:
+        pair = scores[cell.method]
+        records = (with_score(record, value) for record, value in zip(cell.records, pair, strict=True))
+        scored.append(with_records(cell, records))
+    (group,) = grouped(scored)
+    text = headline(compare(group))
+    assert "No change that this scale allows would have been found with 1 queries × 2 items" in text
+    assert "would find 1.00" in text and "would probably have been seen" not in text
+
+
+def test_equal_changes_everywhere_promise_nothing() -> None:
+    cells = [make_cell(Path("study"), kind, queries=QUERIES[:1], items=2) for kind in (CONTROL, Kind("calm", "Calm"))]
+    scored = [
+        with_records(cell, (with_score(record, 2.0 + 2 * place) for record in cell.records))
+        for place, cell in enumerate(cells)
+    ]
+    (group,) = grouped(scored)
+    text = headline(compare(group))
+    assert "the change is +2.00 points of 5 (no interval)" in text and "would" not in text

@@ -40,6 +40,7 @@ def cells(
     *,
     doses: dict[str, float] | None = None,
     judge: Callable[[str], str] = lambda method: "proxy",
+    population: bool = False,
 ) -> Samples:
     """Samples of cells named by method, from `[queries, items]` arrays of each metric; all complete, one epoch."""
     columns: dict[str, list[Any]] = {}
@@ -59,7 +60,8 @@ def cells(
         } | {name: metric.ravel().tolist() for name, metric in metrics.items()}
         for name, column in row.items():
             columns.setdefault(name, []).extend(column)
-    return from_columns({name: np.array(column) for name, column in columns.items()}, scales=SCALES)
+    arrays = {name: np.array(column) for name, column in columns.items()}
+    return from_columns(arrays, scales=SCALES, population=population)
 
 
 def cell(method: str) -> CellId:

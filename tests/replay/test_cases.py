@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from mindgap.analysis.compute import compare
+from mindgap.analysis.headline import headline
 from mindgap.core.compose import composed, config_folder
 from mindgap.core.errors import ConfigError
 from mindgap.replay.importing import Imported, import_recording
@@ -54,6 +56,12 @@ def test_methods_that_differ_in_a_sign_are_two(importing: Import) -> None:
     imported = importing("signs.jsonl")
     assert means(imported) == {"coeff=-1.0": 1, "coeff=1.0": 5}
     assert len({cell.folder for cell in imported.cells}) == len({cell.method for cell in imported.cells}) == 2
+
+
+def test_a_change_without_variation_has_no_interval_and_promises_nothing(importing: Import) -> None:
+    imported = importing("power0.jsonl")
+    text = headline(compare(read_sweep(imported.cells[0].folder.parent).groups[0]))
+    assert "+2.00 points of 5 (no interval)" in text and "would" not in text
 
 
 def test_files_of_one_name_in_two_folders_stand_beside_each_other_and_a_reimport_replaces(importing: Import) -> None:

@@ -70,9 +70,27 @@ def test_where_clusters_do_not_matter_the_interval_is_at_most_a_little_too_wide(
     assert np.mean(widths) < 1.25 * plain  # raw percentiles of the pigeonhole bootstrap are 1.7 times as wide
 
 
-@pytest.mark.parametrize("sds", [(1.0, 0.5, 1.0), (0.3, 0.3, 1.0), (0.2, 1.0, 1.0)])
-def test_three_queries_still_give_an_honest_interval(sds):
-    assert covered((3, 24), lambda g, q, i: crossed(g, q, i, sds), 0.0, 1000) >= 0.92
+SMALL = [(1.0, 0.5, 1.0), (0.3, 0.3, 1.0), (0.2, 1.0, 1.0)]
+
+
+@pytest.mark.parametrize("sds", SMALL)
+def test_three_queries_asked_for_the_population_still_give_an_honest_interval(sds):
+    assert covered((3, 24), lambda g, q, i: crossed(g, q, i, sds), 0.0, 1000, population=True) >= 0.92
+
+
+@pytest.mark.parametrize("design", [(3, 24), (24, 4)])
+def test_an_interval_from_few_queries_is_for_these_queries(design):
+    """It covers their own mean, however much they differ: here by a lognormal that no interval from three survives."""
+    generator = np.random.default_rng(0)
+    few, many = min(design), max(design)
+    hits = 0
+    for _ in range(400):
+        own = generator.lognormal(0, 1.5, (few, 1))
+        values = own + generator.normal(0, 0.5, (1, many)) + generator.normal(0, 1, (few, many))
+        estimate = mean_of(values if design[0] == few else values.T, resamples=300)
+        hits += estimate.low <= own.mean() <= estimate.high
+    assert 0.92 <= hits / 400 <= 0.98
+    assert f"for these {few} {'queries' if design[0] == few else 'items'}" in estimate.note
 
 
 def test_a_complete_table_has_the_mean_of_all_and_an_interval_around_it():
@@ -184,7 +202,7 @@ def test_a_constant_score_leaves_room_for_what_was_not_seen():
 def test_the_interval_stays_within_the_metrics_bounds():
     table = np.full((3, 8), 5.0)
     table[0] = 4.0
-    estimate = mean_of(table, bounds=(1, 5))
+    estimate = mean_of(table, bounds=(1, 5), population=True)
     assert 1 <= estimate.low < estimate.value < estimate.high <= 5
     assert "degrees of freedom" in estimate.note
 

@@ -74,10 +74,15 @@ def test_parts_of_the_items_add_up_to_the_whole():
     resampling = Resampling(6, 20, resamples=300)
     counts = np.stack([half, ~half]) @ np.ones(20)
     alone = full(np.where(half, values, 0.0))
-    within = resampling.means_within([full(values)], np.stack([half, ~half]), "items")[:, :, 0]
+    queries = np.arange(6) < 3
+    of_queries = np.stack([np.ones(6, dtype=bool)] * 2 + [queries])
+    within = resampling.means_within([full(values)], of_queries, np.stack([half, ~half, half]))[:, :, 0]
     masked = resampling.means([CrossedTable(alone.sums, np.broadcast_to(half, values.shape).astype(float))])[:, 0]
     assert counts.sum() == 20
     assert within[:, 0] == pytest.approx(masked, nan_ok=True)
+    quadrant = np.outer(queries, half).astype(float)
+    of_quadrant = resampling.means([CrossedTable(values * quadrant, quadrant)])[:, 0]
+    assert within[:, 2] == pytest.approx(of_quadrant, nan_ok=True)
 
 
 def test_a_resample_without_any_sample_is_not_a_number_rather_than_a_guess():

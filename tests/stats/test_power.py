@@ -7,32 +7,54 @@ import pytest
 from simulated import CONTROL, cell, cells, crossed
 
 from mindgap.core.errors import MindgapError
-from mindgap.stats.bootstrap import t_quantile
-from mindgap.stats.crossed import CrossedTable, variance_of_mean
-from mindgap.stats.power import Components, components_of, detectable, detectable_after
+from mindgap.stats.crossed import CrossedTable
+from mindgap.stats.power import Components, components_of, design_for, detectable, detectable_after
+from mindgap.stats.significance import no_difference
 
 TRUE = Components(queries=0.3, items=0.3, rest=0.8)
 SDS = (0.3, 0.3, 0.8)
 
 
-@pytest.mark.parametrize("design", [(14, 60), (6, 24)])
-def test_a_difference_of_the_promised_size_is_found_four_times_in_five(design):
-    promised = detectable("nice", *design, components=TRUE)
+@pytest.mark.parametrize(("design", "tests"), [((14, 60), 1), ((6, 24), 1), ((9, 8), 21), ((14, 171), 21)])
+def test_a_difference_of_the_promised_size_is_found_four_times_in_five(design, tests):
+    promised = detectable("nice", *design, components=TRUE, tests=tests)
     generator = np.random.default_rng(0)
-    detected = 0
+    shifted = [promised.difference + crossed(generator, *design, SDS) for _ in range(800)]
+    found = [no_difference(CrossedTable(values, np.ones(design))).p < promised.alpha for values in shifted]
+    assert 0.75 <= np.mean(found) <= 0.85
+
+
+def test_of_three_queries_it_is_what_their_own_items_show():
+    promised = detectable("nice", 3, 24, components=TRUE, tests=21)
+    assert promised.given == "queries"
+    generator = np.random.default_rng(0)
+    found = []
     for _ in range(800):
-        values = promised.difference + crossed(generator, *design, SDS)
-        table = CrossedTable(values, np.ones(design))
-        variance = variance_of_mean(table)
-        detected += abs(table.mean) > t_quantile(0.95, variance.freedom) * variance.total**0.5
-    assert 0.74 <= detected / 800 <= 0.86
+        values = promised.difference + crossed(generator, 3, 24, (0.0, *SDS[1:]))
+        table = CrossedTable(values, np.ones((3, 24))).given("queries")
+        found.append(no_difference(table).p < promised.alpha)
+    assert 0.75 <= np.mean(found) <= 0.85
+    assert detectable("nice", 3, 24, components=TRUE, tests=21, population=True).difference > 2 * promised.difference
 
 
 def test_more_items_help_until_queries_are_what_is_uncertain():
-    few, more, many = (detectable("nice", 14, items, components=TRUE) for items in (10, 100, 100_000))
+    few, more, many = (detectable("nice", 14, items, components=TRUE) for items in (10, 100, 10_000))
     assert few.difference > more.difference > many.difference
     assert many.shares.queries > 0.99
-    assert many.standard_error == pytest.approx(0.3 / 14**0.5, rel=0.01)
+
+
+def test_where_nothing_varies_nothing_is_promised():
+    assert detectable("nice", 14, 60, components=Components(0, 0, 0)).difference is None
+    with_constant = cells({"control": {"nice": np.full((6, 8), 2.0)}, "prompt": {"nice": np.full((6, 8), 4.0)}})
+    assert detectable_after(with_constant, cell("prompt"), CONTROL, "nice").difference is None
+
+
+def test_the_design_that_would_find_a_difference_is_said_and_does():
+    now = detectable("nice", 6, 8, components=TRUE, tests=9)
+    queries, items = design_for(now, 0.5, 6, 8)
+    assert now.difference > 0.5 >= detectable("nice", queries, items, components=TRUE, tests=9).difference
+    assert (queries, items) == design_for(now, 0.5, 6, 8) and queries > 6
+    assert design_for(now, 1e-4, 6, 8) is None
 
 
 def test_epochs_shrink_the_rest_only_and_more_tests_need_more():
@@ -43,7 +65,7 @@ def test_epochs_shrink_the_rest_only_and_more_tests_need_more():
 
 
 def test_the_usual_metrics_have_assumptions_and_others_need_them():
-    assert 0 < detectable("accuracy", 14, 171).difference < detectable("accuracy", 3, 24).difference < 1
+    assert 0 < detectable("accuracy", 14, 171).difference < detectable("accuracy", 6, 24).difference < 1
     with pytest.raises(MindgapError, match="nothing is assumed about 'nice'"):
         detectable("nice", 14, 171)
     with pytest.raises(MindgapError, match="no design"):

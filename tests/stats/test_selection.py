@@ -49,9 +49,12 @@ def test_a_clear_winner_is_always_taken_and_its_value_kept():
         }
         for name, level in (("control", 2), ("mild", 2.5), ("strong", 3.5))
     }
-    samples = cells(values)
-    for split in ("items", "queries"):
-        fit = cross_fit(samples, CONTROL, Rule(loss=0.05), split=split, resamples=2000)
+    every = np.s_[:, :]
+    for part, split in ((every, ("queries", "items")), (np.s_[:3], ("items",)), (np.s_[:, :4], ("queries",))):
+        chosen = {name: {metric: array[part] for metric, array in of.items()} for name, of in values.items()}
+        samples = cells(chosen)
+        fit = cross_fit(samples, CONTROL, Rule(loss=0.05), resamples=2000)
+        assert fit.split == split
         assert fit.choices[cell("strong")] == 1
         assert fit.chances[cell("strong")] > 0.99
         alone = samples.estimate(cell("strong"), "behaviour")
@@ -81,7 +84,29 @@ def test_a_choice_too_dear_on_its_half_is_not_made():
     assert fit.changes["behaviour"].value == 0
 
 
-def test_one_query_cannot_be_halved():
-    samples = cells({"control": {"behaviour": np.ones((1, 8)), "accuracy": np.ones((1, 8))}})
-    with pytest.raises(MindgapError, match="one of queries cannot be halved"):
-        cross_fit(samples, CONTROL, Rule(0.1), split="queries")
+def equal_of_queries(seed: int):
+    """Eight doses that are equal over all queries, while each query takes to some of them more than to others."""
+    generator = np.random.default_rng(seed)
+    return cells(
+        {
+            name: {
+                "behaviour": 3 + crossed(generator, 14, 57, (0.6, 0.0, 0.8)),
+                "accuracy": (generator.random((14, 57)) < 0.7).astype(float),
+            }
+            for name in ["control", *EQUAL]
+        }
+    )
+
+
+def test_where_queries_decide_the_luck_of_queries_is_not_reported():
+    honest = [
+        cross_fit(equal_of_queries(seed), CONTROL, Rule(loss=1.0), resamples=20).values["behaviour"].value - 3
+        for seed in range(60)
+    ]
+    assert abs(np.mean(honest)) < 0.05
+
+
+def test_one_query_and_one_item_leave_nothing_to_halve():
+    samples = cells({"control": {"behaviour": np.ones((1, 1)), "accuracy": np.ones((1, 1))}})
+    with pytest.raises(MindgapError, match="nothing to halve"):
+        cross_fit(samples, CONTROL, Rule(0.1))

@@ -8,7 +8,7 @@ from scipy import stats
 from simulated import crossed
 
 from mindgap.stats.crossed import CrossedTable, variance_of_mean
-from mindgap.stats.significance import adjust, no_difference
+from mindgap.stats.significance import UNEVEN, adjust, least_t, no_difference, straightened, unevenness
 
 
 def full(values: np.ndarray) -> CrossedTable:
@@ -48,11 +48,33 @@ def test_skewed_effects_of_queries_reject_less_often_than_by_the_plain_t():
     assert np.mean([p < 0.01 for p in corrected]) < 0.75 * np.mean([p < 0.01 for p in plain])
 
 
+def test_one_sided_effects_are_noticed_over_a_family_and_normal_ones_seldom_are():
+    """Where the noise of a reply decides, nothing is uneven whatever the effects are."""
+    generator = np.random.default_rng(2)
+
+    def family(effects, scale: float) -> float:
+        return unevenness([full(scale * effects() + generator.normal(0, 1, (14, 24))) for _ in range(21)])
+
+    normal = [family(lambda: generator.normal(0, 1, (14, 1)), 1.0) for _ in range(100)]
+    one_sided = [family(lambda: generator.lognormal(size=(14, 1)) - np.exp(0.5), 1.0) for _ in range(100)]
+    noise = [family(lambda: 0.0, 0.0) for _ in range(100)]
+    assert np.mean(np.array(normal) > UNEVEN) <= 0.1
+    assert np.mean(np.array(noise) > UNEVEN) <= 0.15
+    assert np.mean(np.array(one_sided) > UNEVEN) >= 0.9
+
+
 @pytest.mark.parametrize("design", [(14, 8), (6, 8), (9, 8)])
 def test_a_large_effect_on_few_queries_is_clear_however_many_tests_there_are(design):
     """With 21 tests Holm asks for p below 0.0024, which sign flips of eight clusters cannot give."""
     values = crossed(np.random.default_rng(0), *design, (0.3, 0.2, 0.8)) + 2
     assert no_difference(full(values)).p * 21 < 0.05
+
+
+@pytest.mark.parametrize("skewness", [-0.8, -0.1, 0.0, 0.1, 0.8])
+def test_the_least_t_is_the_one_with_which_the_test_just_rejects(skewness):
+    least = float(least_t(np.array(7.0), np.array(skewness), 0.01))
+    reached = min(least, straightened(least, skewness))
+    assert 2 * stats.t.sf(reached, 7) == pytest.approx(0.01)
 
 
 def test_ten_thousand_samples_of_two_queries_that_disagree_prove_nothing():

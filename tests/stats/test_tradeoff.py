@@ -49,7 +49,7 @@ def test_equal_cells_share_the_front_with_middling_probability():
 
 def test_three_queries_leave_more_doubt_than_fourteen():
     methods = {"control": (3.4, 4.2, 0.8), "other": (3, 3.8, 0.6)}
-    few, many = (pareto(study(methods, (queries, 60)))[1].probability for queries in (3, 14))
+    few, many = (pareto(study(methods, (queries, 60), population=True))[1].probability for queries in (3, 14))
     assert many < 0.03 < 0.1 < few
 
 
@@ -67,6 +67,40 @@ def test_the_budget_decides_what_is_best():
     assert generous.value.low < generous.value.value < generous.value.high
     assert generous.chances[cell("strong")] > 0.95
     assert sum(generous.chances.values()) == pytest.approx(1)
+
+
+def along_a_frontier(seed: int):
+    """Eight doses, each with more behaviour and less accuracy than the one before; five of them keep 3 points."""
+    generator = np.random.default_rng(seed)
+    return cells(
+        {
+            f"dose{n}" if n else "control": {
+                "behaviour": 2 + 0.2 * n + crossed(generator, 14, 40, (0.2, 0.1, 0.6)),
+                "accuracy": (generator.random((14, 40)) < 0.7 - 0.006 * n).astype(float),
+            }
+            for n in range(9)
+        }
+    )
+
+
+def test_a_choice_with_confidence_breaks_its_limit_less_often_than_by_the_means():
+    def broken(confidence: float | None) -> list[bool]:
+        rule = Rule(loss=0.03, confidence=confidence)
+        chosen = [best_within(along_a_frontier(seed), CONTROL, rule, resamples=20) for seed in range(80)]
+        return [best.cell != CONTROL and int(best.cell.method.removeprefix("dose")) > 5 for best in chosen]
+
+    assert np.mean(broken(None)) > 0.4
+    assert np.mean(broken(0.9)) < 0.1
+
+
+def test_how_surely_the_choice_keeps_its_limit_is_said():
+    samples = study({"control": (2, 4.5, 0.8), "mild": (2.6, 4.3, 0.79)}, (14, 171))
+    best = best_within(samples, CONTROL, Rule(loss=0.05))
+    assert best.cell == cell("mild") and 0.6 < best.keeps < 1
+    assert best.keeps == pytest.approx(1 - non_inferiority(samples, best.cell, CONTROL, 0.05).p)
+    assert best_within(samples, CONTROL, Rule(loss=0.05, confidence=0.999)).cell == CONTROL
+    with pytest.raises(ValueError, match="confidence"):
+        Rule(loss=0.05, confidence=90)
 
 
 def test_where_all_cost_too_much_the_reference_stays():
