@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import concurrent.futures.thread
 import signal
 import string
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
+import psutil
 import pytest
 from chat_server import chat_server  # noqa: F401
 from chromium import Chromium, chromium_path
@@ -26,6 +29,25 @@ def pytest_configure() -> None:
     """A shell has what it starts in the background ignore Ctrl-C, and the programs that tests start inherit that."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nothing_outlives_the_tests() -> Iterator[None]:
+    """A thread that Python would wait for, or a process that holds the terminal's pipe, and `make test` never ends."""
+    yield
+    pools = concurrent.futures.thread._threads_queues  # type: ignore[attr-defined]  # these end by themselves
+    known = {threading.main_thread(), threading.current_thread(), *pools}
+    threads = [thread.name for thread in threading.enumerate() if not thread.daemon and thread not in known]
+    processes = []
+    for process in psutil.Process().children(recursive=True):
+        try:
+            command = " ".join(process.cmdline())
+        except psutil.Error:
+            continue
+        if process.status() != psutil.STATUS_ZOMBIE and "multiprocessing.resource_tracker" not in command:
+            processes.append(command)
+            process.kill()
+    assert not threads and not processes, f"left over after the last test: threads {threads}, processes {processes}"
 
 
 @pytest.fixture(scope="session")

@@ -178,7 +178,7 @@ def test_a_server_killed_under_a_study_is_waited_for(
         first.stop(signal.SIGKILL)
         start(f"port={port}")
 
-    helper = threading.Thread(target=kill_and_restart)
+    helper = threading.Thread(target=kill_and_restart, daemon=True)
     helper.start()
 
     class Killing(Progress):

@@ -107,7 +107,7 @@ def test_a_request_does_not_wait_for_the_one_in_flight(server: Any, http: Any) -
             assert client.post(CHAT, json=body).status_code == 200
         done.append(name)
 
-    long = threading.Thread(target=ask, args=("long", LONG))
+    long = threading.Thread(target=ask, args=("long", LONG), daemon=True)
     long.start()
     server.wait(lambda worker: worker.active == 1)
     ask("short", GREEDY)
@@ -132,7 +132,7 @@ def test_greedy_replies_of_a_crowd_are_those_of_one(server: Any, http: Any) -> N
         with httpx.Client(base_url=server.url, timeout=120) as client:
             together[number] = client.post(CHAT, json=bodies[number]).json()["choices"][0]
 
-    threads = [threading.Thread(target=ask, args=(number,)) for number in range(len(bodies))]
+    threads = [threading.Thread(target=ask, args=(number,), daemon=True) for number in range(len(bodies))]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -160,7 +160,7 @@ def test_a_name_that_is_made_to_point_here_is_not_served(http: Any) -> None:
 def test_a_full_queue_answers_429_and_says_when_to_come_back(serve: Any) -> None:
     with serve("queue=2", "backend.max_rows=1") as here, httpx.Client(base_url=here.url) as http:
         ask = partial(httpx.post, here.url + CHAT, json=LONG, timeout=300)
-        threads = [threading.Thread(target=ask) for _ in range(3)]
+        threads = [threading.Thread(target=ask, daemon=True) for _ in range(3)]
         threads[0].start()
         here.wait(lambda worker: worker.active == 1 and worker.waiting == 0)
         for thread in threads[1:]:
@@ -235,7 +235,7 @@ def test_time_to_wait_is_short_while_a_steering_is_made(server: Any, http: Any) 
         assert httpx.post(f"{server.url}{API}/features/auto-edits", json=body, timeout=300).status_code in (200, 400)
         done.append("steer")
 
-    thread = threading.Thread(target=steer)
+    thread = threading.Thread(target=steer, daemon=True)
     thread.start()
     server.wait(lambda worker: worker.tasks > 0)
     assert http.post(CHAT, json=GREEDY).status_code == 200

@@ -102,8 +102,10 @@ def served(tmp_path_factory: pytest.TempPathFactory, small_model: SimpleNamespac
 def start(served: list[str]) -> Iterator[Start]:
     """Starts a server with further settings, and waits until it listens. All are stopped in the end."""
     running: list[Server] = []
+    over = False
 
     def begin(*settings: str, environment: dict[str, str] | None = None) -> Server:
+        assert not over, "a thread of a test that has failed: nobody would stop the server"
         port = [] if any(setting.startswith("port=") for setting in settings) else ["port=0"]
         process = subprocess.Popen(
             [sys.executable, "-m", "mindgap.ember", *served, *port, *settings],
@@ -129,6 +131,7 @@ def start(served: list[str]) -> Iterator[Start]:
         return server
 
     yield begin
+    over = True
     for server in running:
         server.stop(signal.SIGKILL)
 
@@ -158,12 +161,20 @@ def serving(settings: Sequence[str]) -> Iterator[Here]:
     read, config = _configured([*settings, "port=0"])
     service = _opened(read, config)
     with _listen(read) as listening:
-        running = uvicorn.Server(uvicorn.Config(application(service), log_level="error", access_log=False, ws="none"))
-        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]})
+        running = uvicorn.Server(
+            uvicorn.Config(
+                application(service), log_level="error", access_log=False, ws="none", timeout_graceful_shutdown=20
+            )
+        )
+        # A daemon, and stopped whatever the test did: Python waits for any other thread before it exits.
+        thread = threading.Thread(target=running.run, kwargs={"sockets": [listening]}, daemon=True)
         thread.start()
-        yield Here(f"http://127.0.0.1:{listening.getsockname()[1]}", service)
-        running.should_exit = True
-        thread.join(60)
+        try:
+            yield Here(f"http://127.0.0.1:{listening.getsockname()[1]}", service)
+        finally:
+            running.should_exit = True
+            thread.join(60)
+        assert not thread.is_alive(), "the server does not stop"
 
 
 @pytest.fixture
