@@ -184,10 +184,33 @@ def coverage(studies: int) -> None:
             )
 
 
+def coverage_of_few(studies: int) -> None:
+    """How often the interval of a few queries holds the mean of these queries, and of queries of the kind."""
+    print(f"  {'design':10} {'query effects':34} {'these':>9} {'population=true':>16}")
+    shapes = {
+        "normal, 0.6": lambda generator, queries: generator.normal(0, 0.6, (queries, 1)),
+        "one in five responds by 2": lambda generator, queries: 2.0 * (generator.random((queries, 1)) < 0.2) - 0.4,
+    }
+    for queries, items in ((3, 24), (3, 171), (5, 24)):
+        query, item = np.repeat(np.arange(queries), items), np.tile(np.arange(items), queries)
+        for name, effects in shapes.items():
+            generator, hits = np.random.default_rng(11), np.zeros(2)
+            for _ in range(studies):
+                of_queries = effects(generator, queries)
+                values = of_queries + generator.normal(0, 0.3, (1, items)) + generator.normal(0, 0.8, (queries, items))
+                for place, truth in enumerate((of_queries.mean(), 0.0)):
+                    ours = crossed_mean(values.ravel(), query, item, resamples=1000, population=bool(place))
+                    assert ours.low is not None and ours.high is not None
+                    hits[place] += ours.low <= truth <= ours.high
+            print(
+                f"  {queries:3} × {items:3}  {name:34} {hits[0] / studies:9.3f} {hits[1] / studies:16.3f}", flush=True
+            )
+
+
 def intervals(values: np.ndarray, settings: dict[str, Any]) -> list[tuple[float, float]]:
     queries, items = values.shape
     query, item = np.repeat(np.arange(queries), items), np.tile(np.arange(items), queries)
-    ours = crossed_mean(values.ravel(), query, item, resamples=1000, **settings)
+    ours = crossed_mean(values.ravel(), query, item, resamples=1000, population=True, **settings)
     draws = Resampling(queries, items, 1000).means([CrossedTable(values, np.ones_like(values))])[:, 0]
     half = 1.96 * values.std(ddof=1) / values.size**0.5
     low, high = ours.low, ours.high
@@ -247,6 +270,8 @@ def main() -> None:
     if arguments.coverage:
         print(f"\nCoverage of 95 % intervals, {arguments.coverage} studies each:")
         coverage(arguments.coverage)
+        print("\nFew queries:")
+        coverage_of_few(arguments.coverage)
         return
     columns = sweep()
     print(f"\nA sweep of {len(CELLS)} cells × {QUERIES * ITEMS} samples, {arguments.resamples} resamples:")
