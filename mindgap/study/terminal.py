@@ -146,7 +146,8 @@ def print_summary(console: Console, sweep: SweepResults, order: Sequence[str] = 
         sweep: What is shown.
         order: Names of cells in the order of rows; others come first, as they are.
     """
-    folder = sweep.folder
+    here = Path.cwd()
+    folder = sweep.folder.relative_to(here) if sweep.folder.is_relative_to(here) else sweep.folder
     places = {name: place for place, name in enumerate(order)}
     results = sorted(sweep.pooled, key=lambda cell: places.get(cell.runs[0].name, -1))
     for judge in sorted({result.judge for result in results}):  # scores of two judges are never in one table

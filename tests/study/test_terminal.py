@@ -47,3 +47,16 @@ def test_no_number_is_folded(tmp_path: Path, width: int) -> None:
             digits = next(measure.digits for measure in cell.measures if measure.name == name)
             assert f"[{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]" in printed
     assert "Intervals (behaviour): for these 3 queries" in printed
+
+
+def test_files_below_the_current_folder_are_named_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep = read_sweep(write_sweep(tmp_path / "outputs" / "study", kinds=KINDS[:2], queries=QUERIES[:3], items=6))
+
+    def lines() -> list[str]:
+        file = io.StringIO()
+        print_summary(Console(file=file, width=140), sweep)
+        return file.getvalue().splitlines()
+
+    assert f"summary  {tmp_path}/outputs/study/summary.csv" in lines()
+    monkeypatch.chdir(tmp_path)
+    assert "summary  outputs/study/summary.csv" in lines()
