@@ -1,0 +1,1 @@
+"""`backend=vllm`: a model behind vLLM servers that steer."""
