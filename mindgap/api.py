@@ -58,7 +58,9 @@ def run(
     jobs = jobs_of(_texts(overrides), _folder(config_dir), sweep=datetime.now().strftime("%Y%m%d-%H%M%S-%f"))
     if any(job["plan"] for job in jobs):
         raise ConfigError("plan=true says what would run and runs nothing: leave it out, or use the command line")
-    results = run_sweep(jobs, console_for(quiet=quiet))
+    asked = dict(overrides) if isinstance(overrides, Mapping) else list(overrides)
+    beside = "" if config_dir is None else f", config_dir={str(config_dir)!r}"
+    results = run_sweep(jobs, console_for(quiet=quiet), f"mindgap.run({asked!r}{beside})")
     assert results is not None, "only a plan has no results"
     return Sweep(results)
 

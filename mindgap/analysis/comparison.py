@@ -6,9 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from mindgap.analysis.people import AnchoredGroup
+from mindgap.analysis.price import Price
+from mindgap.analysis.settle import Unsettled
 from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Declaration
 from mindgap.results.cell import CellResult
+from mindgap.results.question import Question
 from mindgap.results.sweep import Group
 from mindgap.stats.account import AccuracyAccount, Interaction
 from mindgap.stats.agreement import Agreement
@@ -21,8 +24,8 @@ from mindgap.stats.tradeoff import Best, FrontMember, NonInferiority
 
 ALPHA = 0.05
 """Level of the adjusted p-values below which a difference is called clear."""
-MARGIN = 0.03
-"""Accuracy that may be lost, as a share: for "most behaviour within a budget", and for "not harmed"."""
+MOST_PAIRED = 16
+"""Cells of a group up to which every two are compared."""
 BROKEN = 1.0
 """Points of coherence below the reference at which a dose is said to break it."""
 
@@ -84,7 +87,8 @@ class CellComparison:
         front: How often it is on the Pareto front.
         differences: From the reference, by measure; empty for the reference itself.
         account: Where accuracy went.
-        non_inferior: Of accuracy, with `MARGIN`.
+        non_inferior: Of the measure that pays, with the question's margin.
+        price: What a reply takes.
         detectable: By measure, the smallest difference from the reference that these samples would have shown, 4 times
             in 5.
     """
@@ -96,7 +100,41 @@ class CellComparison:
     differences: Mapping[str, Tested] = field(default_factory=dict)
     account: AccuracyAccount | None = None
     non_inferior: NonInferiority | None = None
+    price: Price = field(default_factory=Price)
     detectable: Mapping[str, Detectable] = field(default_factory=dict)
+
+    @property
+    def keeps(self) -> float | None:
+        """Probability that it keeps the question's limit, as far as these samples tell; None where that is unknown.
+
+        One less the one-sided p of a loss of the margin or more: what a flat prior on the loss leaves below the margin.
+        """
+        return None if self.non_inferior is None or self.non_inferior.p is None else 1 - self.non_inferior.p
+
+    @property
+    def asks(self) -> bool:
+        """Whether the behaviour is asked for in words."""
+        return bool((self.cell.config.get("method") or {}).get("instruction"))
+
+    @property
+    def steers(self) -> bool:
+        """Whether something is done inside the model."""
+        return bool((self.cell.config.get("method") or {}).get("interventions"))
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two cells against each other, sample by sample.
+
+    Attributes:
+        cell: One.
+        other: The other.
+        differences: `cell` less `other` by primary measure; p-values adjusted over what was compared together.
+    """
+
+    cell: CellComparison
+    other: CellComparison
+    differences: Mapping[str, Tested]
 
 
 @dataclass(frozen=True)
@@ -189,8 +227,12 @@ class GroupComparison:
         dose_responses: For each family (`Group.family`) and measure, the family with the response to the dose.
         interactions: For each measure of each cell that is both asked for in words and steered, the cell with what both
             together do beyond the sum of the two alone.
-        best: Most behaviour at no more than `MARGIN` of accuracy lost, chosen on all data.
+        question: What is asked.
+        best: The cell that answers it: most behaviour within the limit, chosen on all data.
         cross_fit: The same, chosen on one half and reported on the other.
+        direct: The best steered cell against the best that only asks in words; None where there are not both.
+        pairs: Every two finished cells, in their order; empty where there are more than `MOST_PAIRED`.
+        unsettled: What is open, and what would settle it.
         notes: What could not be computed, and why.
         said_of: What all of it is for, where there are too few queries or items to speak of others; else empty.
         uneven: Whether effects are so uneven over queries or items that tests may claim more than they should.
@@ -202,7 +244,11 @@ class GroupComparison:
     cells: tuple[CellComparison, ...]
     dose_responses: tuple[tuple[str, DoseResponse], ...] = ()
     interactions: tuple[tuple[CellComparison, Interaction], ...] = ()
+    question: Question = field(default_factory=Question)
     best: Best | None = None
+    direct: Pair | None = None
+    pairs: tuple[Pair, ...] = ()
+    unsettled: tuple[Unsettled, ...] = ()
     cross_fit: CrossFit | None = None
     notes: tuple[str, ...] = ()
     said_of: str = ""
@@ -245,10 +291,21 @@ class GroupComparison:
         return next(measure for measure in self.measures if measure.name == name)
 
     @property
+    def paying(self) -> Declaration | None:
+        """The measure that the question's limit is on; None where nothing of the kind was measured."""
+        paying = self.question.paying(self.measures)
+        estimate = None if paying is None else self.reference.cell.metrics.get(paying.name)
+        return None if estimate is None or estimate.value is None else paying
+
+    def of(self, cell: CellId) -> CellComparison:
+        """What is said of a cell of the statistics, which know cells by their folders' names."""
+        return next(comparison for comparison in self.cells if comparison.cell.name == cell.method)
+
+    @property
     def others(self) -> tuple[CellComparison, ...]:
         """Finished cells beside the reference."""
         return tuple(comparison for comparison in self.finished if comparison is not self.reference)
 
     def name(self, cell: CellId) -> str:
-        """What people call a cell of the statistics, which know cells by their folders' names."""
-        return next(comparison.name for comparison in self.cells if comparison.cell.name == cell.method)
+        """What people call a cell of the statistics."""
+        return self.of(cell).name

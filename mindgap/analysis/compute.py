@@ -8,17 +8,19 @@ from typing import Any, ParamSpec, TypeVar
 
 from mindgap.analysis.comparison import (
     BROKEN,
-    MARGIN,
     CellComparison,
     GroupComparison,
     Tested,
     behaviour_of,
     primary_of,
 )
+from mindgap.analysis.price import price_of
+from mindgap.analysis.rivals import rivals
 from mindgap.analysis.samples import samples_of
 from mindgap.core.errors import MindgapError
 from mindgap.core.estimate import Estimate
 from mindgap.results.cell import CellResult
+from mindgap.results.question import Question
 from mindgap.results.sweep import Group
 from mindgap.stats.account import AccuracyAccount, Interaction, accuracy_account, interaction
 from mindgap.stats.compare import Difference, compare_cells
@@ -42,18 +44,26 @@ Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
 
 
-def compare(group: Group) -> GroupComparison:
-    """Everything that is said of a group; seed and resamples are those that its cells were run with."""
+def compare(group: Group, question: Question | None = None) -> GroupComparison:
+    """Everything that is said of a group; seed and resamples are those that its cells were run with.
+
+    Args:
+        group: The cells, the reference first.
+        question: What is asked of them; None = the usual question.
+    """
+    question = question or Question()
     if group.reference not in group.finished:
-        return GroupComparison(group, tuple(CellComparison(cell, group.name(cell)) for cell in group.cells))
-    return _Computation(group).result()
+        cells = tuple(CellComparison(cell, group.name(cell)) for cell in group.cells)
+        return GroupComparison(group, cells, question=question)
+    return _Computation(group, question).result()
 
 
-def compare_scores(group: Group) -> GroupComparison:
-    """What a headline is made of, and no more: differences in the primary metrics, and how large ones would be seen."""
+def compare_scores(group: Group, question: Question | None = None) -> GroupComparison:
+    """What a headline is made of, and no more: differences in the primary metrics, how large ones would be seen, and
+    the cell that answers the question."""
     if group.reference not in group.finished:
-        return compare(group)
-    computation = _Computation(group)
+        return compare(group, question)
+    computation = _Computation(group, question or Question())
     others = group.finished[1:]
     tested = computation.tested(primary_only=True) if others else {}
     compared = []
@@ -61,16 +71,27 @@ def compare_scores(group: Group) -> GroupComparison:
         comparison = CellComparison(cell, group.name(cell), differences=tested.get(computation.id(cell), {}))
         if cell in others:
             tests = len(others) * len(computation.measured)
-            comparison = replace(comparison, detectable=computation.detectable(cell, tests=tests))
+            comparison = replace(
+                comparison,
+                detectable=computation.detectable(cell, tests=tests),
+                non_inferior=computation.non_inferior(cell),
+            )
         compared.append(comparison)
-    return GroupComparison(group, tuple(compared), said_of=computation.samples.said_of, uneven=computation.uneven)
+    return GroupComparison(
+        group,
+        tuple(compared),
+        question=computation.question,
+        best=computation.best() if others else None,
+        said_of=computation.samples.said_of,
+        uneven=computation.uneven,
+    )
 
 
 class _Computation:
     """A group's samples, and what could not be computed from them, with the reason."""
 
-    def __init__(self, group: Group) -> None:
-        self.group = group
+    def __init__(self, group: Group, question: Question) -> None:
+        self.group, self.question = group, question
         self.notes: list[str] = []
         finished = group.finished
         self.samples: Samples = samples_of(
@@ -108,17 +129,23 @@ class _Computation:
             if cell in self.group.finished:
                 id = self.id(cell)
                 comparison = replace(
-                    comparison, harmonic=self.harmonic(cell), front=front.get(id), differences=tested.get(id, {})
+                    comparison,
+                    harmonic=self.harmonic(cell),
+                    front=front.get(id),
+                    differences=tested.get(id, {}),
+                    price=price_of(cell),
                 )
             if cell in others and self.has(cell, "accuracy") and self.has(self.group.reference, "accuracy"):
-                comparison = replace(comparison, account=self.account(cell), non_inferior=self.non_inferior(cell))
+                comparison = replace(comparison, account=self.account(cell))
             if cell in others:
                 tests = len(others) * len(self.measured)
-                comparison = replace(comparison, detectable=self.detectable(cell, tests=tests))
+                detectable = self.detectable(cell, tests=tests)
+                comparison = replace(comparison, detectable=detectable, non_inferior=self.non_inferior(cell))
             compared.append(comparison)
-        return GroupComparison(
+        compared_group = GroupComparison(
             self.group,
             tuple(compared),
+            question=self.question,
             dose_responses=tuple(self.dose_responses()),
             interactions=tuple(self.interactions(compared)),
             best=self.best() if others else None,
@@ -127,6 +154,7 @@ class _Computation:
             said_of=self.samples.said_of,
             uneven=self.uneven,
         )
+        return rivals(compared_group, self.samples, self.measured, self.draws)
 
     def attempt(
         self, what: str, work: Callable[Arguments, Result], *arguments: Arguments.args, **settings: Arguments.kwargs
@@ -182,8 +210,14 @@ class _Computation:
             "account of accuracy", accuracy_account, self.samples, self.id(cell), self.reference, **self.draws
         )
 
-    def non_inferior(self, cell: CellResult) -> NonInferiority:
-        return non_inferiority(self.samples, self.id(cell), self.reference, MARGIN, **self.draws)
+    def non_inferior(self, cell: CellResult) -> NonInferiority | None:
+        """Whether the cell keeps the question's limit; None where what pays was not measured."""
+        paying = self.question.paying(self.group.measures)
+        if paying is None or not self.has(cell, paying.name) or not self.has(self.group.reference, paying.name):
+            return None
+        return non_inferiority(
+            self.samples, self.id(cell), self.reference, self.question.margin, metric=paying.name, **self.draws
+        )
 
     def detectable(self, cell: CellResult, *, tests: int) -> dict[str, Detectable]:
         """By measure; those of which too few pairs exist are left out, with a note."""
@@ -196,13 +230,14 @@ class _Computation:
         return {name: smallest for name, smallest in attempts.items() if smallest is not None}
 
     def rule(self) -> Rule | None:
-        """Most behaviour within a budget of the first rate that steering may cost: accuracy, where it was measured."""
-        target = behaviour_of(self.group.measures)
-        primary = primary_of(self.group.measures)
-        budget = next((measure for measure in primary if measure.role == "cost" and measure.binary), None)
-        if target is None or budget is None or not {target.name, budget.name} <= set(self.measured):
+        """Most behaviour within the question's limit; None where one of the two was not measured in every cell."""
+        target, paying = behaviour_of(self.group.measures), self.question.paying(self.group.measures)
+        everywhere = (
+            name for name in self.samples.metrics if all(self.has(cell, name) for cell in self.group.finished)
+        )
+        if target is None or paying is None or not {target.name, paying.name} <= set(everywhere):
             return None
-        return Rule(MARGIN, maximise=target.name, budget=budget.name)
+        return Rule(self.question.margin, target.name, paying.name, self.question.confidence)
 
     def best(self) -> Best | None:
         rule = self.rule()

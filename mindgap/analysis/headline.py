@@ -1,9 +1,12 @@
-"""Writes a group's headline: the answer in one to three sentences, no surer than the numbers are."""
+"""Writes a group's headline: the question's answer first, in a few sentences that are no surer than the numbers are."""
 
 from __future__ import annotations
 
-from mindgap.analysis.comparison import CellComparison, GroupComparison, Tested, primary_of
-from mindgap.core.estimate import Estimate
+from mindgap.analysis.answer import answered
+from mindgap.analysis.comparison import CellComparison, GroupComparison, primary_of
+from mindgap.analysis.phrases import change, is_known, listed, loss, points, sign, worse, worse_clearly
+from mindgap.analysis.phrases import interval as interval_in_words
+from mindgap.analysis.phrases import named as measure_named
 from mindgap.core.measurement import Declaration
 from mindgap.core.wording import decimal
 from mindgap.stats.power import Detectable, design_for
@@ -12,9 +15,9 @@ Costs = tuple[Declaration, ...]
 
 
 def headline(group: GroupComparison) -> str:
-    """The answer in one to three sentences, and in one more each what limits it.
+    """The answer in one to five sentences, and in one more each what limits it.
 
-    A difference is only stated as one where it is clear (`Difference.clear`).
+    A difference is only stated as one where it is clear (`Tested.clear`).
     """
     answer = _answer(group)
     if not group.others or group.reference.cell not in group.group.finished:
@@ -36,29 +39,35 @@ def _answer(group: GroupComparison) -> str:
     if not others:
         return _alone(group)
     target = group.behaviour
-    if target is None or not any(_known(cell, target.name) for cell in others):
+    if target is None or not any(is_known(cell, target.name) for cell in others):
         return (
             f"Whether any method changes the behaviour cannot be said: no behaviour score is known both under "
             f"{reference.name} and under another cell."
         )
     raised = sorted(
-        (cell for cell in others if _sign(cell, target.name) > 0),
-        key=lambda cell: _value(cell, target.name),
+        (cell for cell in others if sign(cell, target.name) > 0),
+        key=lambda cell: change(cell, target.name),
         reverse=True,
     )
     if not raised:
         return _nothing_clear(group, target)
+    chosen, answer = answered(group, target, raised)
+    sentences = [answer] if answer else []
+    if chosen is not None:
+        sentences.append(f"It {_cost(chosen, group.costs)}.")
     best = raised[0]
-    sentences = [
-        f"{best.name} brings the most of the behaviour, {_points(best.differences[target.name], target)} "
-        f"over {reference.name}, and {_cost(best, group.costs)}."
-    ]
-    free = next((cell for cell in raised if not any(_worse(cell, cost) for cost in group.costs)), None)
+    if best is not chosen:
+        which = "At any price, " if answer else ""
+        sentences.append(
+            f"{which}{best.name} brings the most of the behaviour, {points(best.differences[target.name], target)} "
+            f"over {reference.name}, and {_cost(best, group.costs)}."
+        )
+    free = next((cell for cell in raised if not any(worse(cell, cost) for cost in group.costs)), None)
     if free is None and len(raised) > 1:
         sentences.append("Nothing that clearly raised the behaviour did so without a sign of loss.")
-    elif free is not None and free is not best:
+    elif free is not None and free not in (best, chosen):
         sentences.append(
-            f"With no sign of a loss, {free.name} brings the most: {_points(free.differences[target.name], target)}."
+            f"With no sign of a loss, {free.name} brings the most: {points(free.differences[target.name], target)}."
         )
     if len(raised) < len(others):
         sentences.append(f"{len(others) - len(raised)} of {len(others)} cells did not clearly raise it.")
@@ -72,22 +81,22 @@ def _alone(group: GroupComparison) -> str:
         for measure in primary_of(group.measures)
         if (estimate := only.cell.metrics.get(measure.name)) is not None and estimate.value is not None
     ]
-    listed = ", ".join(scores) or "no scores"
-    return f"There is one finished cell, {only.name}, and so nothing to compare it with: {listed}."
+    said = ", ".join(scores) or "no scores"
+    return f"There is one finished cell, {only.name}, and so nothing to compare it with: {said}."
 
 
 def _nothing_clear(group: GroupComparison, target: Declaration) -> str:
     reference, others = group.reference, group.others
-    most = max((cell for cell in others if _known(cell, target.name)), key=lambda cell: _value(cell, target.name))
+    most = max((cell for cell in others if is_known(cell, target.name)), key=lambda cell: change(cell, target.name))
     difference = most.differences[target.name]
     who = "No method can" if len(others) > 1 else f"{most.name} cannot"
     text = f"{who} be told apart from {reference.name} by how much it raises the behaviour: "
     text += f"{'the largest change is ' if len(others) > 1 else 'the change is '}"
-    text += f"{_points(difference, target)}{f' ({most.name})' if len(others) > 1 else ''}."
+    text += f"{points(difference, target)}{f' ({most.name})' if len(others) > 1 else ''}."
     if (power := most.detectable.get(target.name)) is not None:
         text += _could_be_seen(power, target, group)
-    lowered = [cell.name for cell in others if any(_worse_clearly(cell, cost) for cost in group.costs)]
-    return f"{text} {_list(lowered)} clearly cost something." if lowered else text
+    lowered = [cell.name for cell in others if any(worse_clearly(cell, cost) for cost in group.costs)]
+    return f"{text} {listed(lowered)} clearly cost something." if lowered else text
 
 
 def _could_be_seen(power: Detectable, target: Declaration, group: GroupComparison) -> str:
@@ -108,93 +117,23 @@ def _cost(cell: CellComparison, costs: Costs) -> str:
     """What a cell clearly loses, and what of that cannot be told."""
     clear, perhaps, unseen = [], [], []
     for cost in costs:
-        if not _known(cell, cost.name):
+        if not is_known(cell, cost.name):
             continue
         difference = cell.differences[cost.name]
-        if _worse_clearly(cell, cost):
-            clear.append(_loss(difference, cost))
-        elif _worse(cell, cost):
-            perhaps.append(_loss(difference, cost))
-        elif _sign(cell, cost.name) == 0:
-            unseen.append(f"{_named(cost)} (change {_interval(difference.estimate, cost)})")
+        if worse_clearly(cell, cost):
+            clear.append(loss(difference, cost))
+        elif worse(cell, cost):
+            perhaps.append(loss(difference, cost))
+        elif sign(cell, cost.name) == 0:
+            unseen.append(f"{measure_named(cost)} (change {interval_in_words(difference.estimate, cost)})")
     clauses = []
     if clear:
-        clauses.append(f"costs {_list(clear)}")
+        clauses.append(f"costs {listed(clear)}")
     if perhaps:
-        clauses.append(f"perhaps costs {_list(perhaps)}")
+        clauses.append(f"perhaps costs {listed(perhaps)}")
     if unseen:
-        clauses.append(f"no {'other ' if clauses else ''}cost can be seen in {_list(unseen)}")
-    return ", and ".join(clauses) or "what it costs was not measured"
-
-
-def _points(difference: Tested, target: Declaration) -> str:
-    estimate = difference.estimate
-    assert estimate.value is not None
-    most = target.range[1]
-    unit = "" if most is None else f" points of {most:g}"
-    value = f"{decimal(estimate.value, target.digits, signed=True)}{unit}"
-    return f"{value} ({'no interval' if estimate.low is None else f'95 % interval {_interval(estimate, target)}'})"
-
-
-def _loss(difference: Tested, cost: Declaration) -> str:
-    """What is lost, as a positive number: for a cost of which less is better, what is gained."""
-    estimate = difference.estimate
-    assert estimate.value is not None
-    turned = estimate
-    if cost.better != "lower":
-        turned = Estimate(-estimate.value, _minus(estimate.high), _minus(estimate.low), estimate.n)
-    assert turned.value is not None
-    if cost.binary:
-        value = f"{decimal(100 * turned.value, 0)} percentage points of {_named(cost)}"
-    else:
-        value = f"{decimal(turned.value, 2)} points of {_named(cost)}"
-    return f"{value} ({_interval(turned, cost)})"
-
-
-def _named(measure: Declaration) -> str:
-    return measure.name.replace("_", " ")
-
-
-def _minus(value: float | None) -> float | None:
-    return None if value is None else -value
-
-
-def _interval(estimate: Estimate, measure: Declaration) -> str:
-    if estimate.low is None or estimate.high is None:
-        return "no interval"
-    factor, digits, unit = (100, 0, " points") if measure.binary else (1, 2, "")
-    low, high = (decimal(factor * bound, digits) for bound in (estimate.low, estimate.high))
-    return f"{low} to {high}{unit}"
-
-
-def _known(cell: CellComparison, measure: str) -> bool:
-    difference = cell.differences.get(measure)
-    return difference is not None and difference.estimate.value is not None
-
-
-def _value(cell: CellComparison, measure: str) -> float:
-    value = cell.differences[measure].estimate.value
-    assert value is not None
-    return value
-
-
-def _sign(cell: CellComparison, measure: str) -> int:
-    """1 for clearly more than the reference, -1 for clearly less, 0 for neither."""
-    if not _known(cell, measure) or not cell.differences[measure].clear:
-        return 0
-    return 1 if _value(cell, measure) > 0 else -1
-
-
-def _worse_clearly(cell: CellComparison, cost: Declaration) -> bool:
-    return _sign(cell, cost.name) == (1 if cost.better == "lower" else -1)
-
-
-def _worse(cell: CellComparison, cost: Declaration) -> bool:
-    """Whether there is a sign of loss, clear or not."""
-    if not _known(cell, cost.name) or not cell.differences[cost.name].hinted:
-        return False
-    return (_value(cell, cost.name) > 0) == (cost.better == "lower")
-
-
-def _list(words: list[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
+        if clauses:
+            clauses.append(f"no other cost can be seen in {listed(unseen)}")
+        else:
+            clauses.append(f"shows no cost in {listed(unseen)}")
+    return ", and ".join(clauses) or "was not measured for what it costs"

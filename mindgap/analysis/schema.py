@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from mindgap.analysis.answer import question_in_words
 from mindgap.analysis.comparison import (
     ALPHA,
     BROKEN,
-    MARGIN,
     CellComparison,
     GroupComparison,
     JudgesCompared,
     JudgeView,
+    Pair,
     Reversal,
     Tested,
     primary_of,
@@ -53,13 +54,18 @@ def group_fields(group: GroupComparison) -> dict[str, Any]:
         "design": group.group.design,
         "settings": {
             "alpha": ALPHA,
-            "margin": MARGIN,
+            "margin": group.question.margin,
             "broken": BROKEN,
             "primary": [measure.name for measure in primary_of(group.measures)],
         },
         "measures": [asdict(measure) for measure in group.measures],
         "cells": [_cell(comparison) for comparison in group.cells],
+        "question": {**asdict(group.question), "metric": group.paying and group.paying.name},
+        "asked": question_in_words(group),
         "best": group.best and _best(group.best),
+        "direct": group.direct and _pair(group.direct),
+        "pairs": [_pair(pair) for pair in group.pairs],
+        "unsettled": [asdict(one) for one in group.unsettled],
         "cross_fit": group.cross_fit and _cross_fit(group.cross_fit),
         "dose_responses": [_dose_response(label, response) for label, response in group.dose_responses],
         "interactions": [_interaction(comparison, interaction) for comparison, interaction in group.interactions],
@@ -100,11 +106,26 @@ def _cell(comparison: CellComparison) -> dict[str, Any]:
         "differences": {name: _difference(tested) for name, tested in comparison.differences.items()},
         "account": comparison.account and _account(comparison.account),
         "non_inferior": non_inferior
-        and {"margin": non_inferior.margin, "p": finite(non_inferior.p), "verdict": non_inferior.verdict},
+        and {
+            "metric": non_inferior.metric,
+            "margin": non_inferior.margin,
+            "p": finite(non_inferior.p),
+            "verdict": non_inferior.verdict,
+        },
+        "keeps": finite(comparison.keeps),
+        "price": asdict(comparison.price),
         "detectable": {
             name: smallest.difference and finite(smallest.difference)
             for name, smallest in comparison.detectable.items()
         },
+    }
+
+
+def _pair(pair: Pair) -> dict[str, Any]:
+    return {
+        "cell": pair.cell.cell.name,
+        "other": pair.other.cell.name,
+        "differences": {name: _difference(tested) for name, tested in pair.differences.items()},
     }
 
 

@@ -11,6 +11,7 @@ def warnings_of(sweep: SweepResults) -> list[str]:
     """The warnings of a sweep, a line each; empty where there is nothing to warn of."""
     failed = [cell for cell in sweep.cells if cell.status == "failed"]
     warnings = [f"Failed: {cell.name}: {cell.reason}" for cell in failed]
+    warnings += sweep.notes
     if sweep.unfinished:
         warnings.append(f"Not finished, and not in this report: {', '.join(sweep.unfinished)}")
     if len(sweep.groups) > 1:

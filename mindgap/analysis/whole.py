@@ -35,7 +35,7 @@ def compare_sweep(sweep: SweepResults) -> SweepComparison:
     judgements, plan = read_judgements(sweep), read_plan(sweep.folder)
     groups = []
     for group in sweep.groups:
-        comparison = compare(group)
+        comparison = compare(group, sweep.question)
         if group.finished:  # else there is nothing that anybody has scored
             judges, people = judges_compared(comparison, judgements), anchor(group, plan, judgements)
             comparison = replace(comparison, judges=judges, people=people)

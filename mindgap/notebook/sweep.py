@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import cached_property
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mindgap.analysis.comparison import GroupComparison
+from mindgap.analysis.comparison import CellComparison, GroupComparison, Tested
 from mindgap.core.errors import ConfigError, MindgapError, UnavailableError
 from mindgap.measures.base import Measure
 from mindgap.notebook.plots import Plots
 from mindgap.results.cell import CellResult
-from mindgap.results.sweep import Group, SweepResults
+from mindgap.results.question import Question
+from mindgap.results.sweep import SweepResults
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -120,32 +121,14 @@ class Sweep:
         known = dict.fromkeys(measure.name for group in groups for measure in group.measures)
         if unknown := [name for name in metrics or () if name not in known]:
             raise ConfigError(f"there is no measure {unknown[0]!r} in this sweep; there are {', '.join(known)}")
-        texts, numbers = ("cell", "name", "reference", "against", "metric"), ("difference", "low", "high", "p")
-        columns = dict.fromkeys(texts, pa.string()) | dict.fromkeys((*numbers, "p_holm", "p_bh"), pa.float64())
-        columns |= {"clear": pa.bool_(), "n": pa.int64(), "missing": pa.int64()}
         rows = [
-            {
-                "cell": comparison.cell.name,
-                "name": comparison.name,
-                "reference": group.reference.cell.name,
-                "against": group.reference.name,
-                "metric": name,
-                "difference": tested.estimate.value,
-                "low": tested.estimate.low,
-                "high": tested.estimate.high,
-                "p": tested.difference.p,
-                "p_holm": tested.p_holm,
-                "p_bh": tested.p_bh,
-                "clear": tested.clear,
-                "n": tested.estimate.n,
-                "missing": tested.estimate.missing,
-            }
+            _row(comparison, group.reference, name, tested)
             for group in groups
             for comparison in group.others
             for name, tested in comparison.differences.items()
             if metrics is None or name in metrics
         ]
-        return pa.Table.from_pylist(rows, pa.schema(columns))
+        return pa.Table.from_pylist(rows, pa.schema(_columns()))
 
     def report(self, format: Format = "html") -> Path:
         """Write a report into the sweep's folder, as `python -m mindgap.report` does.
@@ -214,7 +197,46 @@ class Sweep:
                 "counts": {**cell.counts, **count(records, [declaration])},
             }
             cells.append(replace(cell, **added) if cell.status == "finished" else cell)
-        return Sweep(replace(self._results, groups=grouped(cells)))
+        return Sweep(replace(self._results, groups=grouped(cells)).asking(self._results.question))
+
+    def ask(self, **question: Any) -> Sweep:
+        """The sweep with another question; nothing is generated or judged again.
+
+        Args:
+            **question: What to change of the sweep's own question: `margin`, `metric`, `at_least`, `reference`; see
+                `mindgap.results.question.Question`.
+
+        Returns:
+            A new sweep, whose headline answers it; this one stays as it is.
+
+        Raises:
+            ConfigError: There is no such part of a question, or it cannot be asked of this sweep.
+        """
+        from mindgap.core.build import build
+
+        asked = {**asdict(self._results.question), **question}
+        return Sweep(self._results.asking(build(asked, "question", Question)))
+
+    def pairs(self, metrics: Sequence[str] | None = None) -> pa.Table:
+        """Every two cells of a group against each other, later cell minus earlier; intervals from 2,000 resamples.
+
+        Args:
+            metrics: Names of primary measures; None = all.
+
+        Returns:
+            A row per pair and measure, with the columns of `compare`; p-values are corrected for all pairs. Groups of
+            more than 16 cells have none: `compare` takes any cell as its reference.
+        """
+        import pyarrow as pa
+
+        rows = [
+            _row(pair.cell, pair.other, name, tested)
+            for group in self.comparison.groups
+            for pair in group.pairs
+            for name, tested in pair.differences.items()
+            if metrics is None or name in metrics
+        ]
+        return pa.Table.from_pylist(rows, pa.schema(_columns()))
 
     @property
     def _headlines(self) -> list[tuple[str, str]]:
@@ -228,9 +250,7 @@ class Sweep:
         """The groups that have a cell which goes by `reference`, compared with it; each is computed once."""
         if reference not in self._by_reference:
             chosen = [
-                (usual, cell)
-                for usual in self.comparison.groups
-                if (cell := _cell_called(reference, usual.group)) is not None
+                (usual, cell) for usual in self.comparison.groups if (cell := usual.group.called(reference)) is not None
             ]
             if not chosen:
                 cells = (group.name(cell) for group in self._results.groups for cell in group.finished)
@@ -260,26 +280,40 @@ class Sweep:
         return "".join(parts)
 
 
-def _cell_called(reference: str, group: Group) -> CellResult | None:
-    """The finished cell of `group` that goes by `reference`, its folder before its other names; None without one.
-
-    Raises:
-        ConfigError: Several go by it.
-    """
-    by_folder = [cell for cell in group.finished if cell.name == reference]
-    by_name = [cell for cell in group.finished if reference in (cell.method, cell.label, group.name(cell))]
-    cells = by_folder or by_name
-    if len(cells) > 1:
-        names = ", ".join(group.name(cell) for cell in cells)
-        raise ConfigError(f"reference={reference!r} is said of several cells; name one of {names}")
-    return cells[0] if cells else None
-
-
 def _compared_with(cell: CellResult, usual: GroupComparison) -> GroupComparison:
     """`usual` with another reference, or itself where it has that one already."""
     from mindgap.analysis.compute import compare
 
     if cell is usual.reference.cell:
         return usual
-    others = (other for other in usual.group.cells if other is not cell)
-    return compare(replace(usual.group, cells=(cell, *others)))
+    return compare(usual.group.against(cell), usual.question)
+
+
+def _columns() -> dict[str, Any]:
+    """Types of the columns of a table of differences."""
+    import pyarrow as pa
+
+    texts, numbers = ("cell", "name", "reference", "against", "metric"), ("difference", "low", "high", "p")
+    columns: dict[str, Any] = dict.fromkeys(texts, pa.string())
+    columns |= dict.fromkeys((*numbers, "p_holm", "p_bh"), pa.float64())
+    return columns | {"clear": pa.bool_(), "n": pa.int64(), "missing": pa.int64()}
+
+
+def _row(comparison: CellComparison, reference: CellComparison, name: str, tested: Tested) -> dict[str, Any]:
+    """A difference as a row of such a table."""
+    return {
+        "cell": comparison.cell.name,
+        "name": comparison.name,
+        "reference": reference.cell.name,
+        "against": reference.name,
+        "metric": name,
+        "difference": tested.estimate.value,
+        "low": tested.estimate.low,
+        "high": tested.estimate.high,
+        "p": tested.difference.p,
+        "p_holm": tested.p_holm,
+        "p_bh": tested.p_bh,
+        "clear": tested.clear,
+        "n": tested.estimate.n,
+        "missing": tested.estimate.missing,
+    }

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from mindgap.analysis.comparison import ALPHA, BROKEN, MARGIN, GroupComparison, Tested, primary_of
+from mindgap.analysis.comparison import ALPHA, BROKEN, GroupComparison, Tested, primary_of
 from mindgap.core.measurement import Declaration
 from mindgap.core.wording import decimal, percent
+from mindgap.presentation.question_tables import question_table
 from mindgap.presentation.tables import Direction, Entry, Number, Table, number
 
 _VERDICTS = {"unharmed": "yes", "harmed": "no", "undecided": "cannot be told"}
@@ -14,9 +15,13 @@ _VERDICTS = {"unharmed": "yes", "harmed": "no", "undecided": "cannot be told"}
 
 def all_tables(group: GroupComparison) -> tuple[Table, ...]:
     """Every table of a group, means and differences first."""
-    optional = (differences_table(group), account_table(group), dose_table(group), interaction_table(group))
-    last = (bounds_table(group), power_table(group))
-    return (means_table(group), *present_tables(*optional), missing_table(group), *present_tables(*last))
+    return (
+        means_table(group),
+        *present_tables(differences_table(group), question_table(group), account_table(group)),
+        *present_tables(dose_table(group), interaction_table(group)),
+        missing_table(group),
+        *present_tables(bounds_table(group), power_table(group)),
+    )
 
 
 def means_table(group: GroupComparison) -> Table:
@@ -70,13 +75,15 @@ def account_table(group: GroupComparison) -> Table | None:
     split = all(account.knowledge is not None for _, account in shown)
     columns = ["cell", "Accuracy lost", "No readable answer"]
     columns += ["Knowledge", "Expression"] if split else ["Wrong answer"]
-    columns += [f"Loss within {100 * MARGIN:g} points"]
+    limited = group.paying is not None and group.paying.name == "accuracy"
+    columns += [f"Loss within {100 * group.question.margin:g} points"] * limited
     rows = []
     for comparison, account in shown:
         parts = (account.knowledge, account.expression) if split else (account.wrong,)
         row: list[Entry] = [comparison.name]
         row += [number(part, 3, signed=True) for part in (account.total, account.format, *parts)]
-        row.append(Number(_VERDICTS[comparison.non_inferior.verdict] if comparison.non_inferior else "–"))
+        if limited:
+            row.append(Number(_VERDICTS[comparison.non_inferior.verdict] if comparison.non_inferior else "–"))
         rows.append(tuple(row))
     note = "Shares of all samples; a loss is positive, and the parts add up to it."
     if split:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
+from mindgap.analysis.answer import directly, question_in_words, settling
 from mindgap.analysis.comparison import GroupComparison
 from mindgap.core.wording import percent
 from mindgap.presentation import figures
@@ -23,6 +24,7 @@ from mindgap.presentation.group_tables import (
 from mindgap.presentation.judge_tables import judge_notices, judge_tables
 from mindgap.presentation.people_tables import TITLE as ANCHORED
 from mindgap.presentation.people_tables import people_tables
+from mindgap.presentation.question_tables import pair_tables, question_table
 from mindgap.presentation.tables import Table, number
 
 
@@ -57,7 +59,15 @@ def sections(group: GroupComparison, *, prefix: str) -> tuple[Section, ...]:
         prefix: Makes keys unique in a page of several groups.
     """
     judge = group.group.judge
+    direct = directly(group)
     everything = (
+        Section(
+            "question",
+            "The question",
+            question_in_words(group),
+            present_tables(question_table(group)),
+            notices=(*([f"Words against steering: {direct}"] if direct else []), *settling(group)),
+        ),
         Section(
             "comparison",
             "Comparison",
@@ -65,6 +75,7 @@ def sections(group: GroupComparison, *, prefix: str) -> tuple[Section, ...]:
             f"Every cell: {group.group.design}.",
             (means_table(group), *present_tables(differences_table(group))),
         ),
+        Section("pairs", "Every two", tables=pair_tables(group)),
         Section(
             "tradeoff",
             "Trade-off",

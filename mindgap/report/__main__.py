@@ -1,13 +1,18 @@
-"""`python -m mindgap.report outputs/<sweep>`: reports of a finished sweep, from its files alone."""
+"""`python -m mindgap.report outputs/<sweep> …`: reports of finished sweeps, from their files alone."""
 
 from __future__ import annotations
 
 import argparse
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mindgap.core.errors import MindgapError
+
+if TYPE_CHECKING:
+    from mindgap.results.sweep import SweepResults
 
 WIDE = 200
 """Columns for tables where nobody's terminal says how many there are."""
@@ -19,9 +24,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(
         prog="python -m mindgap.report",
-        description="Write the reports of a sweep into its folder, beside comparison.json.",
+        description="Write the reports of a sweep into its folder, beside comparison.json. Of several sweeps: into a "
+        "folder of their own, where their cells are compared as far as they may be.",
     )
-    parser.add_argument("folder", type=Path, help="the sweep's folder, outputs/<sweep>")
+    parser.add_argument("folders", type=Path, nargs="+", metavar="folder", help="a sweep's folder, outputs/<sweep>")
+    usual = "Default: what the sweep was run with, `question` in conf/config.yaml"
+    asked = parser.add_argument_group("the question", usual)
+    asked.add_argument(
+        "--margin",
+        type=float,
+        metavar="X",
+        help="most that may be lost against the reference: 0.02 = 2 points of accuracy",
+    )
+    asked.add_argument("--metric", metavar="NAME", help="measure that pays: accuracy, coherence, ...")
+    asked.add_argument("--at-least", type=float, metavar="X", help="mean behaviour that a method must reach")
+    asked.add_argument(
+        "--confidence", type=float, metavar="P", help="that the limit is kept, for a method to be chosen: 0.95"
+    )
+    asked.add_argument("--reference", metavar="CELL", help="a method or a cell that losses and gains are counted from")
+    parser.add_argument(
+        "--output", type=Path, metavar="DIR", help="folder for the reports of several sweeps. Default: beside the first"
+    )
     parser.add_argument(
         "--format",
         type=_formats,
@@ -52,6 +75,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if options.tracker is None and (options.project or options.entity):
         parser.error("--project and --entity say where a W&B Report goes: add --tracker wandb")
+    if len(options.folders) == 1 and options.output:
+        parser.error("--output is for the reports of several sweeps; those of one go into its own folder")
+    if len(options.folders) > 1 and options.tracker:
+        parser.error("a W&B Report is one sweep's: give one folder with --tracker wandb")
     try:
         _write(options)
     except MindgapError as error:
@@ -63,9 +90,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _write(options: argparse.Namespace) -> None:
     from mindgap.analysis.whole import compare_sweep
     from mindgap.report.write import write_report
-    from mindgap.results.sweep import read_sweep
 
-    comparison = compare_sweep(read_sweep(options.folder))
+    comparison = compare_sweep(_asked(options))
     against = None
     if options.against:
         from mindgap.analysis.published import against_paper, read_published
@@ -84,6 +110,24 @@ def _write(options: argparse.Namespace) -> None:
         from mindgap.tracking.wandb_report import publish
 
         _say(f"W&B Report: {publish(comparison, project=options.project, entity=options.entity, say=_say)}")
+
+
+def _asked(options: argparse.Namespace) -> SweepResults:
+    """The sweep, or all of them as one, with the question that the options ask."""
+    from mindgap.results.joined import joined
+    from mindgap.results.sweep import read_sweep
+
+    sweeps = [read_sweep(folder) for folder in options.folders]
+    if len(sweeps) == 1:
+        sweep = sweeps[0]
+    else:
+        name = "+".join(dict.fromkeys(sweep.name for sweep in sweeps))[:120]
+        folder = options.output or sweeps[0].folder.parent / name
+        sweep = joined(sweeps, folder)
+        folder.mkdir(parents=True, exist_ok=True)
+    names = ("margin", "metric", "at_least", "confidence", "reference")
+    changed = {name: value for name in names if (value := getattr(options, name)) is not None}
+    return sweep.asking(replace(sweep.question, **changed)) if changed else sweep
 
 
 def _say(line: str) -> None:

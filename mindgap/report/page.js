@@ -93,6 +93,22 @@ for (const tabs of document.querySelectorAll("[role=tablist]")) {
   });
 }
 
+// Copies the text beside a button; pages opened as files may lack the clipboard, and the selection does it then.
+document.addEventListener("click", async (event) => {
+  const button = event.target.closest("[data-copy]");
+  if (!button) return;
+  const text = find(`#${button.dataset.copy}`);
+  try {
+    await navigator.clipboard.writeText(text.textContent);
+  } catch {
+    getSelection().selectAllChildren(text);
+    document.execCommand("copy");
+    getSelection().removeAllRanges();
+  }
+  button.textContent = "Copied";
+  setTimeout(() => (button.textContent = "Copy"), 1500);
+});
+
 // ---- samples -------------------------------------------------------------------------------------------------------
 
 /** The samples, as `mindgap/report/browser.py` packed them. */

@@ -11,13 +11,16 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from mindgap.analysis.answer import question_in_words
 from mindgap.analysis.comparison import GroupComparison
 from mindgap.analysis.headline import headline
 from mindgap.analysis.published import Against
 from mindgap.analysis.warnings import warnings_of
 from mindgap.presentation.published_tables import against_tables
+from mindgap.presentation.run_tables import cells_table, copyable, run_table, settings_table
 from mindgap.presentation.sections import Section, sections
 from mindgap.report.browser import packed, payload
+from mindgap.results.runs import read_runs
 from mindgap.results.sweep import SweepResults
 
 HERE = Path(__file__).resolve().parent
@@ -30,12 +33,14 @@ class GroupPart:
     Attributes:
         number: 1, 2 …
         title: What sets the group apart.
+        question: What is asked of it; may be empty.
         headline: The answer in words.
         sections: What the part consists of.
     """
 
     number: int
     title: str
+    question: str
     headline: str
     sections: tuple[Section, ...]
 
@@ -56,12 +61,19 @@ def render(
 
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
     groups = [
-        GroupPart(number, group.group.title, headline(group), sections(group, prefix=f"g{number}-"))
+        GroupPart(
+            number, group.group.title, question_in_words(group), headline(group), sections(group, prefix=f"g{number}-")
+        )
         for number, group in enumerate(comparisons, 1)
     ]
     if against is not None and (tables := against_tables(against)):
         beside = Section("against", "Published figures", tables=tables)
         groups[-1] = replace(groups[-1], sections=(*groups[-1].sections, beside))
+    runs = tuple(run for folder in _folders(sweep) for run in read_runs(folder))
+    for number, group in enumerate(comparisons):
+        tables = (settings_table(group, runs), cells_table(group))
+        was_run = Section(f"g{number + 1}-run", "What was run", tables=((run_table(sweep, runs), *tables)))
+        groups[number] = replace(groups[number], sections=(*groups[number].sections, was_run))
     figures = [figure for group in groups for section in group.sections for figure in section.figures]
     samples = payload(sweep, max_samples=max_samples)
     plotly, script = _plotly(), _own("page.js")
@@ -78,7 +90,13 @@ def render(
         plotly=Markup(plotly),
         figures=Markup(_inert_json({figure.key: figure.spec for figure in figures})),
         samples=packed(samples),
+        copyable=copyable(sweep, runs),
     )
+
+
+def _folders(sweep: SweepResults) -> list[Path]:
+    """Of the sweeps that the cells are from: one, unless several were put together."""
+    return list(dict.fromkeys([sweep.folder, *(cell.folder.parent for cell in sweep.cells)]))
 
 
 def _policy(*scripts: str) -> str:

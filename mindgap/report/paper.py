@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from mindgap.analysis.answer import directly, question_in_words, settling
 from mindgap.analysis.comparison import GroupComparison
 from mindgap.analysis.headline import headline
 from mindgap.analysis.warnings import warnings_of
 from mindgap.presentation.group_tables import all_tables
 from mindgap.presentation.judge_tables import judge_notices, judge_tables
+from mindgap.presentation.question_tables import pair_tables
 from mindgap.presentation.tables import latex, latex_text, markdown, markdown_text
 from mindgap.results.sweep import SweepResults
 
@@ -19,7 +21,9 @@ def markdown_report(sweep: SweepResults, comparisons: Sequence[GroupComparison])
     if warnings := warnings_of(sweep):
         parts.append("\n".join(f"- {markdown_text(text)}" for text in warnings))
     for group in comparisons:
-        parts += [f"## {group.group.title}", headline(group), *(markdown(table) for table in all_tables(group))]
+        said = (question_in_words(group), headline(group), directly(group), *settling(group))
+        parts += [f"## {group.group.title}", *map(markdown_text, filter(None, said))]
+        parts += [markdown(table) for table in (*all_tables(group), *pair_tables(group))]
         if group.judges is not None:
             parts += ["### Does the judge matter?", *map(markdown_text, judge_notices(group))]
             parts += [markdown(table) for table in judge_tables(group)]

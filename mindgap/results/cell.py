@@ -10,8 +10,8 @@ from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Declaration
 from mindgap.core.records import Record
 
-BESIDE_CELLS = ("tracker", "outputs", "sweep", "store", "plan", "together", "measures", "hydra")
-"""Settings that say where results go and what else is read off them: they do not make a cell another cell."""
+BESIDE_CELLS = ("tracker", "outputs", "sweep", "store", "plan", "together", "measures", "question", "hydra")
+"""Settings that say where results go and what is read off and asked of them: they do not make a cell another cell."""
 
 
 @dataclass(frozen=True)

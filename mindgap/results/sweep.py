@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from mindgap.core.errors import MindgapError
+from mindgap.core.errors import ConfigError, MindgapError
 from mindgap.core.keys import content_key
 from mindgap.core.measurement import Declaration
 from mindgap.core.wording import plural
 from mindgap.results.cell import BESIDE_CELLS, CellResult
 from mindgap.results.files import METRICS_FILE, read_cell
 from mindgap.results.naming import flat, in_words, unseeded, variant, varying
+from mindgap.results.planned import read_planned
 from mindgap.results.pooling import REPLICATED, pooled, seeds_of
+from mindgap.results.question import Question, question_in
 
 MAY_DIFFER = frozenset(
     {*BESIDE_CELLS, *REPLICATED, "method", "strength", "resamples", "population", "recording", "reference"}
@@ -76,6 +78,24 @@ class Group:
         """What `cell` is apart from its strength: its label, and those settings of it that differ in the group."""
         return _joined(cell.label, variant({"method": cell.config.get("method") or {}}, self._varying))
 
+    def called(self, name: str) -> CellResult | None:
+        """The finished cell that goes by `name`: its folder before its other names; None where none does.
+
+        Raises:
+            ConfigError: Several do.
+        """
+        by_folder = [cell for cell in self.finished if name in {cell.name, *(run.name for run in cell.runs)}]
+        by_name = [cell for cell in self.finished if name in (cell.method, cell.label, self.name(cell))]
+        cells = by_folder or by_name
+        if len(cells) > 1:
+            names = ", ".join(self.name(cell) for cell in cells)
+            raise ConfigError(f"reference={name!r} is said of several cells; name one of {names}")
+        return cells[0] if cells else None
+
+    def against(self, reference: CellResult) -> Group:
+        """The group with another of its cells as the reference."""
+        return replace(self, cells=(reference, *(cell for cell in self.cells if cell is not reference)))
+
     @property
     def design(self) -> str:
         """What every cell was asked: `14 queries × 40 items × 2 seeds`."""
@@ -110,11 +130,15 @@ class SweepResults:
         folder: The sweep's folder, resolved.
         groups: The cells by what may be compared, replicates pooled, largest group first.
         unfinished: Names of cells' folders that have no result yet.
+        question: What is asked of it.
+        notes: What a reader should know of how it was read.
     """
 
     folder: Path
     groups: tuple[Group, ...]
     unfinished: tuple[str, ...] = ()
+    question: Question = field(default_factory=Question)
+    notes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -137,6 +161,27 @@ class SweepResults:
         name = _joined(cell.label, variant(cell.config, [key for key in self._varying if key not in replicated]))
         seeds = len(seeds_of(cell))
         return f"{name}, {seeds} seeds" if seeds > 1 else name
+
+    def asking(self, question: Question) -> SweepResults:
+        """The sweep with another question, each group with the reference that it names.
+
+        Raises:
+            ConfigError: The question cannot be asked of what was measured, or no finished cell goes by its reference.
+        """
+        question.check({measure.name: measure for cell in self.cells for measure in cell.measures}.values())
+        if question.reference is None:
+            return replace(self, question=question)
+        named = [group.called(question.reference) for group in self.groups]
+        if not any(named):
+            cells = (group.name(cell) for group in self.groups for cell in group.finished)
+            raise ConfigError(
+                f"reference={question.reference!r}: no finished cell goes by that; "
+                f"there are {', '.join(dict.fromkeys(cells))}"
+            )
+        groups = tuple(
+            group if cell is None else group.against(cell) for group, cell in zip(self.groups, named, strict=True)
+        )
+        return replace(self, groups=groups, question=question)
 
     @cached_property
     def _varying(self) -> tuple[str, ...]:
@@ -166,7 +211,14 @@ def read_sweep(folder: Path) -> SweepResults:
     waiting = tuple(
         path.name for path in inside if (path / "run.log").is_file() and not (path / METRICS_FILE).is_file()
     )
-    return SweepResults(folder.resolve(), grouped(cells), waiting)
+    sweep = SweepResults(folder.resolve(), grouped(cells), waiting)
+    planned = read_planned(folder)
+    question = question_in((planned[0] if planned else sweep.cells[0]).config)
+    try:
+        return sweep.asking(question)
+    except ConfigError as mistake:  # a cell may have failed that the question names: the rest can be read all the same
+        usual = replace(question, metric=None, reference=None)
+        return replace(sweep, question=usual, notes=(f"{mistake} The usual question is answered instead.",))
 
 
 def grouped(cells: Sequence[CellResult]) -> tuple[Group, ...]:
@@ -228,6 +280,19 @@ def _counted(config: Mapping[str, Any]) -> dict[str, str]:
     """Settings by dotted key in which cells that are compared may not differ."""
     settings = unseeded(flat({key: value for key, value in config.items() if key == "seed" or key not in MAY_DIFFER}))
     return {key: value for key, value in settings.items() if key != "seed"}
+
+
+def settings_apart(cell: CellResult, other: CellResult) -> dict[str, tuple[str, str]]:
+    """What keeps two cells from being compared: settings by dotted key with both values, model, judge and seed too."""
+    named = [{"model": one.model, "judge": one.judge, **_counted(one.config)} for one in (cell, other)]
+    apart = {
+        key: (named[0].get(key, "unset"), named[1].get(key, "unset"))
+        for key in dict.fromkeys([*named[0], *named[1]])
+        if named[0].get(key) != named[1].get(key)
+    }
+    if not apart and not set(seeds_of(cell)) & set(seeds_of(other)):
+        apart["seed"] = (", ".join(map(str, seeds_of(cell))), ", ".join(map(str, seeds_of(other))))
+    return {key: values for key, values in apart.items() if "." not in key or key.partition(".")[0] not in apart}
 
 
 def _differing(groups: Sequence[Mapping[str, str]]) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from mindgap.core.model import ModelSpec
 from mindgap.core.records import Decoding
 from mindgap.judges.base import Judge
 from mindgap.measures.base import Measure, declared
+from mindgap.results.question import Question
 from mindgap.results.samples import COLUMNS
 from mindgap.stats.samples import JUDGED
 from mindgap.steering.methods import Method
@@ -48,6 +49,7 @@ class Experiment:
         population: Speak of other queries and items even where these are fewer than six.
         plan: Say what would run, and stop.
         together: Answer the requests of all cells of a sweep in one batch, where the cells run in this process.
+        question: What is asked of the sweep; it changes no sample.
     """
 
     model: ModelSpec
@@ -69,6 +71,7 @@ class Experiment:
     population: bool = False
     plan: bool = False
     together: bool = True
+    question: Question = field(default_factory=Question)
 
     def __post_init__(self) -> None:
         if self.epochs < 1:
@@ -84,6 +87,7 @@ class Experiment:
             raise ConfigError(f"measures: two of them are called {twice[0]}; give one of them another name")
         if taken := sorted({*names} & {*COLUMNS} - {*JUDGED}):
             raise ConfigError(f"measures: {taken[0]} is already a column of samples.parquet; choose another name")
+        self.question.check(self.declarations)
 
     @property
     def declarations(self) -> tuple[Declaration, ...]:

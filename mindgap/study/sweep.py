@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from mindgap.report.write import write_report
 from mindgap.results.cell import CellResult
 from mindgap.results.files import METRICS_FILE, write_cell, write_summary
 from mindgap.results.planned import read_planned, write_planned
+from mindgap.results.runs import begin_run, end_run
 from mindgap.results.sweep import SweepResults, read_sweep
 from mindgap.study import terminal
 from mindgap.study.check import check, check_writable
@@ -53,14 +55,17 @@ class SweepCallback(Callback):
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         _under_way.clear()
         with never_swallowed():
-            sweep = end_sweep(plain(config), console_for())
+            settings = plain(config)
+            end_run(Path(settings["outputs"]) / settings["sweep"])
+            sweep = end_sweep(settings, console_for())
         if any(cell.status == "failed" for cell in sweep.cells):
             sys.exit(1)
 
     on_multirun_end = on_run_end
 
     def _begin(self, jobs: Sequence[Mapping[str, Any]], *, launches_here: bool, all_known: bool) -> None:
-        if not begin_sweep(jobs, console_for(), launches_here=launches_here, all_known=all_known):
+        command = f"python -m mindgap {shlex.join(sys.argv[1:])}".strip()
+        if not begin_sweep(jobs, console_for(), launches_here=launches_here, all_known=all_known, command=command):
             sys.exit(0)
         _under_way.append(jobs[0])
 
@@ -82,28 +87,35 @@ def end_after(error: Exception) -> bool:
     return True
 
 
-def run_sweep(jobs: Sequence[Mapping[str, Any]], console: Console) -> SweepResults | None:
+def run_sweep(jobs: Sequence[Mapping[str, Any]], console: Console, command: str | None = None) -> SweepResults | None:
     """Run jobs in this process, one after another; the sweep as its files have it, or None where only a plan was asked.
 
     Args:
         jobs: Resolved configurations.
         console: What a person reads.
+        command: How it was asked for.
 
     Raises:
         MindgapError: Where a job cannot be run as it is set; nothing has been spent then.
     """
-    if not begin_sweep(jobs, console, launches_here=True):
+    if not begin_sweep(jobs, console, launches_here=True, command=command):
         return None
     try:
         for job in jobs:
             run_settings(job, console)
     finally:  # after an interrupt this process may live on: it must not seem to be at work still
         release(Path(jobs[0]["outputs"]) / jobs[0]["sweep"])
+    end_run(Path(jobs[0]["outputs"]) / jobs[0]["sweep"])
     return end_sweep(jobs[0], console)
 
 
 def begin_sweep(
-    jobs: Sequence[Mapping[str, Any]], console: Console, *, launches_here: bool, all_known: bool = True
+    jobs: Sequence[Mapping[str, Any]],
+    console: Console,
+    *,
+    launches_here: bool,
+    all_known: bool = True,
+    command: str | None = None,
 ) -> bool:
     """Check every job and say what will run; whether anything will, which `plan=true` forbids.
 
@@ -112,6 +124,7 @@ def begin_sweep(
         console: What a person reads.
         launches_here: Whether the jobs run in this process, so that their requests can be answered together.
         all_known: Whether these are all the jobs of the sweep; some sweepers choose as they go.
+        command: How it was asked for; it is written down.
 
     Raises:
         ConfigError: Where a setting cannot be right.
@@ -132,6 +145,7 @@ def begin_sweep(
     check_writable(first)
     planned = [unmade(experiment, name, folder / name, job) for name, (_, experiment, job) in named.items()]
     write_planned(folder, planned if all_known else ())
+    begin_run(folder, command, len(cells), {cell.judge.name: cell.judge.identity for cell in experiments})
     forget_shares(folder)
     write_names([name for name, _, _ in named.values()], folder)
     if len(cells) > 1 and first.together and launches_here:

@@ -28,14 +28,14 @@ def with_score(record: Record, behaviour: float) -> Record:
 def test_a_clear_gain_and_a_clear_cost_are_stated_with_their_intervals() -> None:
     heavy = Kind("shout", "Shouting", behaviour=2.0, coherence=1.5, accuracy=0.4)
     text = headline_of(CONTROL, GENTLE, heavy)
-    assert text.startswith("Shouting brings the most of the behaviour, +")
+    assert text.startswith("Losing at most 3 points of accuracy against Control, Gentle brings the most")
+    assert "At any price, Shouting brings the most of the behaviour, +" in text
     assert "over Control, and costs" in text and "percentage points of accuracy" in text
-    assert "With no sign of a loss, Gentle brings the most: +1." in text
 
 
 def test_a_cost_that_cannot_be_seen_is_called_that() -> None:
     text = headline_of(CONTROL, GENTLE)
-    assert text.startswith("Gentle brings the most") and "no cost can be seen in" in text
+    assert "Gentle brings the most" in text and "It shows no cost in" in text
     assert "costs 0" not in text
 
 
@@ -66,7 +66,7 @@ def test_without_behaviour_scores_nothing_is_said_about_behaviour() -> None:
 
 def test_from_few_queries_the_answer_is_for_these_queries() -> None:
     text = headline_of(CONTROL, GENTLE, queries=QUERIES[:3])
-    assert text.startswith("Gentle brings") and text.endswith(
+    assert "Gentle brings" in text and text.endswith(
         "This is for these 3 queries: fewer than 6 say little about others."
     )
     assert "This is for" not in headline_of(CONTROL, GENTLE)

@@ -79,7 +79,7 @@ def test_a_judge_that_turns_the_order_round_is_a_warning_everywhere(contradicted
     judges = group["judges"]
     own, other = judges["views"]
     assert own["headline"] == group["headline"] != other["headline"]
-    assert own["headline"].startswith("Prompting brings the most")
+    assert "Prompting brings the most" in own["headline"]
     assert "Prompting brings the most" not in other["headline"]
     assert other["orders"]["behaviour"] == {"kendall": -1, "spearman": -1, "cells": 3}
     assert ["Control", "Prompting"] in [reversal["cells"] for reversal in judges["reversals"]]
