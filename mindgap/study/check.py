@@ -86,8 +86,9 @@ def _all_backends() -> list[Backend]:
     from mindgap.backends.goodfire import GoodfireBackend
     from mindgap.backends.litellm import LiteLLMBackend
     from mindgap.backends.local import LocalBackend
+    from mindgap.backends.vllm import VllmBackend
 
-    return [LocalBackend(), GoodfireBackend(), LiteLLMBackend()]
+    return [LocalBackend(), VllmBackend(), GoodfireBackend(), LiteLLMBackend()]
 
 
 def _sentence(parts: Sequence[str]) -> str:

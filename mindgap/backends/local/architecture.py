@@ -178,8 +178,8 @@ def _text_decoder(model: nn.Module) -> nn.Module | None:
     return None
 
 
-def stop_tokens(model: nn.Module, tokenizer: Any) -> frozenset[int]:
-    """Ids that end a reply: those of the generation config and the tokenizer's own end of sequence."""
-    configured = getattr(getattr(model, "generation_config", None), "eos_token_id", None)
+def stop_tokens(generation: Any, tokenizer: Any) -> frozenset[int]:
+    """Ids that end a reply: those of a generation config (None = there is none), the tokenizer's end of sequence."""
+    configured = getattr(generation, "eos_token_id", None)
     ids = configured if isinstance(configured, list) else [configured]
     return frozenset(i for i in [*ids, tokenizer.eos_token_id] if i is not None)

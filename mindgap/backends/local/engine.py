@@ -89,7 +89,7 @@ class Engine:
         self.dtype: torch.dtype = next(p.dtype for p in model.parameters() if p.is_floating_point())
         self.quantised = getattr(model.config, "quantization_config", None) is not None
         self.chat = Chat(tokenizer, template)
-        self.stops = stop_tokens(model, tokenizer)
+        self.stops = stop_tokens(getattr(model, "generation_config", None), tokenizer)
         self.attention: Attention = attention_of(model, self.config)
         self.way: Way = "own cache" if way == "slots" and not self.attention.fits_slots else way
         self.share = 1.0

@@ -72,6 +72,63 @@ def load(spec: ModelSpec, *, device: str, dtype: str) -> Loaded:
 
 
 @dataclass(frozen=True)
+class Described:
+    """What a model's files tell without its weights.
+
+    Attributes:
+        name: The folder, or the id of the hub, that it is read from.
+        revision: Of the hub; None for a folder.
+        config: Of its text part.
+        tokenizer: Its tokenizer.
+        stops: Ids that end a reply.
+        identity: Model id with its hub revision or the hash of its files; without a numeric type.
+    """
+
+    name: str
+    revision: str | None
+    config: Any
+    tokenizer: Any
+    stops: frozenset[int]
+    identity: str
+
+
+def describe(spec: ModelSpec) -> Described:
+    """Read all of a model's files but its weights, which something else has loaded or will load.
+
+    Raises:
+        UnavailableError: Where they cannot be read, or are an adapter's.
+    """
+    import transformers
+
+    from mindgap.backends.local.architecture import stop_tokens
+
+    transformers.logging.set_verbosity_error()
+    folder = files_of(spec)
+    if folder is not None and is_adapter(folder):
+        raise UnavailableError(
+            f"model.hf_id={spec.hf_id} is an adapter; merge it into its model (peft's merge_and_unload) and serve that"
+        )
+    source = _source(spec)
+    where = {"revision": source.revision, "trust_remote_code": spec.trust_remote_code}
+    with _reading(spec, "configuration"):
+        config = transformers.AutoConfig.from_pretrained(source.name, **where)
+        try:
+            generation = transformers.GenerationConfig.from_pretrained(source.name, revision=source.revision)
+        except OSError:  # there is none: transformers makes one from the configuration
+            generation = transformers.GenerationConfig.from_model_config(config)
+    with _reading(spec, "tokenizer"):
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source.name, **where)
+    return Described(
+        source.name,
+        source.revision,
+        config.get_text_config(decoder=True),
+        tokenizer,
+        stop_tokens(generation, tokenizer),
+        source.identity or f"{spec.hf_id}@{_commit(spec, config)}",
+    )
+
+
+@dataclass(frozen=True)
 class _Source:
     """Where a model is read from.
 

@@ -10,6 +10,7 @@ from itertools import chain
 import torch
 
 from mindgap.backends.local.cache import SlotCache
+from mindgap.backends.local.chat import Chat
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.gates import decided
 from mindgap.backends.local.halving import TooLargeError, in_halves
@@ -69,18 +70,18 @@ def loglikelihood(engine: Engine, requests: Sequence[OptionsRequest]) -> Iterato
     once for all options that follow it, also across requests. A request with a text that the model cannot read at its
     length, or whose likelihood is no number, has an error.
     """
-    encoded = [_encoded(engine, request) for request in requests]
-    for index, request in enumerate(encoded):
+    texts = [encoded(engine.chat, engine.context, request) for request in requests]
+    for index, request in enumerate(texts):
         if request.error is not None:
             yield index, OptionScores((), (), request.error)
-    for index, totals in log_likelihoods(engine, encoded):
+    for index, totals in log_likelihoods(engine, texts):
         if isinstance(totals, str):
             yield index, OptionScores((), (), totals)
         elif not all(map(math.isfinite, totals)):
             error = "the log-likelihood is not a finite number: the model's logits are broken"
             yield index, OptionScores((), (), error)
         else:
-            yield index, OptionScores(tuple(totals), tuple(map(len, encoded[index].options)))
+            yield index, OptionScores(tuple(totals), tuple(map(len, texts[index].options)))
 
 
 @torch.inference_mode()
@@ -149,16 +150,23 @@ def _scored(
             yield from _scored(engine, [row], score, steering)
 
 
-def _encoded(engine: Engine, request: OptionsRequest) -> EncodedOptions:
+def encoded(chat: Chat, context: int, request: OptionsRequest) -> EncodedOptions:
+    """A request to score options as token ids, or why it cannot be scored.
+
+    Args:
+        chat: The model's.
+        context: Longest text that it can read, in tokens.
+        request: The request.
+    """
     try:
-        prompt, options = engine.chat.with_replies(request.messages, request.options)
+        prompt, options = chat.with_replies(request.messages, request.options)
     except PromptError as refusal:
         return EncodedOptions([], [], request.edits, str(refusal))
-    if request.tokens and len(prompt) + max(map(len, options)) > engine.context:
+    if request.tokens and len(prompt) + max(map(len, options)) > context:
         options = [list(tokens) for tokens in request.tokens]
     longest = len(prompt) + max(map(len, options), default=0)
-    if longest > engine.context:
-        error = f"a text of {longest} tokens exceeds the model's context of {engine.context}"
+    if longest > context:
+        error = f"a text of {longest} tokens exceeds the model's context of {context}"
         return EncodedOptions(prompt, [], request.edits, error)
     return EncodedOptions(prompt, options, request.edits)
 

@@ -1,0 +1,1 @@
+"""`python -m mindgap.serve`: start vLLM servers that steer, for `backend=vllm`."""
