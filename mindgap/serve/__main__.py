@@ -108,7 +108,10 @@ def _run(settings: Settings, commands: Sequence[Sequence[str]], described: Descr
         fleet.wait_for(started, settings.wait)
         name = tried(settings, described)
         listed = ",".join(settings.urls)
-        sys.stderr.write(f"mindgap.serve: {name}: steers, and leaves others alone\n")
+        sys.stderr.write(
+            f"mindgap.serve: {name}: steers, and leaves others alone\n"
+            f"as a judge: judge=open 'judge.model=openai/{name}' judge.api_base={settings.urls[0]}/v1\n"
+        )
         sys.stdout.write(f"backend=vllm 'backend.urls=[{listed}]'\n")
         sys.stdout.flush()
         fleet.watch(started)
