@@ -18,7 +18,8 @@ from mindgap.core.edits import AddVector, Comparison, Condition, Edit, FeatureEd
 torch = pytest.importorskip("torch")
 
 from mindgap_vllm.board import Batch, Board  # noqa: E402
-from mindgap_vllm.wire import Limits, ProgramError, read_program  # noqa: E402
+from mindgap_vllm.fields import ProgramError  # noqa: E402
+from mindgap_vllm.wire import Limits, read_program  # noqa: E402
 from torch import nn  # noqa: E402
 
 from mindgap.backends.local.direction_edits import DirectionTable  # noqa: E402

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from mindgap_vllm.wire import Limits, ProgramError, read_program, salt_of, text_of
+from mindgap_vllm.fields import ProgramError
+from mindgap_vllm.wire import Limits, read_program, salt_of, text_of
 
 LIMITS = Limits(width=4, layers=3, sums=3, vectors=2, reads=2, changes=2, comparisons=1)
 VECTORS = np.arange(12, dtype="<f4").reshape(3, 4)

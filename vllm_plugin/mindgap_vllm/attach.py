@@ -19,8 +19,9 @@ from typing import Any
 import numpy as np
 
 from mindgap_vllm.board import Batch, Board
+from mindgap_vllm.fields import ProgramError
 from mindgap_vllm.version import VERSION
-from mindgap_vllm.wire import Limits, ProgramError, read_program, salt_of, text_of
+from mindgap_vllm.wire import Limits, read_program, salt_of, text_of
 
 SETTINGS = "mindgap"
 """Of the plugin, in vLLM's `--additional-config`."""

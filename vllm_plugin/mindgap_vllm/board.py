@@ -9,8 +9,9 @@ import numpy as np
 import torch
 
 from mindgap_vllm.bank import Bank
+from mindgap_vllm.fields import END
 from mindgap_vllm.point import FIELDS, Point, Tables, numbers_of, read_numbers_of
-from mindgap_vllm.wire import END, Limits, Program, read_program
+from mindgap_vllm.wire import Limits, Program, read_program
 
 
 @dataclass(frozen=True)

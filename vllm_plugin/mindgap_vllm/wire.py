@@ -31,11 +31,13 @@ import binascii
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+
+from mindgap_vllm.fields import END, Fields, ProgramError, index, number, span
 
 NAME = "mindgap"
 """Of the program in `vllm_xargs`."""
@@ -43,12 +45,6 @@ WIRE = 1
 """Version of the form above."""
 KINDS = ("none", "add", "constant_norm", "bound", "feature", "rotate", "rotate_second")
 """Kinds of change by their numbers; `rotate` takes two places, the second for what it writes across."""
-END = 2**40
-"""Further than any token."""
-
-
-class ProgramError(ValueError):
-    """A program that cannot be run here. The message goes to the client."""
 
 
 @dataclass(frozen=True)
@@ -170,7 +166,7 @@ def read_program(text: str, limits: Limits) -> Program:
         whole = json.loads(text)
     except (ValueError, RecursionError) as error:
         raise ProgramError(f"vllm_xargs.{NAME} is no JSON ({error})") from error
-    fields = _Fields(whole, "the program")
+    fields = Fields(whole, "the program")
     if (version := fields.whole("version")) != WIRE:
         raise ProgramError(f"the program is written in version {version}; this plugin reads version {WIRE}")
     if (width := fields.whole("width")) != limits.width:
@@ -180,7 +176,7 @@ def read_program(text: str, limits: Limits) -> Program:
     for name, content in fields.mapping("layers").items():
         if not name.isdecimal() or int(name) >= limits.layers:
             raise ProgramError(f"the program names block {name[:20]!r}; the model has blocks 0 to {limits.layers - 1}")
-        layers[int(name)] = _layer(_Fields(content, f"block {name}"), int(name), vectors, limits)
+        layers[int(name)] = _layer(Fields(content, f"block {name}"), int(name), vectors, limits)
     program = Program(fields.whole("start", 0), vectors, layers)
     _check_room(program, limits)
     return program
@@ -198,7 +194,7 @@ def _check_room(program: Program, limits: Limits) -> None:
             )
 
 
-def _vectors(fields: _Fields, width: int) -> np.ndarray:
+def _vectors(fields: Fields, width: int) -> np.ndarray:
     kind = fields.text("dtype")
     if kind not in ("float32", "bfloat16"):
         raise ProgramError(f"dtype {kind[:20]!r}: float32 or bfloat16")
@@ -218,12 +214,12 @@ def _vectors(fields: _Fields, width: int) -> np.ndarray:
     return flat.astype(np.float32).reshape(-1, width)
 
 
-def _layer(fields: _Fields, layer: int, vectors: np.ndarray, limits: Limits) -> LayerProgram:
+def _layer(fields: Fields, layer: int, vectors: np.ndarray, limits: Limits) -> LayerProgram:
     starts, sums = _sums(fields, vectors)
     reads = tuple(_read(entry, fields.what, len(vectors)) for entry in fields.list("read"))
     changes: list[Change] = []
     for entry in fields.list("change"):
-        changes += _changes(_Fields(entry, f"a change at {fields.what}"), len(vectors), len(reads), limits)
+        changes += _changes(Fields(entry, f"a change at {fields.what}"), len(vectors), len(reads), limits)
     if changes and not limits.allows_changes(layer):
         raise ProgramError(
             f"block {layer} has changes (pins, ablations, conditions …); this server was started for those at blocks "
@@ -235,14 +231,14 @@ def _layer(fields: _Fields, layer: int, vectors: np.ndarray, limits: Limits) -> 
     return LayerProgram(starts, sums, reads, tuple(changes))
 
 
-def _sums(fields: _Fields, vectors: np.ndarray) -> tuple[tuple[int, ...], tuple[np.ndarray | None, ...]]:
+def _sums(fields: Fields, vectors: np.ndarray) -> tuple[tuple[int, ...], tuple[np.ndarray | None, ...]]:
     """What is added in each stretch of tokens, from those that each vector is added at."""
     added = []
     for entry in fields.list("add"):
         if not isinstance(entry, list) or len(entry) != 3:
             raise ProgramError(f"{fields.what}: an entry of add is [from, to, vector]")
-        first, last = _range(entry[0], entry[1], fields.what)
-        added.append((first, last, _index(entry[2], len(vectors), f"{fields.what}: a vector")))
+        first, last = span(entry[0], entry[1], fields.what)
+        added.append((first, last, index(entry[2], len(vectors), f"{fields.what}: a vector")))
     starts = sorted({0, *(first for first, _, _ in added), *(last + 1 for _, last, _ in added if last < END)})
     sums: list[np.ndarray | None] = []
     for start in starts:
@@ -254,128 +250,63 @@ def _sums(fields: _Fields, vectors: np.ndarray) -> tuple[tuple[int, ...], tuple[
 def _read(entry: Any, what: str, vectors: int) -> Read:
     if not isinstance(entry, list) or len(entry) != 3:
         raise ProgramError(f"{what}: an entry of read is [vector, bias, threshold]")
-    threshold = -math.inf if entry[2] is None else _number(entry[2], f"{what}: a threshold")
-    return Read(_index(entry[0], vectors, f"{what}: a vector"), _number(entry[1], f"{what}: a bias"), threshold)
+    threshold = -math.inf if entry[2] is None else number(entry[2], f"{what}: a threshold")
+    return Read(index(entry[0], vectors, f"{what}: a vector"), number(entry[1], f"{what}: a bias"), threshold)
 
 
-def _changes(fields: _Fields, vectors: int, reads: int, limits: Limits) -> list[Change]:
+def _changes(fields: Fields, vectors: int, reads: int, limits: Limits) -> list[Change]:
     kind = fields.text("kind")
     if kind not in ("add", "constant_norm", "bound", "feature", "rotate"):
         raise ProgramError(f"{fields.what} is of kind {kind[:20]!r}, which this plugin does not know")
-    first, last = _range(fields.get("from"), fields.get("to"), fields.what)
+    first, last = span(fields.get("from"), fields.get("to"), fields.what)
     fading = fields.number("fading", 0.0)
     if fading < 0:
         raise ProgramError(f"{fields.what} fades by {fading}, which must be 0 or more")
-    write = _index(fields.get("write"), vectors, f"{fields.what}: write")
+    write = index(fields.get("write"), vectors, f"{fields.what}: write")
     common = {"first": first, "last": last, "fading": fading, "share": fields.number("share", 1.0)}
-    number = KINDS.index(kind)
+    code = KINDS.index(kind)
     if kind == "add":
-        return [Change(kind=number, write=write, **common)]
-    read = _index(fields.get("read"), reads, f"{fields.what}: read")
+        return [Change(kind=code, write=write, **common)]
+    read = index(fields.get("read"), reads, f"{fields.what}: read")
     if kind == "constant_norm":
-        return [Change(kind=number, write=write, read=read, **common)]
+        return [Change(kind=code, write=write, read=read, **common)]
     if kind == "bound":
         low, high = fields.bound("low", -math.inf), fields.bound("high", math.inf)
         if low > high:
             raise ProgramError(f"{fields.what} is bounded by {low} and {high}, which leaves no room")
-        return [Change(kind=number, write=write, read=read, low=low, high=high, **common)]
+        return [Change(kind=code, write=write, read=read, low=low, high=high, **common)]
     if kind == "rotate":
-        second = _index(fields.get("second_read"), reads, f"{fields.what}: second_read")
-        across = _index(fields.get("second_write"), vectors, f"{fields.what}: second_write")
+        second = index(fields.get("second_read"), reads, f"{fields.what}: second_read")
+        across = index(fields.get("second_write"), vectors, f"{fields.what}: second_write")
         both = {"read": read, "second_read": second, "angle": fields.number("angle"), **common}
         return [
-            Change(kind=number, write=write, **both),
+            Change(kind=code, write=write, **both),
             Change(kind=KINDS.index("rotate_second"), write=across, **both),
         ]
     needed, compare = _condition(fields, reads, limits)
     gain, offset = fields.number("gain"), fields.number("offset")
     return [
-        Change(kind=number, write=write, read=read, gain=gain, offset=offset, needed=needed, compare=compare, **common)
+        Change(kind=code, write=write, read=read, gain=gain, offset=offset, needed=needed, compare=compare, **common)
     ]
 
 
 def _condition(
-    fields: _Fields, reads: int, limits: Limits
+    fields: Fields, reads: int, limits: Limits
 ) -> tuple[int, tuple[tuple[int, float, bool, bool, bool], ...]]:
     when = fields.get("when")
     if when is None:
         return 0, ()
-    condition = _Fields(when, f"the condition of {fields.what}")
+    condition = Fields(when, f"the condition of {fields.what}")
     compare = []
     for entry in condition.list("compare"):
         if not isinstance(entry, list) or len(entry) != 5:
             raise ProgramError(f"{condition.what}: a comparison is [read, bound, below, at, above]")
-        read = _index(entry[0], reads, f"{condition.what}: read")
+        read = index(entry[0], reads, f"{condition.what}: read")
         below, at, above = map(bool, entry[2:])
-        compare.append((read, _number(entry[1], f"{condition.what}: a bound"), below, at, above))
+        compare.append((read, number(entry[1], f"{condition.what}: a bound"), below, at, above))
     if len(compare) > limits.comparisons:
         raise ProgramError(f"{condition.what} compares {len(compare)}; this server has room for {limits.comparisons}")
     needed = condition.whole("needed")
     if not 1 <= needed <= len(compare):
         raise ProgramError(f"{condition.what} needs {needed} of {len(compare)} comparisons")
     return needed, tuple(compare)
-
-
-class _Fields:
-    """A JSON object, asked for what should be in it."""
-
-    def __init__(self, content: Any, what: str) -> None:
-        if not isinstance(content, dict):
-            raise ProgramError(f"{what} must be a JSON object")
-        self._content, self.what = content, what
-
-    def get(self, name: str) -> Any:
-        return self._content.get(name)
-
-    def text(self, name: str) -> str:
-        value = self._content.get(name)
-        if not isinstance(value, str):
-            raise ProgramError(f"{self.what}: {name} must be text")
-        return value
-
-    def whole(self, name: str, default: int | None = None) -> int:
-        value = self._content.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= END:
-            raise ProgramError(f"{self.what}: {name} must be a whole number, 0 or more")
-        return value
-
-    def number(self, name: str, default: float | None = None) -> float:
-        return _number(self._content.get(name, default), f"{self.what}: {name}")
-
-    def bound(self, name: str, default: float) -> float:
-        value = self._content.get(name)
-        return default if value is None else _number(value, f"{self.what}: {name}")
-
-    def list(self, name: str) -> Sequence[Any]:
-        value = self._content.get(name, [])
-        if not isinstance(value, list):
-            raise ProgramError(f"{self.what}: {name} must be a list")
-        return value
-
-    def mapping(self, name: str) -> Mapping[str, Any]:
-        value = self._content.get(name)
-        if not isinstance(value, dict):
-            raise ProgramError(f"{self.what}: {name} must be a JSON object")
-        return value
-
-
-def _number(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ProgramError(f"{what} must be a finite number")
-    return float(value)
-
-
-def _index(value: Any, count: int, what: str) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < count:
-        raise ProgramError(f"{what} must be an index below {count}")
-    return value
-
-
-def _range(first: Any, last: Any, what: str) -> tuple[int, int]:
-    last = END if last is None else last
-    for value in (first, last):
-        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= END:
-            raise ProgramError(f"{what}: from and to must be indices of tokens, to null = no end")
-    if first > last:
-        raise ProgramError(f"{what}: from {first} to {last} holds no token")
-    return first, last
