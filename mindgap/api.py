@@ -221,7 +221,7 @@ class Steered:
             raise ConfigError(str(error)) from error
         messages: tuple[Message, ...] = (Message("user", prompt),)
         if steered:
-            messages = self._experiment.method.messages(messages, self.query)
+            messages = self._experiment.method.messages(messages, self.query, asked=self._steering.asked)
         own_seed = self._experiment.seed if seed is None else seed
         return Request(self._endpoint.identity, messages, decoding, own_seed, self.edits if steered else ())
 

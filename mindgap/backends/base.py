@@ -11,9 +11,9 @@ from mindgap.core.edits import FeatureEdit
 from mindgap.core.model import ModelSpec
 from mindgap.core.records import Completion, Message, OptionScores, OptionsRequest, Request
 
-Capability = Literal["generate", "loglikelihood", "residual", "features"]
-"""`generate`: text. `loglikelihood`: scores of given texts. `residual`: vectors added inside the model, and
-activations read from it. `features`: SAE features."""
+Capability = Literal["generate", "loglikelihood", "text", "residual", "features"]
+"""`generate`: replies. `loglikelihood`: scores of given texts. `text`: both of prompts as they stand, without a chat
+template. `residual`: vectors added inside the model, and activations read from it. `features`: SAE features."""
 
 
 class Endpoint(Protocol):
@@ -42,6 +42,18 @@ class Endpoint(Protocol):
 
         Yields:
             `(index into requests, scores)` as groups finish, in any order.
+        """
+
+
+@runtime_checkable
+class TextEndpoint(Endpoint, Protocol):
+    """An endpoint that takes prompts as they stand (`Request.as_text`); the ones with `text` in `can`."""
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """The prompt that the model's chat template makes of messages, as text.
+
+        Raises:
+            PromptError: The template does not take them.
         """
 
 
@@ -136,12 +148,12 @@ class TrainableEndpoint(SteerableEndpoint, Protocol):
     def likelihood_under(
         self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int, vector: np.ndarray
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Log-likelihood of each response with a vector added at every token, and its gradient by the vector.
+        """Log-likelihood of each response with a vector added at every token, and its gradient by that vector.
 
         Args:
             texts: Pairs of messages and the response to them.
             layer: Index of the block at whose output it is added.
-            vector: `[d_model]`.
+            vector: `[d_model]`, or one for each text: `[len(texts), d_model]`.
 
         Returns:
             Sums over each response's tokens, nats: float32 `[len(texts)]`; gradients: float32 `[len(texts), d_model]`.

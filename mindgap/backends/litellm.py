@@ -59,7 +59,12 @@ class LiteLLMBackend:
                 "a way to set the chat template (model.template): only OpenAI-compatible servers with an address "
                 "(backend.api_base) and a model.litellm_id that begins with hosted_vllm/ or openai/ take that"
             )
-        names = {"loglikelihood": "log-likelihoods", "residual": "steering vectors", "features": "SAE features"}
+        names = {
+            "loglikelihood": "log-likelihoods",
+            "text": "prompts without a chat template",
+            "residual": "steering vectors",
+            "features": "SAE features",
+        }
         if beyond := sorted(names[need] for need in needs - CAN):
             missing.append(f"a way to do {' and '.join(beyond)}: litellm serves text only")
         return missing

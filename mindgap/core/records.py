@@ -78,6 +78,8 @@ class Request:
         without_thought: Have a model that would think first begin with its reply.
         declined: Why the method makes no edits for its query; such a request is answered by this error and reaches no
             model.
+        as_text: The prompt is the one message's text as it stands, without a chat template (`TextEndpoint`).
+        until: Texts at which the reply ends; they are no part of it. Only with `as_text`.
     """
 
     source: str
@@ -87,6 +89,8 @@ class Request:
     edits: tuple[Edit, ...] = ()
     without_thought: bool = False
     declined: str | None = None
+    as_text: bool = False
+    until: tuple[str, ...] = ()
 
     @cached_property
     def key(self) -> str:
@@ -102,6 +106,7 @@ class Request:
             seed=None if greedy else self.seed,
             edits=_edit_keys(self.edits, self.declined),
             **({"without_thought": True} if self.without_thought else {}),
+            **({"as_text": True, "until": self.until} if self.as_text else {}),
         )
 
 
@@ -110,11 +115,14 @@ def _edit_keys(edits: Sequence[Edit], declined: str | None) -> list[str]:
     return keys if declined is None else [*keys, f"declined:{declined}"]
 
 
-FinishReason = Literal["stop", "length", "thought", "error"]
-"""`length`: cut off. `thought`: ended or cut off before the model had done with thinking, so that there is no reply."""
+FinishReason = Literal["stop", "length", "thought", "error", "unasked"]
+"""`length`: cut off. `thought`: ended or cut off before the model had done with thinking, so that there is no reply.
+`unasked`: the task scores given texts by their likelihood and asks for no reply."""
 
 UNFINISHED_THOUGHT = "unfinished thought"
 """Why there is no reply where a reply ends with `thought`."""
+UNASKED = "the task asks for no reply"
+"""Why there is no reply where it ends with `unasked`. What is measured on replies does not apply then."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +169,8 @@ class OptionsRequest:
             encoded anew, is too long for the model: words that a collapsed reply is made of may take more tokens then.
             Not part of the key, since text and model say when that is.
         declined: See `Request`.
+        as_text: See `Request`; prompt and option are encoded as one text. Without a message, each option is a whole
+            text, read from the model's first token on and in windows where it is longer than the model's context.
     """
 
     source: str
@@ -169,6 +179,7 @@ class OptionsRequest:
     edits: tuple[Edit, ...] = ()
     tokens: tuple[tuple[int, ...], ...] = ()
     declined: str | None = None
+    as_text: bool = False
 
     @cached_property
     def key(self) -> str:
@@ -179,6 +190,7 @@ class OptionsRequest:
             messages=[asdict(message) for message in self.messages],
             options=self.options,
             edits=_edit_keys(self.edits, self.declined),
+            **({"as_text": True} if self.as_text else {}),
         )
 
 
@@ -190,11 +202,13 @@ class OptionScores:
         logprobs: Summed over the tokens of each option, in nats.
         tokens: Number of tokens of each option.
         error: Why there are none; None where there are.
+        greedy: Whether each option is what the model would say by greedy decoding; empty where that is not known.
     """
 
     logprobs: tuple[float, ...]
     tokens: tuple[int, ...]
     error: str | None = None
+    greedy: tuple[bool, ...] = ()
 
     def per_token(self) -> tuple[float, ...]:
         """Mean log-likelihood per token, in nats; an empty option scores 0 tokens and -inf."""
@@ -415,4 +429,6 @@ class Record:
 
 
 def _no_reply(sample: Completion | Record) -> str | None:
+    if sample.finish_reason == "unasked":
+        return UNASKED
     return UNFINISHED_THOUGHT if sample.finish_reason == "thought" else sample.error

@@ -9,7 +9,7 @@ from typing import Protocol
 
 from mindgap.core.errors import ConfigError
 from mindgap.core.measurement import Better, Declaration, Range, Value
-from mindgap.core.records import Record
+from mindgap.core.records import UNASKED, Record
 
 
 class Measure(Protocol):
@@ -82,7 +82,9 @@ def _value(record: Record, measure: Measure) -> Value | None:
         value = measure.value(record)
     except Exception as error:  # noqa: BLE001  # the seam to a user's own code: one reply must not lose the cell
         return Value(None, f"{measure.name} failed: {type(error).__name__}: {error}")
-    if value is None or value.value is None:
+    if value is None or value.missing == UNASKED:
+        return None
+    if value.value is None:
         return value
     low, high = measure.range
     if (low is not None and value.value < low) or (high is not None and value.value > high):

@@ -54,9 +54,7 @@ def differences_table(group: GroupComparison) -> Table | None:
     for comparison in group.others:
         row: list[Entry] = [comparison.name]
         for measure in measures:
-            tested = comparison.differences.get(measure.name)
-            estimate = tested.estimate if tested else None
-            row.append(number(estimate, measure.digits, signed=True, direction=_direction(tested, measure)))
+            row.append(difference(comparison.differences.get(measure.name), measure))
         rows.append(tuple(row))
     notes = (
         "Mean differences with 95 % intervals over the samples that both cells have (same query, item and epoch); "
@@ -191,6 +189,12 @@ def missing_table(group: GroupComparison) -> Table:
     ]
     notes = (*failed, *(f"Not computed: {note}" for note in group.notes))
     return Table("missing", "Samples, and what they lack", ("cell", *named.values()), tuple(rows), notes)
+
+
+def difference(tested: Tested | None, measure: Declaration) -> Number:
+    """A difference from the reference as people read it, and whether it is clear; a dash where there is none."""
+    estimate = None if tested is None else tested.estimate
+    return number(estimate, measure.digits, signed=True, direction=_direction(tested, measure))
 
 
 def _direction(difference: Tested | None, measure: Declaration) -> Direction:

@@ -354,6 +354,7 @@ function browse(data) {
       more("Thought", text(samples.thought[row])),
       error !== null ? make("p", { class: "gap" }, `failed: ${error}`)
         : ending === "thought" ? make("p", { class: "gap" }, "no reply: the thought never ended")
+        : ending === "unasked" ? make("p", { class: "quiet" }, "no reply: the task scores texts by their likelihood")
         : prose(text(samples.response[row])),
       ending === "length" ? make("p", { class: "gap" }, "cut off at the longest length") : null,
       more(`Judge: ${cells[cell].judge}`, text(samples.analysis[row])),

@@ -19,6 +19,7 @@ from mindgap.analysis.warnings import warnings_of
 from mindgap.presentation.published_tables import against_tables
 from mindgap.presentation.run_tables import cells_table, copyable, run_table, settings_table
 from mindgap.presentation.sections import Section, sections
+from mindgap.presentation.task_tables import task_tables
 from mindgap.report.browser import packed, payload
 from mindgap.results.runs import read_runs
 from mindgap.results.sweep import SweepResults
@@ -81,6 +82,7 @@ def render(
         sweep=sweep,
         about=_about(sweep),
         groups=groups,
+        across=task_tables(comparisons),
         warnings=warnings_of(sweep),
         left_out=_left_out(samples),
         footer=_footer(),

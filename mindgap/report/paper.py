@@ -12,6 +12,7 @@ from mindgap.presentation.group_tables import all_tables
 from mindgap.presentation.judge_tables import judge_notices, judge_tables
 from mindgap.presentation.question_tables import pair_tables
 from mindgap.presentation.tables import latex, latex_text, markdown, markdown_text
+from mindgap.presentation.task_tables import task_tables
 from mindgap.results.sweep import SweepResults
 
 
@@ -20,6 +21,7 @@ def markdown_report(sweep: SweepResults, comparisons: Sequence[GroupComparison])
     parts = [f"# {sweep.name}"]
     if warnings := warnings_of(sweep):
         parts.append("\n".join(f"- {markdown_text(text)}" for text in warnings))
+    parts += [markdown(table) for table in task_tables(comparisons)]
     for group in comparisons:
         said = (question_in_words(group), headline(group), directly(group), *settling(group))
         parts += [f"## {group.group.title}", *map(markdown_text, filter(None, said))]
@@ -38,6 +40,7 @@ def latex_report(sweep: SweepResults, comparisons: Sequence[GroupComparison]) ->
     parts = ["% Needs \\usepackage{booktabs}. Made by mindgap from comparison.json of the same folder.\n"]
     if warnings := warnings_of(sweep):
         parts += [r"\begin{itemize}", *(rf"  \item {latex_text(text)}" for text in warnings), "\\end{itemize}\n"]
+    parts += [latex(table, label=table.key) for table in task_tables(comparisons)]
     for number, group in enumerate(comparisons, 1):
         suffix = f"-{number}" if len(comparisons) > 1 else ""
         tables = (*all_tables(group), *judge_tables(group)[:2])

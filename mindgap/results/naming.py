@@ -68,6 +68,8 @@ def varying(configs: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
 def _of_part(config: Mapping[str, Any], part: str) -> dict[str, str]:
     """The settings of one part of a configuration, without seeds that follow the configuration's own."""
     settings = flat(config[part], part, into_lists=True)
+    if settings.get("decoding.max_tokens") == flat(config.get("task") or {}).get("max_tokens", ""):
+        settings.pop("decoding.max_tokens", None)  # it follows the task
     return settings if part == "seed" else unseeded({**settings, **flat(config.get("seed"), "seed")})
 
 

@@ -226,10 +226,11 @@ def grouped(cells: Sequence[CellResult]) -> tuple[Group, ...]:
     by_settings: dict[str, list[CellResult]] = {}
     for cell in cells:
         by_settings.setdefault(_settings_key(cell), []).append(cell)
-    apart = _differing([_counted(members[0].config) for members in by_settings.values()])
+    configs = [_compared(members[0].config) for members in by_settings.values()]
+    apart = [key for key in varying(configs) if key.partition(".")[0] not in ("model", "judge", *MAY_DIFFER)]
     groups = []
-    for members in by_settings.values():
-        settings = _counted(members[0].config)
+    for members, config in zip(by_settings.values(), configs, strict=True):
+        settings = flat(config, into_lists=True)
         parts = [f"model {members[0].model}", f"judge {members[0].judge}"]
         parts += [f"{key}={settings.get(key, 'unset')}" for key in apart]
         of_seeds = _by_seeds(_ordered(pooled(members)))
@@ -276,9 +277,14 @@ def _settings_key(cell: CellResult) -> str:
     return content_key("group", model=cell.model, judge=cell.judge, settings=_counted(cell.config))
 
 
+def _compared(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The parts of a configuration in which cells that are compared may not differ, and the seed."""
+    return {key: value for key, value in config.items() if key == "seed" or key not in MAY_DIFFER}
+
+
 def _counted(config: Mapping[str, Any]) -> dict[str, str]:
     """Settings by dotted key in which cells that are compared may not differ."""
-    settings = unseeded(flat({key: value for key, value in config.items() if key == "seed" or key not in MAY_DIFFER}))
+    settings = unseeded(flat(_compared(config)))
     return {key: value for key, value in settings.items() if key != "seed"}
 
 
@@ -295,10 +301,23 @@ def settings_apart(cell: CellResult, other: CellResult) -> dict[str, tuple[str, 
     return {key: values for key, values in apart.items() if "." not in key or key.partition(".")[0] not in apart}
 
 
-def _differing(groups: Sequence[Mapping[str, str]]) -> list[str]:
-    """Settings whose values are not the same in all groups; model and judge are named anyway."""
-    keys = dict.fromkeys(key for settings in groups for key in settings if key.split(".")[0] not in ("model", "judge"))
-    return [key for key in keys if len({settings.get(key) for settings in groups}) > 1]
+def by_task(groups: Sequence[Group]) -> list[tuple[Group, ...]]:
+    """Groups that differ in their task alone, together; those that have no such other are left out."""
+    together: dict[str, list[Group]] = {}
+    for group in groups:
+        cell = group.reference
+        config = {key: value for key, value in cell.config.items() if key != "task"}
+        if (config.get("decoding") or {}).get("max_tokens") == task_of(cell).get("max_tokens"):
+            config["decoding"] = {k: v for k, v in config["decoding"].items() if k != "max_tokens"}  # follows the task
+        key = content_key("tasks", model=cell.model, judge=cell.judge, settings=_counted(config))
+        together.setdefault(key, []).append(group)
+    return [tuple(members) for members in together.values() if len(members) > 1]
+
+
+def task_of(cell: CellResult) -> Mapping[str, Any]:
+    """The settings of the cell's task; none where the cell was imported without them."""
+    task = cell.config.get("task")
+    return task if isinstance(task, Mapping) else {}
 
 
 def _joined(label: str, settings: Mapping[str, str]) -> str:

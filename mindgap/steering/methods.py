@@ -10,6 +10,7 @@ from mindgap.backends.base import Capability
 from mindgap.core.edits import Declined, Edit
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import Message, Query
+from mindgap.steering.asking import Asked, Asking
 from mindgap.steering.bench import SteeringBench
 
 
@@ -39,6 +40,7 @@ class Method:
         instruction: Sentence with `{query}` in it, given to the model; None = no instruction.
         instruction_in: Where it is given: `system`, the system prompt, or `user`, the end of the last user message.
         interventions: Applied together.
+        asking: Makes the words for each query, in the place of `instruction`; None = nothing has to be made.
     """
 
     name: str
@@ -46,6 +48,7 @@ class Method:
     instruction: str | None = None
     interventions: tuple[Intervention, ...] = field(default=())
     instruction_in: str = "system"
+    asking: Asking | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -55,13 +58,15 @@ class Method:
                 f"method.instruction={self.instruction!r} does not say where the query goes: put {{query}} in it, "
                 "for example 'When answering, please {query}.'"
             )
+        if self.instruction is not None and self.asking is not None:
+            raise ConfigError("method.instruction and method.asking are both set: asking makes its own instruction")
         if self.instruction_in not in ("system", "user"):
             raise ConfigError(f"method.instruction_in={self.instruction_in!r}: choose system or user")
 
     @property
     def needs(self) -> frozenset[Capability]:
         """What a backend must be capable of to run this method."""
-        needs: set[Capability] = {"generate"}
+        needs: set[Capability] = {"generate", *(self.asking.needs if self.asking else ())}
         return frozenset(needs.union(*(intervention.needs for intervention in self.interventions)))
 
     @property
@@ -69,15 +74,27 @@ class Method:
         """Whether anything is done inside the model, so that a strength has an effect."""
         return bool(self.interventions)
 
-    def messages(self, messages: tuple[Message, ...], query: Query, *, replace: bool = False) -> tuple[Message, ...]:
+    def messages(
+        self, messages: tuple[Message, ...], query: Query, *, replace: bool = False, asked: Asked | None = None
+    ) -> tuple[Message, ...]:
         """New messages with the instruction for `query` in the system prompt, or at the end of the last user message.
 
         It is added to the task's own system prompt, whose format instruction stays; `replace=True` puts it in its
-        place, as the paper did. Examples and earlier turns stay as they are.
+        place, as the paper did. The task's own examples and earlier turns stay as they are.
+
+        Args:
+            messages: The task's.
+            query: The behaviour.
+            replace: See above.
+            asked: What `asking` has made for the query.
         """
-        if self.instruction is None:
+        if asked is not None and asked.examples:
+            first = 1 if messages and messages[0].role == "system" else 0
+            messages = (*messages[:first], *asked.examples, *messages[first:])
+        instruction = asked.instruction if asked is not None else self.instruction
+        if instruction is None:
             return messages
-        instruction = self.instruction.replace("{query}", query.text)
+        instruction = instruction if asked is not None else instruction.replace("{query}", query.text)
         if self.instruction_in == "user":
             return _at_the_end(instruction, [m for m in messages if not (replace and m.role == "system")])
         if messages and messages[0].role == "system":

@@ -12,18 +12,15 @@ import numpy as np
 from mindgap.backends.fetch import option_scores
 from mindgap.core.edits import Declined, Edit
 from mindgap.core.errors import ConfigError
-from mindgap.core.records import Message, OptionsRequest, Query
+from mindgap.core.records import OptionsRequest, Query
 from mindgap.steering.bench import SteeringBench
 from mindgap.steering.contrast_source import Contrast
 from mindgap.steering.damage import at_damage, damages, dose_of
 from mindgap.steering.methods import Intervention
 from mindgap.steering.pairs import Contrasted, read_pairs, replies_to_the_same, used
 from mindgap.steering.spread import Spread
-from mindgap.steering.stimulus import INSTRUCTION
-from mindgap.steering.vectors import CONTRAST_TOKENS, contrast_prompts
+from mindgap.steering.stimulus import CHOOSING, replies_apart
 
-PROMPTS = slice(16, 24)
-"""Contrast prompts that vectors are tried on: those before make them, those after measure damage."""
 SHARES = (0.25, 0.5, 1.0)
 """Doses that are tried, as shares of the largest within the limit."""
 HELD_OUT = 0.25
@@ -133,19 +130,9 @@ def held_out(intervention: Intervention, query: Query, bench: SteeringBench) -> 
         if found:
             return found
     most = getattr(source, "prompts", getattr(intervention, "prompts", 0))
-    if most > PROMPTS.start:
-        raise ConfigError(f"search tries vectors on contrast prompts from the {PROMPTS.start}th on: set prompts lower")
-    plain = [(Message("user", prompt),) for prompt in contrast_prompts(10**6)[PROMPTS]]
-    asked = [(Message("system", INSTRUCTION.replace("{query}", query.text)), *messages) for messages in plain]
-    shown, neutral = bench.respond(asked, CONTRAST_TOKENS), bench.respond(plain, CONTRAST_TOKENS)
-    found = [
-        (messages, yes.text.strip(), no.text.strip())
-        for messages, yes, no in zip(plain, shown, neutral, strict=True)
-        if yes.text.strip() and no.text.strip() and yes.text.strip() != no.text.strip()
-    ]
-    if not found:
-        raise ConfigError(f"search: the model replies alike with and without {query.text!r}: nothing to try it on")
-    return found
+    if most > CHOOSING.start:
+        raise ConfigError(f"search tries vectors on contrast prompts from the {CHOOSING.start}th on: set prompts lower")
+    return replies_apart(query, bench)
 
 
 def gains(edits: Sequence[tuple[Edit, ...]], pairs: Sequence[Contrasted], bench: SteeringBench) -> list[float]:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from mindgap.core.errors import ConfigError
-from mindgap.core.records import Message
+from mindgap.core.records import Message, Query
 from mindgap.steering.bench import SteeringBench, Text
+from mindgap.steering.pairs import Contrasted, read_pairs, replies_to_the_same, swapped
 from mindgap.steering.vectors import CONTRAST_TOKENS, contrast_prompts
 
 INSTRUCTION = "You must {query}. Every sentence of your reply has to show it."
+CHOOSING = slice(16, 24)
+"""Contrast prompts that settings are chosen by: those before make vectors, those after measure damage."""
 
 
 @dataclass(frozen=True)
@@ -51,3 +56,51 @@ def stimulus(bench: SteeringBench, behaviour: str, *, prompts: int, writer: Stee
         tuple((plain[n], behaving[n]) for n in kept),
         tuple((plain[n], neutral[n]) for n in kept),
     )
+
+
+def replies_apart(query: Query, bench: SteeringBench) -> list[Contrasted]:
+    """The model's replies to the contrast prompts kept for choosing, under the query and without.
+
+    Raises:
+        ConfigError: They are all alike.
+    """
+    plain = [(Message("user", prompt),) for prompt in contrast_prompts(10**6)[CHOOSING]]
+    asked = [(Message("system", INSTRUCTION.replace("{query}", query.text)), *messages) for messages in plain]
+    shown, neutral = bench.respond(asked, CONTRAST_TOKENS), bench.respond(plain, CONTRAST_TOKENS)
+    found: list[Contrasted] = [
+        (messages, yes.text.strip(), no.text.strip())
+        for messages, yes, no in zip(plain, shown, neutral, strict=True)
+        if yes.text.strip() and no.text.strip() and yes.text.strip() != no.text.strip()
+    ]
+    if not found:
+        raise ConfigError(f"the model replies alike with and without {query.text!r}: there is nothing to choose by")
+    return found
+
+
+def replies_of(pairs: str | None, query: Query, bench: SteeringBench, prompts: int) -> tuple[list[Text], list[Text]]:
+    """Replies that show a behaviour and replies that do not, to the same messages one by one.
+
+    Args:
+        pairs: A file of them; None = the model's own, under the query and without.
+        query: The behaviour.
+        bench: The model.
+        prompts: How many where no file gives them.
+
+    Raises:
+        ConfigError: The file has fewer than two.
+    """
+    if pairs is None:
+        shown = stimulus(bench, query.text, prompts=prompts, writer=bench)
+        return list(shown.behaving), list(shown.neutral)
+    found = [same for pair in read_pairs(Path(pairs).expanduser()) if (same := replies_to_the_same(pair))]
+    if len(found) < 2:
+        raise ConfigError(f'pairs={pairs}: give two replies to the same messages at least, beside a "prompt"')
+    return [(messages, yes) for messages, yes, _ in found], [(messages, no) for messages, _, no in found]
+
+
+def swapped_texts(
+    positive: Sequence[Text], negative: Sequence[Text], seed: int, query: str
+) -> tuple[list[Text], list[Text]]:
+    """The same with a random half of the pairs swapped: the null of what is made of pairs."""
+    both = list(zip(positive, negative, swapped(len(positive), seed, query), strict=True))
+    return [no if turned else yes for yes, no, turned in both], [yes if turned else no for yes, no, turned in both]

@@ -215,7 +215,7 @@ def _completion(value: bytes) -> Completion:
 
 def _option_scores(value: bytes) -> OptionScores:
     fields = json.loads(value)
-    return OptionScores(tuple(fields["logprobs"]), tuple(fields["tokens"]))
+    return OptionScores(tuple(fields["logprobs"]), tuple(fields["tokens"]), greedy=tuple(fields.get("greedy", ())))
 
 
 def _judgement(value: bytes) -> Judgement:

@@ -15,7 +15,7 @@ from mindgap.core.records import Completion, Judgement, JudgeRequest, OptionScor
 from mindgap.judges.fetch import judgement_key, judgements
 from mindgap.storage.store import Store
 from mindgap.study.experiment import Experiment
-from mindgap.study.observe import judge_request, perplexity, perplexity_request
+from mindgap.study.observe import judge_request, perplexity, perplexity_request, reply_to
 from mindgap.study.plan import Sample, plan, steer
 from mindgap.study.progress import Progress
 
@@ -65,7 +65,7 @@ def answer(cells: Sequence[PlannedCell], store: Store, progress: Progress) -> An
     """All that `cells`, which share an endpoint, have to know. Each answer is in the store the moment it exists."""
     endpoint = cells[0].endpoint
     samples = [sample for cell in cells for sample in cell.samples]
-    requests = [sample.request for sample in samples]
+    requests = [request for sample in samples for request in sample.requests]
     with progress.counting("generating", len({request.key for request in requests})) as done:
         replies = completions(
             requests,
@@ -73,7 +73,7 @@ def answer(cells: Sequence[PlannedCell], store: Store, progress: Progress) -> An
             store,
             lambda key, completion, known: done(key, known, completion.completion_tokens or 0),
         )
-    questions = [sample.options for sample in samples if sample.options]
+    questions = [question for sample in samples for question in sample.questions]
     with progress.counting("scoring options", len({question.key for question in questions})) as done:
         options = option_scores(questions, endpoint, store, lambda key, _, known: done(key, known))
     perplexities = _perplexities(cells, replies, store, progress)
@@ -94,7 +94,7 @@ def _perplexities(
         sample.key: request
         for cell in cells
         for sample in cell.samples
-        if (request := perplexity_request(cell.experiment, sample, replies[sample.request.key], endpoint)) is not None
+        if (request := perplexity_request(cell.experiment, sample, reply_to(sample, replies), endpoint)) is not None
     }
     requests = {request.key: request for request in asked.values()}
     with progress.watching("perplexity", len(requests)) as advance:
@@ -110,7 +110,7 @@ def _judgements(
     requests: dict[str, JudgeRequest] = {}
     for cell in cells:
         for sample in cell.samples:
-            request = judge_request(sample, replies[sample.request.key])
+            request = judge_request(sample, reply_to(sample, replies))
             if request is not None:
                 requests.setdefault(judgement_key(judge, request), request)
     with progress.counting(f"judging ({judge.name})", len(requests)) as done:

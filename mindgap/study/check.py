@@ -10,6 +10,7 @@ from mindgap.core.errors import ConfigError, UnavailableError
 from mindgap.core.model import ModelSpec
 from mindgap.storage.store import Store
 from mindgap.study.experiment import Experiment
+from mindgap.tasks.trials import SelfScoring
 
 Setting = TypeVar("Setting")
 
@@ -22,6 +23,8 @@ def check(experiments: Sequence[Experiment]) -> None:
     _check_backends(experiments)
     for task in _distinct(experiment.task for experiment in experiments):
         task.check()
+    for experiment in experiments:
+        _ = experiment.declarations  # a task that scores items itself knows only now what it measures
     for measure in _distinct(measure for experiment in experiments for measure in experiment.measures.values()):
         missing: list[str] = measure.lacks() if hasattr(measure, "lacks") else []
         if missing:
@@ -45,6 +48,12 @@ def check_writable(experiment: Experiment) -> None:
         ) from error
 
 
+def needs_of(experiment: Experiment) -> frozenset[Capability]:
+    """What a backend must be capable of for method and task."""
+    prompts: frozenset[Capability] = frozenset({"text", "loglikelihood"})
+    return experiment.method.needs | (prompts if isinstance(experiment.task, SelfScoring) else frozenset())
+
+
 def _check_backends(experiments: Sequence[Experiment]) -> None:
     """One message a model: which backends could run the methods asked for, and what each lacks here."""
     messages = []
@@ -52,11 +61,11 @@ def _check_backends(experiments: Sequence[Experiment]) -> None:
         of_model = [experiment for experiment in experiments if experiment.model == model]
         lines = []
         for experiment in of_model:
-            if lacking := experiment.backend.lacks(model, experiment.method.needs):
+            if lacking := experiment.backend.lacks(model, needs_of(experiment)):
                 lines.append(f"  method={experiment.method.name}: lacks {_sentence(lacking)}")
         if not lines:
             continue
-        needs: frozenset[Capability] = frozenset(need for experiment in of_model for need in experiment.method.needs)
+        needs: frozenset[Capability] = frozenset().union(*map(needs_of, of_model))
         lines = list(dict.fromkeys(lines))
         head = f"model={model.name} cannot run on backend={of_model[0].backend.name}:"
         others = [

@@ -22,6 +22,7 @@ from mindgap.steering.methods import Method
 from mindgap.steering.strength import Strength
 from mindgap.tasks import Task
 from mindgap.tasks.queries import QuerySet
+from mindgap.tasks.trials import SelfScoring
 from mindgap.tracking.base import Tracker
 
 
@@ -82,7 +83,7 @@ class Experiment:
             raise ConfigError(f"seed must be 0 or more, not {self.seed}")
         if self.sweep in ("", "..") or Path(self.sweep).name != self.sweep:
             raise ConfigError(f"sweep={self.sweep!r}: must be a plain folder name")
-        names = [declaration.name for declaration in self.declarations]
+        names = [declared(measure).name for measure in self.measures.values()]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ConfigError(f"measures: two of them are called {twice[0]}; give one of them another name")
         if taken := sorted({*names} & {*COLUMNS} - {*JUDGED}):
@@ -91,8 +92,16 @@ class Experiment:
 
     @property
     def declarations(self) -> tuple[Declaration, ...]:
-        """What is measured on each sample, in display order. Raises ConfigError where a measure makes no sense."""
-        return tuple(declared(measure) for measure in self.measures.values())
+        """What is measured on each sample, in display order: by the measures, then by a task that scores items itself.
+
+        Raises:
+            ConfigError: A measure makes no sense, or is called as one of the task's.
+        """
+        own = self.task.declarations if isinstance(self.task, SelfScoring) else ()
+        measures = tuple(declared(measure) for measure in self.measures.values())
+        if twice := {measure.name for measure in measures} & {declaration.name for declaration in own}:
+            raise ConfigError(f"measures: {sorted(twice)[0]} is also what task={self.task.name} measures; rename yours")
+        return (*measures, *own)
 
     @property
     def strength_label(self) -> str:

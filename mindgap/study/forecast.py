@@ -14,7 +14,7 @@ from mindgap.judges.fetch import judgement_key
 from mindgap.results.files import finished_cells, read_config
 from mindgap.storage.store import Store
 from mindgap.study.experiment import Experiment
-from mindgap.study.observe import judge_request
+from mindgap.study.observe import judge_request, reply_to
 from mindgap.study.plan import QuerySteering, Sample, plan, steer
 
 CHARACTERS_PER_TOKEN = 4
@@ -34,6 +34,9 @@ SPENDING = frozenset(
         "loglikelihood",
         "residuals",
         "residual_norms",
+        "read",
+        "stream",
+        "likelihood_under",
         "feature_means",
         "feature_maxima",
         "likelihood_gradients",
@@ -99,14 +102,14 @@ def forecast(experiment: Experiment) -> Forecast:
         except _WouldSpend:
             steering, missing = [QuerySteering()] * len(experiment.query_set.queries), True
         samples = plan(experiment, endpoint, steering)
-        keys = {sample.request.key for sample in samples}
+        keys = {request.key for sample in samples for request in sample.requests}
         completions = {} if missing else store.completions(keys)
         requests = len(samples) if missing else len(keys)
         judged = _judged(experiment, samples, completions, store)
     finally:
         store.close()
-    left = [sample for sample in samples if sample.request.key not in completions]
-    prompt_tokens = _tokens(message.content for sample in left for message in sample.request.messages)
+    left = [request for sample in samples for request in sample.requests if request.key not in completions]
+    prompt_tokens = _tokens(message.content for request in left for message in request.messages)
     reply_tokens = (requests - len(completions)) * experiment.decoding.max_tokens
     pace = _seconds_per_request(experiment)
     return Forecast(
@@ -125,8 +128,8 @@ def forecast(experiment: Experiment) -> Forecast:
 
 def _judged(experiment: Experiment, samples: Sequence[Sample], completions: dict[str, Completion], store: Store) -> int:
     """How many samples have a judgement in the store: those whose reply is there and was judged."""
-    replied = [(sample, completions[sample.request.key]) for sample in samples if sample.request.key in completions]
-    requests = [judge_request(sample, reply) for sample, reply in replied]
+    replied = [sample for sample in samples if sample.request and sample.request.key in completions]
+    requests = [judge_request(sample, reply_to(sample, completions)) for sample in replied]
     keys = [judgement_key(experiment.judge, request) for request in requests if request]
     judgements = store.judgements(keys)
     return sum(key in judgements for key in keys)

@@ -21,7 +21,7 @@ from mindgap.core.targets import target
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
-METHOD_FIELDS = ("name", "label", "instruction", "instruction_in", "interventions", "_target_")
+METHOD_FIELDS = ("name", "label", "instruction", "instruction_in", "asking", "interventions", "_target_")
 
 
 def grid(overrides: Sequence[Override]) -> list[list[str]]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from mindgap.core.records import Record
+from dataclasses import replace
+
+from mindgap.core.records import OptionsRequest, Record
 from mindgap.judges.fetch import judgement_key
 from mindgap.measures.base import measured
 from mindgap.storage.store import Store
 from mindgap.study.answers import answer, plan_cell
 from mindgap.study.experiment import Experiment
-from mindgap.study.observe import judge_request, record
+from mindgap.study.observe import judge_request, record, reply_to, scores
 from mindgap.study.progress import Progress
 
 
@@ -18,7 +20,7 @@ def run_cell(experiment: Experiment, store: Store, progress: Progress) -> list[R
     answers = answer([cell], store, progress)
     records = []
     for sample in cell.samples:
-        reply = answers.replies[sample.request.key]
+        reply = reply_to(sample, answers.replies)
         request = judge_request(sample, reply)
         records.append(
             record(
@@ -28,7 +30,12 @@ def run_cell(experiment: Experiment, store: Store, progress: Progress) -> list[R
                 answers.options[sample.options.key] if sample.options else None,
                 answers.judgements[judgement_key(experiment.judge, request)] if request else None,
                 answers.perplexities.get(sample.key),
+                [answers.options[trial.key] for trial in sample.trials if isinstance(trial, OptionsRequest)],
             )
         )
     with progress.stage("measuring"):
-        return measured(records, list(experiment.measures.values()))
+        own = [scores(experiment, sample, answers.replies, answers.options) for sample in cell.samples]
+        return [
+            replace(record, measures={**record.measures, **scored})
+            for record, scored in zip(measured(records, list(experiment.measures.values())), own, strict=True)
+        ]

@@ -19,6 +19,8 @@ from mindgap.core.build import build
 from mindgap.core.compose import config_folder
 from mindgap.core.errors import MindgapError, first_line
 from mindgap.core.explain import UserMistake, explain
+from mindgap.presentation.tables import Table
+from mindgap.presentation.task_tables import task_tables
 from mindgap.report.write import write_report
 from mindgap.results.cell import CellResult
 from mindgap.results.files import METRICS_FILE, write_cell, write_summary
@@ -176,7 +178,7 @@ def end_sweep(settings: Mapping[str, Any], console: Console, running: Collection
     places = {cell.name: place for place, cell in enumerate(planned)}
     results = sorted(sweep.cells, key=lambda cell: (places.get(cell.name, -1), _written_at(cell)))
     write_summary(folder, results)
-    where = None
+    where, tables = None, tuple[Table, ...]()
     if any(result.status == "finished" for result in results):
         try:
             comparison = compare_sweep(sweep)
@@ -184,9 +186,10 @@ def end_sweep(settings: Mapping[str, Any], console: Console, running: Collection
             console.print(f"no report: {error}", markup=False, soft_wrap=True)
         else:
             write_report(comparison)
+            tables = task_tables(comparison.groups)
             tracker: Tracker = build(settings["tracker"], "tracker", Tracker)
             where = tracker.log_sweep(comparison)
-    terminal.print_summary(console, sweep, [cell.name for cell in results])
+    terminal.print_summary(console, sweep, [cell.name for cell in results], tables)
     if where and not where.startswith("W&B offline"):  # the summary says how to upload those
         console.print(where, markup=False, soft_wrap=True)
     return sweep

@@ -17,6 +17,8 @@ from mindgap.core.characters import printable
 from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Declaration
 from mindgap.core.wording import duration, plural
+from mindgap.presentation.tables import Table
+from mindgap.presentation.terminal_tables import print_table
 from mindgap.results.cell import CellResult
 from mindgap.results.masking import mask_secrets
 from mindgap.results.sweep import SweepResults
@@ -138,13 +140,16 @@ def print_cell(console: Console, result: CellResult, name: CellName, left: float
     console.print(f"done    {head}: {', '.join(parts)}", markup=False, soft_wrap=True)
 
 
-def print_summary(console: Console, sweep: SweepResults, order: Sequence[str] = ()) -> None:
+def print_summary(
+    console: Console, sweep: SweepResults, order: Sequence[str] = (), tables: Sequence[Table] = ()
+) -> None:
     """The sweep's table with intervals, what is missing, and where the files are.
 
     Args:
         console: Where to.
         sweep: What is shown.
         order: Names of cells in the order of rows; others come first, as they are.
+        tables: What is shown beside.
     """
     here = Path.cwd()
     folder = sweep.folder.relative_to(here) if sweep.folder.is_relative_to(here) else sweep.folder
@@ -159,6 +164,8 @@ def print_summary(console: Console, sweep: SweepResults, order: Sequence[str] = 
                 console.print(line, markup=False, soft_wrap=True)
         for line in _intervals_noted(judged):
             console.print(line, markup=False, soft_wrap=True)
+    for table in tables:
+        print_table(console, table)
     lines = {"summary": f"{folder}/summary.csv", "samples": f"{folder}/*/samples.parquet"}
     if (folder / "report.html").is_file():
         lines["report"] = f"{folder}/report.html"

@@ -21,7 +21,7 @@ from mindgap.storage.atomic import replacing
 from mindgap.storage.store import Store
 from mindgap.study.answers import Answers, PlannedCell, answer, plan_cell
 from mindgap.study.experiment import Experiment
-from mindgap.study.observe import judge_request
+from mindgap.study.observe import judge_request, reply_to
 from mindgap.study.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -105,10 +105,9 @@ def _batches(cells: Mapping[str, PlannedCell]) -> Iterator[dict[str, PlannedCell
 
 def _keys(cell: PlannedCell, answers: Answers) -> set[str]:
     """Keys of all that the cell asked for."""
-    keys = {sample.request.key for sample in cell.samples}
-    keys |= {sample.options.key for sample in cell.samples if sample.options}
+    keys: set[str] = set().union(*(sample.keys for sample in cell.samples))
     for sample in cell.samples:
-        if request := judge_request(sample, answers.replies[sample.request.key]):
+        if request := judge_request(sample, reply_to(sample, answers.replies)):
             keys.add(judgement_key(cell.experiment.judge, request))
     return keys
 

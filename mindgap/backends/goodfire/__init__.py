@@ -51,7 +51,11 @@ class GoodfireBackend:
             missing.append(f"the name that the server knows {model.name} by (model.goodfire_id)")
         if importlib.util.find_spec("goodfire") is None:
             missing.append("the SDK: pip install 'mindgap[goodfire]'")
-        names = {"loglikelihood": "log-likelihoods", "residual": "steering vectors", "features": "SAE features"}
+        names = {
+            "loglikelihood": "log-likelihoods",
+            "text": "prompts without a chat template",
+            "residual": "steering vectors",
+        }
         if beyond := sorted(names[need] for need in needs - CAN):
             missing.append(f"a way to do {' and '.join(beyond)}: Goodfire's API has none")
         if not self.base_url:

@@ -15,7 +15,7 @@ from mindgap.backends.local.reader import Reader
 from mindgap.backends.local.shelf import Shelf
 from mindgap.core.errors import ConfigError, UnavailableError
 from mindgap.core.model import ModelSpec
-from mindgap.core.records import Completion, OptionScores, OptionsRequest, Request
+from mindgap.core.records import Completion, Message, OptionScores, OptionsRequest, Request
 
 if TYPE_CHECKING:
     from mindgap.backends.local.engine import Engine
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 ENGINE_VERSION = 1
 """Part of every content key. Raise it when a change alters what the engine answers."""
 
-CAN: frozenset[Capability] = frozenset({"generate", "loglikelihood", "residual"})
+CAN: frozenset[Capability] = frozenset({"generate", "loglikelihood", "text", "residual"})
 
 
 @dataclass(frozen=True)
@@ -121,6 +121,10 @@ class LocalEndpoint(Reader):
         from mindgap.backends.local.scoring import loglikelihood
 
         return loglikelihood(self.engine, requests)
+
+    def render(self, messages: Sequence[Message]) -> str:
+        """See `TextEndpoint.render`."""
+        return self.engine.chat.render(messages)
 
 
 def lacks_sae(model: ModelSpec) -> list[str]:

@@ -32,6 +32,7 @@ class Row:
         reply: What has been generated, the token that ended it included.
         steering: Which of the session's sets of edits it has.
         failed: Why it cannot go on; None while it can.
+        until: Texts at which the reply to a prompt without a chat template ends; None where it has one.
     """
 
     index: int
@@ -42,6 +43,7 @@ class Row:
     reply: list[int] = field(default_factory=list)
     steering: int = 0
     failed: str | None = None
+    until: tuple[str, ...] | None = None
 
     @property
     def longest(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import chain
@@ -14,6 +15,7 @@ from mindgap.backends.local.chat import Chat
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.gates import decided
 from mindgap.backends.local.halving import TooLargeError, in_halves
+from mindgap.backends.local.running_text import pieces
 from mindgap.backends.local.steering import Steering
 from mindgap.core.edits import Edit
 from mindgap.core.errors import PromptError
@@ -62,6 +64,35 @@ class EncodedOptions:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class Likelihood:
+    """How likely a text is.
+
+    Attributes:
+        nats: Log-likelihood, summed over its tokens.
+        greedy: Whether greedy decoding would say it.
+    """
+
+    nats: float
+    greedy: bool
+
+    def __add__(self, other: Likelihood) -> Likelihood:
+        return Likelihood(self.nats + other.nats, self.greedy and other.greedy)
+
+
+CERTAIN = Likelihood(0.0, True)
+"""Of a text without tokens."""
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Some of what a request asks for: its options from number `first` on, or a piece of option `first`."""
+
+    index: int
+    first: int
+    encoded: EncodedOptions
+
+
 @torch.inference_mode()
 def loglikelihood(engine: Engine, requests: Sequence[OptionsRequest]) -> Iterator[tuple[int, OptionScores]]:
     """Log-likelihood of every option of every request.
@@ -70,27 +101,42 @@ def loglikelihood(engine: Engine, requests: Sequence[OptionsRequest]) -> Iterato
     once for all options that follow it, also across requests. A request with a text that the model cannot read at its
     length, or whose likelihood is no number, has an error.
     """
-    texts = [encoded(engine.chat, engine.context, request) for request in requests]
-    for index, request in enumerate(texts):
-        if request.error is not None:
-            yield index, OptionScores((), (), request.error)
-    for index, totals in log_likelihoods(engine, texts):
+    parts = [part for index, request in enumerate(requests) for part in _parts(engine, index, request)]
+    sums = [[CERTAIN] * len(request.options) for request in requests]
+    tokens = [[0] * len(request.options) for request in requests]
+    left = Counter(part.index for part in parts)
+    failed: dict[int, str] = {}
+    refused = ((number, part.encoded.error) for number, part in enumerate(parts) if part.encoded.error is not None)
+    for number, totals in chain(refused, log_likelihoods(engine, [part.encoded for part in parts])):
+        index, first, encoded = parts[number].index, parts[number].first, parts[number].encoded
         if isinstance(totals, str):
-            yield index, OptionScores((), (), totals)
-        elif not all(map(math.isfinite, totals)):
-            error = "the log-likelihood is not a finite number: the model's logits are broken"
-            yield index, OptionScores((), (), error)
+            failed.setdefault(index, totals)
         else:
-            yield index, OptionScores(tuple(totals), tuple(map(len, texts[index].options)))
+            for option, (total, scored) in enumerate(zip(totals, encoded.options, strict=True), start=first):
+                sums[index][option] += total
+                tokens[index][option] += len(scored)
+        left[index] -= 1
+        if not left[index]:
+            yield index, _scores(sums[index], tokens[index], failed.get(index))
+
+
+def _scores(sums: Sequence[Likelihood], tokens: Sequence[int], failed: str | None) -> OptionScores:
+    if failed is None and not all(math.isfinite(total.nats) for total in sums):
+        failed = "the log-likelihood is not a finite number: the model's logits are broken"
+    if failed is not None:
+        return OptionScores((), (), failed)
+    return OptionScores(
+        tuple(total.nats for total in sums), tuple(tokens), greedy=tuple(total.greedy for total in sums)
+    )
 
 
 @torch.inference_mode()
-def log_likelihoods(engine: Engine, requests: Sequence[EncodedOptions]) -> Iterator[tuple[int, list[float] | str]]:
-    """Yield `(index, log-likelihood of each option in nats)` of requests without an error, as they are done.
+def log_likelihoods(engine: Engine, requests: Sequence[EncodedOptions]) -> Iterator[tuple[int, list[Likelihood] | str]]:
+    """Yield `(index, likelihood of each option)` of requests without an error, as they are done.
 
     In the place of log-likelihoods stands the reason where the memory here does not suffice for one of the options.
     """
-    sums = [[0.0] * len(request.options) for request in requests]
+    sums = [[CERTAIN] * len(request.options) for request in requests]
     left = [sum(map(bool, request.options)) for request in requests]
     for index, request in enumerate(requests):
         if request.error is None and not left[index]:
@@ -117,7 +163,7 @@ def log_likelihoods(engine: Engine, requests: Sequence[EncodedOptions]) -> Itera
 
 
 _Row = tuple[_Prefix, _Continuation]
-_Scored = list[tuple[_Continuation, float]]
+_Scored = list[tuple[_Continuation, Likelihood]]
 
 
 def _scored(
@@ -125,8 +171,8 @@ def _scored(
     rows: Sequence[_Row],
     score: Callable[[Engine, list[_Prefix], Steering], _Scored],
     steering: Steering,
-) -> Iterator[tuple[_Continuation, float | str]]:
-    """Each row's log-likelihood, or why there is none; in parts where memory runs out."""
+) -> Iterator[tuple[_Continuation, Likelihood | str]]:
+    """Each row's likelihood, or why there is none; in parts where memory runs out."""
 
     def work(part: Sequence[_Row]) -> _Scored:
         group: list[_Prefix] = []
@@ -148,6 +194,20 @@ def _scored(
     if not parts:  # one of several is too large: the others are not
         for row in rows:
             yield from _scored(engine, [row], score, steering)
+
+
+def _parts(engine: Engine, index: int, request: OptionsRequest) -> list[_Part]:
+    """A request as token ids; one of a text as it stands comes in pieces."""
+    if not request.as_text:
+        return [_Part(index, 0, encoded(engine.chat, engine.context, request))]
+    prompt = request.messages[0].content if request.messages else None
+    try:
+        scored = list(pieces(engine.chat.tokenizer, prompt, request.options, engine.context))
+    except PromptError as refusal:
+        return [_Part(index, 0, EncodedOptions([], [], error=str(refusal)))]
+    if not scored:  # texts without tokens
+        return [_Part(index, 0, EncodedOptions([], [[] for _ in request.options]))]
+    return [_Part(index, p.option, EncodedOptions(p.prompt, [p.tokens], request.edits)) for p in scored]
 
 
 def encoded(chat: Chat, context: int, request: OptionsRequest) -> EncodedOptions:
@@ -234,7 +294,8 @@ def _score(engine: Engine, group: list[_Prefix], steering: Steering) -> _Scored:
     logits = engine.pass_over_extension(tokens, positions, span, cache, steering).float()
     chosen = logits.gather(-1, targets[:, :, None])[:, :, 0] - logits.logsumexp(-1)
     sums: list[float] = (chosen.double() * real).sum(-1).tolist()
-    return list(zip((continuation for _, continuation in rows), sums, strict=True))
+    greedy: list[bool] = ((logits.argmax(-1) == targets) | ~real).all(-1).tolist()
+    return list(zip((continuation for _, continuation in rows), map(Likelihood, sums, greedy), strict=True))
 
 
 def _score_row_by_row(engine: Engine, group: list[_Prefix], steering: Steering) -> _Scored:
@@ -248,5 +309,6 @@ def _score_row_by_row(engine: Engine, group: list[_Prefix], steering: Steering) 
             logits = row[:-1].float()
             targets = torch.tensor(continuation.tokens, device=engine.device)
             chosen = logits.gather(-1, targets[:, None])[:, 0] - logits.logsumexp(-1)
-            scored.append((continuation, float(chosen.double().sum())))
+            greedy = bool((logits.argmax(-1) == targets).all())
+            scored.append((continuation, Likelihood(float(chosen.double().sum()), greedy)))
     return scored

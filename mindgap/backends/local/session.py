@@ -17,10 +17,12 @@ from mindgap.backends.local.cache import SlotCache
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.gates import decided
 from mindgap.backends.local.rows import Batch, EditSets, Row, without
+from mindgap.backends.local.running_text import ended, prompt_of, reply_of
 from mindgap.backends.replies import completion_of
 from mindgap.core.edits import Edit
 from mindgap.core.errors import PromptError
 from mindgap.core.records import Completion, Request
+from mindgap.text.thoughts import Parted
 
 ROOM = 256
 """The cache grows by so many positions at a time where its size was not given."""
@@ -39,7 +41,7 @@ def run(engine: Engine, requests: Sequence[Request]) -> Iterator[list[tuple[int,
     waiting: list[Row] = []
     for index, request in enumerate(requests):
         try:
-            prompt = engine.chat.prompt(request.messages, without_thought=request.without_thought)
+            prompt = _prompt(engine, request)
         except PromptError as error:
             yield [(index, Completion("", "error", error=str(error)))]
             continue
@@ -51,13 +53,22 @@ def run(engine: Engine, requests: Sequence[Request]) -> Iterator[list[tuple[int,
             yield [(index, Completion("", "error", prompt_tokens=len(prompt), error=reason))]
         else:
             uniform = sampling.draws(request.seed, request.decoding)
-            waiting.append(Row(index, prompt, request.decoding, uniform, request.edits))
+            until = request.until if request.as_text else None
+            waiting.append(Row(index, prompt, request.decoding, uniform, request.edits, until=until))
     edits = decided(engine, [row.prompt for row in waiting], [row.edits for row in waiting])
     for row, some in zip(waiting, edits, strict=True):
         row.edits = some
     for alone in (False, True):
         rows = [row for row in waiting if (row.longest > engine.shared_context) == alone]
         yield from _run(engine, rows, edits, alone)
+
+
+def _prompt(engine: Engine, request: Request) -> list[int]:
+    """The tokens of a request's prompt. Raises PromptError."""
+    if request.as_text:
+        longest = engine.context - request.decoding.max_tokens
+        return prompt_of(engine.chat.tokenizer, request.messages[0].content, longest)
+    return engine.chat.prompt(request.messages, without_thought=request.without_thought)
 
 
 def _run(
@@ -130,7 +141,7 @@ def is_done(engine: Engine, row: Row) -> bool:
     """Whether the row's reply has come to its end, or cannot go on."""
     if row.failed is not None or row.reply[-1] in engine.stops or len(row.reply) == row.decoding.max_tokens:
         return True
-    return engine.chat.at_next_turn(row.reply)
+    return _came_to_end(engine, row, row.reply)
 
 
 def completion(engine: Engine, row: Row) -> Completion:
@@ -139,11 +150,21 @@ def completion(engine: Engine, row: Row) -> Completion:
         return Completion("", "error", len(row.prompt), len(row.reply), row.failed)
     stopped = row.reply[-1] in engine.stops
     tokens = row.reply[:-1] if stopped else row.reply
-    parted, spoken = engine.chat.read(row.prompt, tokens)
-    stopped = stopped or engine.chat.at_next_turn(tokens)
+    stopped = stopped or _came_to_end(engine, row, tokens)
+    if row.until is not None:
+        parted, spoken = Parted(None, reply_of(engine.chat.tokenizer, tokens, row.until)), tokens
+    else:
+        parted, spoken = engine.chat.read(row.prompt, tokens)
     return completion_of(
         parted, cut=not stopped, prompt_tokens=len(row.prompt), completion_tokens=len(row.reply), tokens=spoken
     )
+
+
+def _came_to_end(engine: Engine, row: Row, tokens: Sequence[int]) -> bool:
+    """Whether what was written has come to where the reply ends by its text."""
+    if row.until is not None:
+        return ended(engine.chat.tokenizer, tokens, row.until)
+    return engine.chat.at_next_turn(tokens)
 
 
 class RunningBatch(Protocol):

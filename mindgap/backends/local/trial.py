@@ -224,6 +224,8 @@ def _scores_differ(engine: Engine, trials: Sequence[Trial]) -> str | None:
     options = [_tokens(engine, rng, length) for length in OPTION_LENGTHS]
     asked = [EncodedOptions(trial.tokens, options, trial.edits) for trial in trials]
     for index, totals in log_likelihoods(engine, asked):
+        if isinstance(totals, str):
+            return totals
         trial = trials[index]
         start = len(trial.tokens) - 1
         for option, total in zip(options, totals, strict=True):
@@ -231,9 +233,9 @@ def _scores_differ(engine: Engine, trials: Sequence[Trial]) -> str | None:
             targets = torch.tensor(option, device=engine.device)[:, None]
             expected = logits.log_softmax(-1).gather(-1, targets).sum()
             # each logit that enters may be off by the tolerance
-            apart = _close(engine, torch.tensor(total), expected.cpu()) / len(option)
+            apart = _close(engine, torch.tensor(total.nats), expected.cpu()) / len(option)
             if not apart <= max(1.0, float(logits.abs().max())):
-                return f"a log-likelihood of {total:.4g} was computed where it is {float(expected):.4g}"
+                return f"a log-likelihood of {total.nats:.4g} was computed where it is {float(expected):.4g}"
     return None
 
 

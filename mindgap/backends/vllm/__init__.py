@@ -77,6 +77,8 @@ class VllmBackend:
         """See `Backend.lacks`. Whether the servers answer is found out when a model is opened."""
         made_here = needs & {"residual", "features"}  # vectors, once; then they are served
         missing = self.reader.lacks(model, needs) if made_here else self._files_lack(model)
+        if "text" in needs:
+            missing.append("a way to take prompts without a chat template: its endpoint takes conversations alone")
         if not self.urls:
             missing.append(
                 f"a server: python -m mindgap.serve model={model.name} starts one, then backend.urls=[{EXAMPLE}]"
@@ -104,4 +106,5 @@ class VllmBackend:
 
     def can(self, model: ModelSpec) -> frozenset[Capability]:
         """See `Endpoint.can`."""
-        return CAN | {"features"} if model.sae and not lacks_sae(model) else CAN
+        features: frozenset[Capability] = frozenset({"features"} if model.sae and not lacks_sae(model) else ())
+        return (CAN - {"text"}) | features
