@@ -28,8 +28,8 @@ def question_in_words(group: GroupComparison) -> str:
 
 def answered(
     group: GroupComparison, target: Declaration, raised: Sequence[CellComparison]
-) -> tuple[CellComparison | None, str]:
-    """The cell that answers the question, None where none does, and the sentences that say so.
+) -> tuple[CellComparison | None, list[str]]:
+    """The cell that answers the question, None where none does, and the sentences that say so; none without a limit.
 
     Args:
         group: Compared.
@@ -38,17 +38,17 @@ def answered(
     """
     paying, best = group.paying, group.best
     if paying is None or best is None:
-        return None, ""
+        return None, []
     limit = f"Losing at most {_limit(group, paying)} against {group.reference.name}"
     chosen = group.of(best.cell)
     if chosen not in raised:
         nearest = max(raised, key=lambda cell: cell.keeps or 0.0)
         kept = "" if nearest.keeps is None else f": the nearest, {nearest.name}, does with {_chance(nearest.keeps)}"
-        return None, f"{limit}, no method that clearly raises the behaviour keeps the limit{kept}."
+        return None, [f"{limit}, no method that clearly raises the behaviour keeps the limit{kept}."]
     mean, least = chosen.cell.metrics[target.name], group.question.at_least
     said = f"mean {decimal(mean.value or 0.0, target.digits)} ({interval(mean, target)})"
     if least is not None and (mean.value or 0.0) < least:
-        return None, f"{limit}, no method reaches a behaviour of {least:g}: the most is {chosen.name}'s, {said}."
+        return None, [f"{limit}, no method reaches a behaviour of {least:g}: the most is {chosen.name}'s, {said}."]
     sentences = [
         f"{limit}, {chosen.name} brings the most of the behaviour: {said}, "
         f"{points(chosen.differences[target.name], target)} over {group.reference.name}."
@@ -60,7 +60,7 @@ def answered(
     sentences.append(f"{_capital('; '.join(sure))}.")
     if price := price_in_words(chosen.price, group.reference.price, group.reference.name):
         sentences.append(price)
-    return chosen, " ".join(sentences)
+    return chosen, sentences
 
 
 def directly(group: GroupComparison) -> str:

@@ -19,45 +19,50 @@ def headline(group: GroupComparison) -> str:
 
     A difference is only stated as one where it is clear (`Tested.clear`).
     """
-    answer = _answer(group)
+    return " ".join(headline_sentences(group))
+
+
+def headline_sentences(group: GroupComparison) -> list[str]:
+    """The headline's sentences, the answer first."""
+    sentences = _answer(group)
     if not group.others or group.reference.cell not in group.group.finished:
-        return answer
+        return sentences
     if group.said_of:
-        answer += f" This is {group.said_of}."
+        sentences.append(f"This is {group.said_of}.")
     if group.uneven and any(tested.clear for cell in group.others for tested in cell.differences.values()):
-        answer += (
-            " A few queries or items respond far more than the rest, and then more than 5 % of such sweeps call a "
+        sentences.append(
+            "A few queries or items respond far more than the rest, and then more than 5 % of such sweeps call a "
             "difference clear that is none."
         )
-    return answer
+    return sentences
 
 
-def _answer(group: GroupComparison) -> str:
+def _answer(group: GroupComparison) -> list[str]:
     reference, others = group.reference, group.others
     if reference.cell not in group.group.finished:
-        return f"Nothing can be said: no cell finished. The first failed with: {reference.cell.reason}"
+        return [f"Nothing can be said: no cell finished. The first failed with: {reference.cell.reason}"]
     if not others:
-        return _alone(group)
+        return [_alone(group)]
     target = group.behaviour
     if target is None or not any(is_known(cell, target.name) for cell in others):
-        return (
+        return [
             f"Whether any method changes the behaviour cannot be said: no behaviour score is known both under "
             f"{reference.name} and under another cell."
-        )
+        ]
     raised = sorted(
         (cell for cell in others if sign(cell, target.name) > 0),
         key=lambda cell: change(cell, target.name),
         reverse=True,
     )
     if not raised:
-        return _nothing_clear(group, target)
-    chosen, answer = answered(group, target, raised)
-    sentences = [answer] if answer else []
+        return [_nothing_clear(group, target)]
+    chosen, sentences = answered(group, target, raised)
+    limited = bool(sentences)
     if chosen is not None:
         sentences.append(f"It {_cost(chosen, group.costs)}.")
     best = raised[0]
     if best is not chosen:
-        which = "At any price, " if answer else ""
+        which = "At any price, " if limited else ""
         sentences.append(
             f"{which}{best.name} brings the most of the behaviour, {points(best.differences[target.name], target)} "
             f"over {reference.name}, and {_cost(best, group.costs)}."
@@ -65,13 +70,13 @@ def _answer(group: GroupComparison) -> str:
     free = next((cell for cell in raised if not any(worse(cell, cost) for cost in group.costs)), None)
     if free is None and len(raised) > 1:
         sentences.append("Nothing that clearly raised the behaviour did so without a sign of loss.")
-    elif free is not None and free not in (best, chosen):
+    elif free is not None and free is not best and not limited:
         sentences.append(
             f"With no sign of a loss, {free.name} brings the most: {points(free.differences[target.name], target)}."
         )
     if len(raised) < len(others):
         sentences.append(f"{len(others) - len(raised)} of {len(others)} cells did not clearly raise it.")
-    return " ".join(sentences)
+    return sentences
 
 
 def _alone(group: GroupComparison) -> str:

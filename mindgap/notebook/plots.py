@@ -15,6 +15,7 @@ from mindgap.measures.estimates import column
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
+    from matplotlib.figure import Figure as PaperFigure
 
     from mindgap.presentation.figures import Figure
 
@@ -107,6 +108,52 @@ class Plots:
         from mindgap.presentation.figures import account
 
         return self._drawn(account(self._group(group)), "account", group)
+
+    def paper(self, group: int = 0) -> dict[str, PaperFigure]:
+        """Every figure for a paper that the group has the data for, by name, drawn by matplotlib: a column wide, light.
+
+        `sweep.plot.paper()["violin-behaviour"].savefig("figure.pdf")`. Violins of scores, heat maps of query and cell,
+        accuracy within bins of coherence, behaviour against each cost; `sweep.report("pdf")` writes them all.
+
+        Args:
+            group: Which group of cells.
+
+        Raises:
+            ConfigError: There is no such group.
+            UnavailableError: There is no matplotlib here.
+        """
+        from mindgap.presentation.paper_figures import paper_figures
+
+        return dict(paper_figures(self._group(group)))
+
+    def violins(self, measure: str = "behaviour", group: int = 0) -> go.Figure:
+        """How a score from 1 to 5 is spread under each cell: outline, median and quartiles.
+
+        Args:
+            measure: Name of a measure.
+            group: Which group of cells.
+
+        Raises:
+            ConfigError: There is no such measure or group, or it is no score from 1 to 5.
+        """
+        from mindgap.presentation.spread_figures import violins
+
+        if self._measure(measure, group).range != (1, 5):
+            raise ConfigError(f"violins of {measure}: it is no score from 1 to 5; distribution({measure!r}) shows it")
+        return self._of_measure(violins, measure, group)
+
+    def accuracy_by_coherence(self, group: int = 0) -> go.Figure:
+        """Accuracy within bins of coherence, a line a cell: do answers break where sentences break?
+
+        Args:
+            group: Which group of cells.
+
+        Raises:
+            ConfigError: There is no such group, or too little to draw.
+        """
+        from mindgap.presentation.spread_figures import accuracy_by_coherence
+
+        return self._drawn(accuracy_by_coherence(self._group(group)), "accuracy by coherence", group)
 
     def _group(self, group: int) -> GroupComparison:
         if not 0 <= group < len(self.groups):

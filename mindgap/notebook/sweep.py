@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from mindgap.analysis.whole import SweepComparison
 
-Format = Literal["html", "markdown", "latex"]
+Format = Literal["html", "markdown", "latex", "svg", "pdf", "png"]
 
 
 class Sweep:
@@ -134,24 +134,24 @@ class Sweep:
         """Write a report into the sweep's folder, as `python -m mindgap.report` does.
 
         Args:
-            format: `html` (one page), `markdown` or `latex` (tables for a paper).
+            format: `html` (one page), `markdown` or `latex` (tables for a paper); `svg`, `pdf` or `png` (figures).
 
         Returns:
-            Where it is.
+            Where it is; of figures, their folder.
 
         Raises:
             ConfigError: There is no such format.
         """
-        from mindgap.report.write import FORMATS, write_report
+        from mindgap.report.write import FIGURES, FORMATS, write_report
 
         if format not in FORMATS:
             raise ConfigError(f"there is no format {format!r}; there are {', '.join(FORMATS)}")
-        (path,) = write_report(self.comparison, formats=(format,))
-        return path
+        paths = write_report(self.comparison, formats=(format,))
+        return self.folder / FIGURES if format in ("svg", "pdf", "png") else paths[0]
 
     @property
     def plot(self) -> Plots:
-        """Figures: `.tradeoff()`, `.distribution()`, `.heat_map()`, `.dose()`, `.account()`."""
+        """Figures: `.tradeoff()`, `.violins()`, `.heat_map()` and others; `.paper()` for those of a paper."""
         return Plots(self.comparison.groups)
 
     def measure(self, measure: Measure) -> Sweep:

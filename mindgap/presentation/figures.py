@@ -64,6 +64,7 @@ def tradeoff(group: GroupComparison, cost: Declaration) -> Figure | None:
             for comparison in shown
         ]
     )
+    positions = cycle(("top right", "bottom right", "top left", "bottom left"))
     traces: list[Any] = [
         go.Scatter(
             x=[-x if less else x for x, _ in front],
@@ -74,30 +75,31 @@ def tradeoff(group: GroupComparison, cost: Declaration) -> Figure | None:
             hoverinfo="skip",
         )
     ]
-    for style, members in _by_family(group, shown):
+    for style, members in by_family(group, shown):
         traces.append(
             go.Scatter(
                 x=[_mean(comparison, cost) for comparison in members],
                 y=[_mean(comparison, target) for comparison in members],
-                error_x=_bars([comparison.cell.metrics[cost.name] for comparison in members]),
-                error_y=_bars([comparison.cell.metrics[target.name] for comparison in members]),
+                error_x=bars([comparison.cell.metrics[cost.name] for comparison in members]),
+                error_y=bars([comparison.cell.metrics[target.name] for comparison in members]),
                 mode="lines+markers+text" if len(members) > 1 else "markers",
-                text=[_safe(strength_name(comparison.cell)) if len(members) > 1 else "" for comparison in members],
-                textposition="top right",
+                text=_ends(members),
+                textposition=next(positions) if len(members) > 1 else "top right",
                 textfont={"size": 11},
                 customdata=[_hover_text(comparison, (target, cost)) for comparison in members],
                 hovertemplate="%{customdata}<extra></extra>",
                 marker={"size": 11, "symbol": style.symbol, "color": style.colour},
                 line={"width": 1, "color": style.colour},
-                name=_safe(group.group.family(members[0].cell)),
+                name=safe(group.group.family(members[0].cell)),
             )
         )
-    layout = _layout(460, xaxis={"title": label}, yaxis={"title": gain})
+    layout = layout_of(460, xaxis={"title": label}, yaxis={"title": gain})
     caption = (
         f"Up and to the {'left' if less else 'right'} is better. Bars are 95 % intervals of each mean; those of "
-        "differences from the reference, which decide, are in the table. A line joins the strengths of one method."
+        "differences from the reference, which decide, are in the table. A line joins the strengths of one method; its "
+        "ends are named."
     )
-    return Figure(f"tradeoff-{cost.name}", f"Behaviour against {_lower(label)}", caption, _spec(traces, layout))
+    return Figure(f"tradeoff-{cost.name}", f"Behaviour against {_lower(label)}", caption, spec_of(traces, layout))
 
 
 def distribution(group: GroupComparison, measure: Declaration) -> Figure | None:
@@ -109,7 +111,7 @@ def distribution(group: GroupComparison, measure: Declaration) -> Figure | None:
         return None
     counts = np.array([score_counts(comparison.cell.records, measure) for comparison in shown], float)
     shares = counts / counts.sum(1, keepdims=True)
-    names = [_wrapped(comparison.name) for comparison in shown]
+    names = [wrapped(comparison.name) for comparison in shown]
     traces = [
         go.Bar(
             y=names,
@@ -123,7 +125,7 @@ def distribution(group: GroupComparison, measure: Declaration) -> Figure | None:
         for level in range(6)
         if level < 5 or counts[:, level].any()
     ]
-    layout = _layout(
+    layout = layout_of(
         110 + 34 * len(shown),
         barmode="stack",
         xaxis={"tickformat": ".0%", "range": [0, 1], "title": "share of samples"},
@@ -132,7 +134,7 @@ def distribution(group: GroupComparison, measure: Declaration) -> Figure | None:
     )
     label = measure.label
     caption = f"{label}, scores rounded to whole numbers; judged by {group.group.judge}."
-    return Figure(f"distribution-{measure.name}", label, caption, _spec(traces, layout))
+    return Figure(f"distribution-{measure.name}", label, caption, spec_of(traces, layout))
 
 
 def heat_map(group: GroupComparison, measure: Declaration) -> Figure | None:
@@ -145,8 +147,8 @@ def heat_map(group: GroupComparison, measure: Declaration) -> Figure | None:
     bounds = measure.range if measure.range == (1, 5) else (None, None)
     trace = go.Heatmap(
         z=values,
-        x=[_wrapped(comparison.name, 14) for comparison in shown],
-        y=[_wrapped(query.removeprefix("be "), 24) for query in queries],
+        x=[_stacked(comparison.name, 13) for comparison in shown],
+        y=[wrapped(query.removeprefix("be "), 40) for query in queries],
         texttemplate=f"%{{z:.{measure.digits}f}}",
         textfont={"size": 11},
         hovertemplate=f"%{{y}}<br>%{{x}}<br>%{{z:.{measure.digits}f}}<extra></extra>",
@@ -157,15 +159,22 @@ def heat_map(group: GroupComparison, measure: Declaration) -> Figure | None:
         ygap=1,
         colorbar={"thickness": 12, "outlinewidth": 0},
     )
-    layout = _layout(
+    layout = layout_of(
         130 + 30 * len(queries),
         yaxis={"autorange": "reversed", "automargin": True, "showgrid": False},
-        xaxis={"side": "top", "automargin": True, "showgrid": False, "type": "category", "tickangle": 0},
+        xaxis={
+            "side": "top",
+            "automargin": True,
+            "showgrid": False,
+            "type": "category",
+            "tickangle": 0,
+            "tickfont": {"size": 11},
+        },
         showlegend=False,
-        meta={"width": 260 + 104 * len(shown)},
+        meta={"width": 320 + 96 * len(shown)},
     )
     return Figure(
-        f"heat-{measure.name}", measure.label, "Means over items and epochs, by query.", _spec([trace], layout)
+        f"heat-{measure.name}", measure.label, "Means over items and epochs, by query.", spec_of([trace], layout)
     )
 
 
@@ -181,7 +190,7 @@ def coherence_against_accuracy(group: GroupComparison) -> Figure | None:
     if not shown:
         return None
     traces = []
-    for style, members in _by_family(group, shown):
+    for style, members in by_family(group, shown):
         points = []
         for comparison in members:
             across, up = (means_by_query(comparison.cell.records, cost) for cost in (coherence, accuracy))
@@ -190,16 +199,16 @@ def coherence_against_accuracy(group: GroupComparison) -> Figure | None:
             go.Scatter(
                 x=[x for x, _, _ in points],
                 y=[y for _, y, _ in points],
-                text=[_safe(text) for _, _, text in points],
+                text=[safe(text) for _, _, text in points],
                 mode="markers",
                 marker={"size": 8, "opacity": 0.75, "color": style.colour, "symbol": style.symbol},
                 hovertemplate=f"%{{text}}<br>{coherence.name} %{{x:.2f}}, {accuracy.name} %{{y:.3f}}<extra></extra>",
-                name=_safe(group.group.family(members[0].cell)),
+                name=safe(group.group.family(members[0].cell)),
             )
         )
-    layout = _layout(420, xaxis={"title": coherence.label}, yaxis={"title": accuracy.label})
+    layout = layout_of(420, xaxis={"title": coherence.label}, yaxis={"title": accuracy.label})
     caption = "One point is the mean of one query under one cell; all strengths of a method have its colour."
-    return Figure("coherence-accuracy", "Coherence against accuracy", caption, _spec(traces, layout))
+    return Figure("coherence-accuracy", "Coherence against accuracy", caption, spec_of(traces, layout))
 
 
 RELATIVE_DOSE = "Relative dose: norm of what is added over the median norm of the residual stream there."
@@ -211,7 +220,7 @@ def dose_response(group: GroupComparison, measure: Declaration) -> Figure | None
 
     traces: list[Any] = []
     shown = [comparison for comparison in group.finished if _has(comparison, measure)]
-    for style, members in _by_family(group, shown):
+    for style, members in by_family(group, shown):
         dosed = sorted(
             (comparison for comparison in members if comparison.cell.dose is not None),
             key=lambda comparison: comparison.cell.dose or 0.0,
@@ -222,11 +231,11 @@ def dose_response(group: GroupComparison, measure: Declaration) -> Figure | None
             go.Scatter(
                 x=[comparison.cell.dose for comparison in dosed],
                 y=[_mean(comparison, measure) for comparison in dosed],
-                error_y=_bars([comparison.cell.metrics[measure.name] for comparison in dosed]),
+                error_y=bars([comparison.cell.metrics[measure.name] for comparison in dosed]),
                 mode="lines+markers",
                 marker={"size": 9, "color": style.colour, "symbol": style.symbol},
                 line={"color": style.colour},
-                name=_safe(group.group.family(members[0].cell)),
+                name=safe(group.group.family(members[0].cell)),
                 hovertemplate=f"dose %{{x:.3g}}: %{{y:.{measure.digits}f}}",
             )
         )
@@ -234,7 +243,7 @@ def dose_response(group: GroupComparison, measure: Declaration) -> Figure | None
         return None
     recorded = group.reference.cell.imported
     axis = "strength as recorded" if recorded else "relative dose"
-    layout = _layout(380, xaxis={"title": axis, "rangemode": "tozero"}, yaxis={"title": measure.label})
+    layout = layout_of(380, xaxis={"title": axis, "rangemode": "tozero"}, yaxis={"title": measure.label})
     if _has(group.reference, measure):
         layout["shapes"] = [
             {
@@ -245,12 +254,12 @@ def dose_response(group: GroupComparison, measure: Declaration) -> Figure | None
                 "y0": _mean(group.reference, measure),
                 "y1": _mean(group.reference, measure),
                 "line": {"dash": "dash", "width": 1, "color": REFERENCE_COLOUR},
-                "label": {"text": _safe(group.reference.name), "textposition": "start", "font": {"size": 11}},
+                "label": {"text": safe(group.reference.name), "textposition": "start", "font": {"size": 11}},
             }
         ]
     of_what = "Strengths are in the unit of the recording." if recorded else RELATIVE_DOSE
     caption = f"{of_what} Bars: 95 % intervals."
-    return Figure(f"dose-{measure.name}", measure.label, caption, _spec(traces, layout))
+    return Figure(f"dose-{measure.name}", measure.label, caption, spec_of(traces, layout))
 
 
 def account(group: GroupComparison) -> Figure | None:
@@ -270,7 +279,7 @@ def account(group: GroupComparison) -> Figure | None:
         estimates = [getattr(comparison.account, part) for comparison in shown]
         traces.append(
             go.Bar(
-                y=[_wrapped(comparison.name) for comparison in shown],
+                y=[wrapped(comparison.name) for comparison in shown],
                 x=[
                     None if estimate is None or estimate.value is None else 100 * estimate.value
                     for estimate in estimates
@@ -281,7 +290,7 @@ def account(group: GroupComparison) -> Figure | None:
                 hovertemplate="%{y}: %{x:.1f} points<extra>" + name + "</extra>",
             )
         )
-    layout = _layout(
+    layout = layout_of(
         130 + 34 * len(shown),
         barmode="relative",
         xaxis={"title": "percentage points lost"},
@@ -291,7 +300,7 @@ def account(group: GroupComparison) -> Figure | None:
         "account",
         "Where accuracy went",
         "Left of 0: gained. The parts add up to the whole difference.",
-        _spec(traces, layout),
+        spec_of(traces, layout),
     )
 
 
@@ -301,9 +310,7 @@ class _Style:
     symbol: str
 
 
-def _by_family(
-    group: GroupComparison, shown: Sequence[CellComparison]
-) -> Iterable[tuple[_Style, list[CellComparison]]]:
+def by_family(group: GroupComparison, shown: Sequence[CellComparison]) -> Iterable[tuple[_Style, list[CellComparison]]]:
     """Cells that differ in strength alone together, every family with the same look in every figure of the group."""
     family = group.group.family
     families = dict.fromkeys(family(comparison.cell) for comparison in group.cells if comparison is not group.reference)
@@ -330,7 +337,7 @@ def _mean(comparison: CellComparison, measure: Declaration) -> float:
     return value
 
 
-def _bars(estimates: Sequence[Estimate]) -> dict[str, Any]:
+def bars(estimates: Sequence[Estimate]) -> dict[str, Any]:
     """Plotly's error bars; none where there is no interval."""
 
     def reach(bound: Callable[[Estimate], float | None]) -> list[float]:
@@ -343,7 +350,7 @@ def _bars(estimates: Sequence[Estimate]) -> dict[str, Any]:
 
 def _hover_text(comparison: CellComparison, measures: Iterable[Declaration]) -> str:
     """What a point says when it is pointed at."""
-    lines = [f"<b>{_safe(comparison.name)}</b>"]
+    lines = [f"<b>{safe(comparison.name)}</b>"]
     for measure in measures:
         estimate, digits = comparison.cell.metrics[measure.name], measure.digits
         interval = "" if estimate.low is None else f" [{estimate.low:.{digits}f}, {estimate.high:.{digits}f}]"
@@ -353,7 +360,8 @@ def _hover_text(comparison: CellComparison, measures: Iterable[Declaration]) -> 
     return "<br>".join(lines)
 
 
-def _layout(height: int, **more: Any) -> dict[str, Any]:
+def layout_of(height: int, **more: Any) -> dict[str, Any]:
+    """What the figures of a report have in common, and `more`."""
     common = {
         "height": height,
         "margin": {"l": 60, "r": 20, "t": 40, "b": 50},
@@ -366,7 +374,7 @@ def _layout(height: int, **more: Any) -> dict[str, Any]:
     return layout
 
 
-def _spec(traces: Sequence[Any], layout: dict[str, Any]) -> dict[str, Any]:
+def spec_of(traces: Sequence[Any], layout: dict[str, Any]) -> dict[str, Any]:
     """Checked by Plotly, without its default template: the page has its own."""
     import plotly.graph_objects as go
 
@@ -376,12 +384,32 @@ def _spec(traces: Sequence[Any], layout: dict[str, Any]) -> dict[str, Any]:
     return spec
 
 
-def _safe(text: str) -> str:
+def safe(text: str) -> str:
     """Plotly reads a little HTML in labels; names are to be shown as they are."""
     return html.escape(" ".join(text.split()), quote=False)
 
 
-def _wrapped(text: str, width: int = 22) -> str:
+def _ends(members: Sequence[CellComparison]) -> list[str]:
+    """Strengths of a line's weakest and strongest cell; names of all would stand on each other."""
+    doses = [comparison.cell.dose for comparison in members]
+    known = [dose for dose in doses if dose is not None]
+    ends = (min(known), max(known)) if known else ()
+    if len(members) < 2:
+        return [""] * len(members)
+    return [
+        safe(strength_name(comparison.cell)) if dose is None or dose in ends else ""
+        for comparison, dose in zip(members, doses, strict=True)
+    ]
+
+
+def _stacked(name: str, width: int) -> str:
+    """A name on lines of `width`, its strength on a line of its own."""
+    family, opens, strength = name.rpartition(" (")
+    return f"{wrapped(family, width)}<br>{wrapped(f'({strength}', width)}" if opens else wrapped(name, width)
+
+
+def wrapped(text: str, width: int = 22) -> str:
+    """`text` on lines of at most `width` characters, shown as it is."""
     lines = textwrap.wrap(" ".join(text.split()), width) or [""]
     return "<br>".join(html.escape(line, quote=False) for line in lines)
 

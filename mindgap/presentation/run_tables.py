@@ -48,7 +48,10 @@ def run_table(sweep: SweepResults, runs: Sequence[RunFacts]) -> Table:
     made = sum(cell.counts.get("made", 0) for cell in cells)
     known = sum(cell.counts.get("cached", 0) for cell in cells)
     seconds = sum(cell.seconds for cell in cells)
-    rows.append(("Made", f"{made:,} replies and scores, {known:,} more from the store, {duration(seconds)} of work"))
+    if made or known:
+        rows.append(
+            ("Made", f"{made:,} replies and scores, {known:,} more from the store, {duration(seconds)} of work")
+        )
     costs = [cell.judge_usd for cell in cells if cell.judge_usd is not None]
     rows.append(("Judging cost", f"${sum(costs):.4f}" if costs else "nothing, or unknown"))
     for run in runs[-1:]:

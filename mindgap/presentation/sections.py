@@ -25,6 +25,7 @@ from mindgap.presentation.judge_tables import judge_notices, judge_tables
 from mindgap.presentation.people_tables import TITLE as ANCHORED
 from mindgap.presentation.people_tables import people_tables
 from mindgap.presentation.question_tables import pair_tables, question_table
+from mindgap.presentation.spread_figures import accuracy_by_coherence, violins
 from mindgap.presentation.tables import Table, number
 
 
@@ -84,6 +85,7 @@ def sections(group: GroupComparison, *, prefix: str) -> tuple[Section, ...]:
                 [
                     *(figures.tradeoff(group, measure) for measure in group.shown if measure.role == "cost"),
                     figures.coherence_against_accuracy(group),
+                    accuracy_by_coherence(group),
                 ]
             ),
         ),
@@ -106,7 +108,10 @@ def sections(group: GroupComparison, *, prefix: str) -> tuple[Section, ...]:
             "distributions",
             "Distributions",
             figures=_present(
-                figures.distribution(group, measure) for measure in group.shown if measure.range == (1, 5)
+                draw(group, measure)
+                for measure in group.shown
+                if measure.range == (1, 5)
+                for draw in (figures.distribution, violins)
             ),
         ),
         Section("queries", "By query", figures=_present(figures.heat_map(group, measure) for measure in group.shown)),

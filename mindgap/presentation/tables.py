@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import html
 import re
+import textwrap
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,6 +13,8 @@ from mindgap.core.estimate import Estimate
 from mindgap.core.wording import MINUS, decimal
 
 Direction = Literal["up", "down", ""]
+NARROW = 5
+"""Columns of a table that fits a column of a two-column paper."""
 
 
 @dataclass(frozen=True)
@@ -106,25 +110,30 @@ def markdown_text(text: str) -> str:
 
 
 def latex(table: Table, *, label: str) -> str:
-    """A `table` environment with booktabs rules; needs `\\usepackage{booktabs}`.
+    """A `table` environment with booktabs rules; needs `\\usepackage{booktabs,graphicx}`.
+
+    It is no wider than a column of text: intervals stand below their values, and what is too wide even so is made
+    smaller. A table of more than `NARROW` columns goes over both columns of a two-column paper.
 
     Args:
         table: The table.
         label: Ends its `tab:` label.
     """
+    kind = "table" if len(table.columns) <= NARROW else "table*"
     lines = [
-        r"\begin{table}[t]",
-        r"  \centering",
+        rf"\begin{{{kind}}}[t]",
+        r"  \centering\footnotesize\setlength{\tabcolsep}{3pt}",
         rf"  \caption{{{latex_text(' '.join([table.caption + '.', *table.notes]))}}}",
         rf"  \label{{tab:{label}}}",
+        r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
         rf"  \begin{{tabular}}{{l{'r' * (len(table.columns) - 1)}}}",
         r"    \toprule",
-        "    " + " & ".join(latex_text(column) for column in table.columns) + r" \\",
+        "    " + " & ".join(_latex_stack(column) for column in table.columns) + r" \\",
         r"    \midrule",
-        *("    " + " & ".join(_latex_entry(entry) for entry in row) + r" \\" for row in table.rows),
+        *("    " + " & ".join(_latex_entry(entry) for entry in row) + r" \\[2pt]" for row in table.rows),
         r"    \bottomrule",
-        r"  \end{tabular}",
-        r"\end{table}",
+        r"  \end{tabular}}",
+        rf"\end{{{kind}}}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -138,10 +147,22 @@ def _markdown_entry(entry: Entry) -> str:
 
 def _latex_entry(entry: Entry) -> str:
     if isinstance(entry, str):
-        return latex_text(entry)
+        return _latex_stack(entry, 30, "t", "l")
     main = latex_text(entry.main) + ("*" if entry.direction else "")
     interval = latex_text(entry.interval.replace(" to ", ", "))
-    return rf"{main} {{\footnotesize [{interval}]}}" if interval else main
+    return _latex_lines([main, rf"{{\scriptsize [{interval}]}}"], "t", "r") if interval else main
+
+
+def _latex_stack(text: str, width: int = 14, place: str = "b", side: str = "r") -> str:
+    """A text on as many lines as it needs."""
+    lines = textwrap.wrap(_on_one_line(text), width) or [""]
+    return latex_text(lines[0]) if len(lines) == 1 else _latex_lines([latex_text(line) for line in lines], place, side)
+
+
+def _latex_lines(lines: Sequence[str], place: str, side: str) -> str:
+    """Lines below each other, of which the first (`t`) or last (`b`) stands on the row's line."""
+    stacked = r"\\ ".join(lines)
+    return rf"\begin{{tabular}}[{place}]{{@{{}}{side}@{{}}}}{stacked}\end{{tabular}}"
 
 
 _LATEX = {

@@ -13,7 +13,7 @@ from typing import Any
 
 from mindgap.analysis.answer import question_in_words
 from mindgap.analysis.comparison import GroupComparison
-from mindgap.analysis.headline import headline
+from mindgap.analysis.headline import headline_sentences
 from mindgap.analysis.published import Against
 from mindgap.analysis.warnings import warnings_of
 from mindgap.presentation.published_tables import against_tables
@@ -36,6 +36,7 @@ class GroupPart:
         title: What sets the group apart.
         question: What is asked of it; may be empty.
         headline: The answer in words.
+        more: What else the headline says.
         sections: What the part consists of.
     """
 
@@ -43,6 +44,7 @@ class GroupPart:
     title: str
     question: str
     headline: str
+    more: str
     sections: tuple[Section, ...]
 
 
@@ -61,12 +63,11 @@ def render(
     from markupsafe import Markup
 
     environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
-    groups = [
-        GroupPart(
-            number, group.group.title, question_in_words(group), headline(group), sections(group, prefix=f"g{number}-")
-        )
-        for number, group in enumerate(comparisons, 1)
-    ]
+    groups = []
+    for number, group in enumerate(comparisons, 1):
+        first, *more = headline_sentences(group)
+        shown = sections(group, prefix=f"g{number}-")
+        groups.append(GroupPart(number, group.group.title, question_in_words(group), first, " ".join(more), shown))
     if against is not None and (tables := against_tables(against)):
         beside = Section("against", "Published figures", tables=tables)
         groups[-1] = replace(groups[-1], sections=(*groups[-1].sections, beside))

@@ -35,9 +35,9 @@ def markdown_report(sweep: SweepResults, comparisons: Sequence[GroupComparison])
 def latex_report(sweep: SweepResults, comparisons: Sequence[GroupComparison]) -> str:
     """What to know before any number as a list, and every table as a `table` environment.
 
-    `\\input` it after `\\usepackage{booktabs}`.
+    `\\input` it after `\\usepackage{booktabs,graphicx}`.
     """
-    parts = ["% Needs \\usepackage{booktabs}. Made by mindgap from comparison.json of the same folder.\n"]
+    parts = ["% Needs \\usepackage{booktabs,graphicx}. Made by mindgap from comparison.json of the same folder.\n"]
     if warnings := warnings_of(sweep):
         parts += [r"\begin{itemize}", *(rf"  \item {latex_text(text)}" for text in warnings), "\\end{itemize}\n"]
     parts += [latex(table, label=table.key) for table in task_tables(comparisons)]

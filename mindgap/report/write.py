@@ -18,6 +18,8 @@ from mindgap.storage.atomic import replacing
 
 Format = Literal["html", "markdown", "latex", "svg", "pdf", "png"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+FIGURES = "figures"
+"""Folder in a sweep's folder for figures for a paper."""
 MAX_SAMPLES = 50_000
 """Samples that the page's browser holds unless told otherwise; a page of 50,000 is some 20 MB."""
 
@@ -69,7 +71,7 @@ def _write_figures(comparison: SweepComparison, kind: str) -> list[Path]:
     """Write every figure for a paper to `figures/` in the sweep's folder, and return where."""
     from mindgap.presentation.paper_figures import paper_figures, save
 
-    folder = comparison.sweep.folder / "figures"
+    folder = comparison.sweep.folder / FIGURES
     folder.mkdir(exist_ok=True)
     written = []
     for number, group in enumerate(comparison.groups, 1):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -41,11 +43,26 @@ def test_markdown_has_as_many_columns_in_every_row_whatever_the_names() -> None:
 
 def test_latex_escapes_what_latex_reads() -> None:
     text = latex(TABLE, label="t")
-    row = next(line for line in text.splitlines() if "footnotesize" in line)
+    row = next(line for line in text.splitlines() if "scriptsize" in line)
     assert r"\textbackslash{}input\{/etc/passwd\}" in row and r"\input{" not in text
-    assert row.replace(r"\&", "").count("&") == 1 and row.endswith(r"\\")
-    assert r"5 \% \{x\}" in row and r"$-$0.10* {\footnotesize [$-$0.20, 0.00]}" in row
+    assert row.replace(r"\&", "").count("&") == 1 and row.endswith(r"\\[2pt]")
+    assert r"5 \% \{x\}" in row and r"$-$0.10*\\ {\scriptsize [$-$0.20, 0.00]}" in row
     assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="needs a TeX")
+def test_tables_compile_and_none_is_wider_than_its_column(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "study", queries=("be funny", "be terse"), items=4)
+    write_reports(folder, formats=("latex",))
+    document = (
+        r"\documentclass[twocolumn]{article}\usepackage{booktabs,graphicx}\usepackage[utf8]{inputenc}"
+        r"\begin{document}\input{tables.tex}\end{document}"
+    )
+    (folder / "paper.tex").write_text(document, encoding="utf-8")
+    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert (folder / "paper.pdf").is_file() and "Overfull \\hbox" not in done.stdout
 
 
 def test_a_sweep_gives_both(tmp_path: Path) -> None:
