@@ -38,7 +38,8 @@ EXAMPLES = {
 }
 
 COMMANDS = {
-    "mindgap.report": "reports of a finished sweep",
+    "mindgap.report": "reports of a finished sweep, or of several",
+    "mindgap.view": "a sweep's page while it runs, and the list of sweeps",
     "mindgap.features": "look at SAE features: search, show, list, autosteer",
     "mindgap.judge": "another judge's scores of a finished sweep, and how far judges agree",
     "mindgap.vectors": "steering vectors as files: export, show; search a block and a dose",

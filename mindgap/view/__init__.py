@@ -1,0 +1,1 @@
+"""A live view of sweeps: their pages, while they run."""
