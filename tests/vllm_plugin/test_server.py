@@ -33,7 +33,7 @@ QUESTIONS = (
 OPTIONS = ("blue", "B", " red and green together", "Because of the way that light is scattered.", "")
 GREEDY = Decoding(24, 0.0)
 PROXIMITY = 1e-4
-"""Nats that log-likelihoods may differ by, in float32."""
+"""Nats a token that log-likelihoods may differ by, in float32: unsteered ones of two engines do as much."""
 
 
 @cache
@@ -47,7 +47,7 @@ def kinds() -> Mapping[str, tuple[Edit, ...]]:
         scale, direction = float(local.scales[index]), local.directions([index])[0]
         return FeatureEdit(local.sae_identity, local.sae_layer, index, scale, direction, **change)
 
-    where = Condition((Comparison(alive[3], ">", 0.05, float(local.scales[alive[3]])),))
+    where = Condition((Comparison(alive[3], "<=", 0.05, float(local.scales[alive[3]])),))  # where it is silent
     return {
         "unsteered": (),
         "added": (AddVector(12, 20 * u),),
@@ -93,10 +93,15 @@ def assert_equal(fleet: Fleet) -> None:
     names = [kind for kind, _, _ in cases()]
     assert [texts[i] for i in range(len(names))] == [local_texts[i] for i in range(len(names))]
     for index, kind in enumerate(names):
-        here, there = np.array(scores[index].logprobs), np.array(local_scores[index].logprobs)
+        here, there = per_token(scores[index]), per_token(local_scores[index])
         np.testing.assert_allclose(here, there, rtol=0, atol=PROXIMITY, err_msg=kind)
-        moved = abs(there - np.array(local_scores[index % len(QUESTIONS)].logprobs)).max()
-        assert (moved > 100 * PROXIMITY) == (kind != "unsteered"), kind
+        moved = abs(there - per_token(local_scores[index % len(QUESTIONS)])).max()
+        assert (moved > 20 * PROXIMITY) == (kind != "unsteered"), kind
+
+
+def per_token(scores: OptionScores) -> np.ndarray:
+    """Mean log-likelihood of each option's tokens, in nats; 0 for an option without any."""
+    return np.array(scores.logprobs) / np.maximum(scores.tokens, 1)
 
 
 def preemptions(url: str) -> float:

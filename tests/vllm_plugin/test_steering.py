@@ -151,9 +151,10 @@ def test_requests_that_steer_alike_share_rows() -> None:
 
 
 def test_the_same_edits_at_all_positions_are_one_program_for_prompts_of_any_length() -> None:
-    edits = [AddVector(1, np.ones(WIDTH)), DirectionEdit(2, np.ones(WIDTH), "ablate")]
+    ablation = DirectionEdit(2, np.ones(WIDTH), "ablate")
+    edits: list[Edit] = [AddVector(1, np.ones(WIDTH)), ablation]
     assert program_of(edits, start=3, sae=None) == program_of(edits, start=90, sae=None)
-    fading = [replace(edits[1], half_life=4.0)]
+    fading = [replace(ablation, half_life=4.0)]
     assert program_of(fading, start=3, sae=None) != program_of(fading, start=90, sae=None)
     assert program_of([AddVector(1, np.zeros(WIDTH)), feature(0)], start=3, sae=SAE_) is None
 

@@ -60,6 +60,16 @@ class Point(nn.Module):
         acts: Likewise, whether any change acts.
     """
 
+    sums: torch.Tensor
+    sum_rows: torch.Tensor
+    directions: torch.Tensor
+    program: torch.Tensor
+    weights: torch.Tensor
+    numbers: torch.Tensor
+    read_rows: torch.Tensor
+    read_numbers: torch.Tensor
+    write_rows: torch.Tensor
+
     def __init__(self, tables: Tables, *, changes: bool) -> None:
         super().__init__()
         for name, tensor in tables._asdict().items():
@@ -118,7 +128,8 @@ class Point(nn.Module):
 
     def _held(self, z: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
         """How many comparisons of each change hold: `[tokens, changes]`."""
-        read, bound, below, at, above = numbers.unflatten(-1, (-1, 5)).unbind(-1)  # [tokens, changes, comparisons]
+        each = numbers.reshape(*numbers.shape[:-1], -1, 5)  # [tokens, changes, comparisons, 5]
+        read, bound, below, at, above = each.unbind(-1)
         compared = z.gather(1, read.long().flatten(1)).view_as(read)
         return torch.where(compared < bound, below, torch.where(compared > bound, above, at)).sum(-1)
 

@@ -32,7 +32,7 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -243,7 +243,7 @@ def _sums(fields: Fields, vectors: np.ndarray) -> tuple[tuple[int, ...], tuple[n
     sums: list[np.ndarray | None] = []
     for start in starts:
         here = [vectors[vector] for first, last, vector in added if first <= start <= last]
-        sums.append(np.sum(here, axis=0, dtype=np.float32) if here else None)
+        sums.append(np.stack(here).sum(axis=0, dtype=np.float32) if here else None)
     return tuple(starts), tuple(sums)
 
 
@@ -263,31 +263,25 @@ def _changes(fields: Fields, vectors: int, reads: int, limits: Limits) -> list[C
     if fading < 0:
         raise ProgramError(f"{fields.what} fades by {fading}, which must be 0 or more")
     write = index(fields.get("write"), vectors, f"{fields.what}: write")
-    common = {"first": first, "last": last, "fading": fading, "share": fields.number("share", 1.0)}
-    code = KINDS.index(kind)
+    change = Change(KINDS.index(kind), first, last, fading, write, share=fields.number("share", 1.0))
     if kind == "add":
-        return [Change(kind=code, write=write, **common)]
-    read = index(fields.get("read"), reads, f"{fields.what}: read")
+        return [change]
+    change = replace(change, read=index(fields.get("read"), reads, f"{fields.what}: read"))
     if kind == "constant_norm":
-        return [Change(kind=code, write=write, read=read, **common)]
+        return [change]
     if kind == "bound":
         low, high = fields.bound("low", -math.inf), fields.bound("high", math.inf)
         if low > high:
             raise ProgramError(f"{fields.what} is bounded by {low} and {high}, which leaves no room")
-        return [Change(kind=code, write=write, read=read, low=low, high=high, **common)]
+        return [replace(change, low=low, high=high)]
     if kind == "rotate":
         second = index(fields.get("second_read"), reads, f"{fields.what}: second_read")
         across = index(fields.get("second_write"), vectors, f"{fields.what}: second_write")
-        both = {"read": read, "second_read": second, "angle": fields.number("angle"), **common}
-        return [
-            Change(kind=code, write=write, **both),
-            Change(kind=KINDS.index("rotate_second"), write=across, **both),
-        ]
+        change = replace(change, second_read=second, angle=fields.number("angle"))
+        return [change, replace(change, kind=KINDS.index("rotate_second"), write=across)]
     needed, compare = _condition(fields, reads, limits)
     gain, offset = fields.number("gain"), fields.number("offset")
-    return [
-        Change(kind=code, write=write, read=read, gain=gain, offset=offset, needed=needed, compare=compare, **common)
-    ]
+    return [replace(change, gain=gain, offset=offset, needed=needed, compare=compare)]
 
 
 def _condition(

@@ -111,7 +111,7 @@ class _Program:
     def text(self) -> str | None:
         """The program as JSON: the same for the same edits, since the prefix cache is keyed by it."""
         for (layer, span), vectors in self._sums.items():
-            summed = np.sum(vectors, axis=0, dtype=np.float32)
+            summed: np.ndarray = np.stack(vectors).sum(axis=0, dtype=np.float32)
             self._layer(layer)["add"].append([*_ends(span), self._vector(summed)])
         if not self._layers:
             return None

@@ -51,8 +51,8 @@ class Server:
         Args:
             seconds: As long as it asked for; None = the longer, the more often it failed in a row.
         """
-        self.failed += 1
         own = min(LONGEST_WAIT, FIRST_WAIT * 2.0 ** min(self.failed, 10))
+        self.failed += 1
         self.rests_until = time.monotonic() + (own if seconds is None else seconds)
 
 
@@ -150,8 +150,11 @@ class Servers:
         return f"{place(server.url)}: {reason(trouble, self._key, calls)}"
 
     def _tell(self, server: Server, trouble: Trouble) -> None:
-        """Say once what is wrong with a server, and that the others go on."""
-        if server.url not in self._told and len(self.servers) > 1:
+        """Say once what is wrong with a server, and that the others go on.
+
+        One failure alone is nothing: a connection that was kept open may be closed just as it is used again.
+        """
+        if server.failed > 1 and server.url not in self._told and len(self.servers) > 1:
             self._told.add(server.url)
             log.warning("%s; its requests go to the other servers", self._said(server, trouble, 1))
 
