@@ -29,6 +29,22 @@ log = logging.getLogger(__name__)
 GOODFIRE, OPENAI = "/api/inference/v1", "/v1"
 LONGEST_ECHO = 200
 """Characters of a wrong value that a 422 repeats."""
+MOST_PROBLEMS = 20
+"""Of one request that its answer tells."""
+CODES = {
+    "extra_forbidden": "unknown_parameter",
+    "missing": "missing_required_parameter",
+    "unsupported_value": "unsupported_parameter",
+    "json_invalid": None,
+}
+"""OpenAI's words for pydantic's."""
+
+
+class Answer(JSONResponse):
+    """JSON in ASCII: what it repeats of a request may hold what UTF-8 has no place for."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, allow_nan=False).encode()
 
 
 def application(service: Service) -> App:
@@ -110,20 +126,22 @@ def _errors(app: FastAPI) -> None:
     async def refused(request: Request, error: RequestError) -> Response:
         code = "model_not_found" if error.status == 404 and error.message.startswith("Model ") else None
         headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-        return JSONResponse(error_body(request.url.path, error.status, error.message, code), error.status, headers)
+        return Answer(error_body(request.url.path, error.status, error.message, code), error.status, headers)
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:
-        problems = [_told(problem) for problem in error.errors()]
+        problems = [_told(problem) for problem in error.errors()[:MOST_PROBLEMS]]
         if request.url.path.startswith(f"{OPENAI}/"):
-            words = "; ".join(f"{'.'.join(map(str, problem['loc'][1:]))}: {problem['msg']}" for problem in problems)
-            return JSONResponse(error_body(request.url.path, 422, words), 422)
-        return JSONResponse({"detail": problems}, 422)
+            where = [".".join(map(str, problem["loc"][1:])) for problem in problems]
+            words = "; ".join(f"{place}: {problem['msg']}" for place, problem in zip(where, problems, strict=True))
+            code = CODES.get(problems[0]["type"], "invalid_value")
+            return Answer(error_body(request.url.path, 400, words, code, where[0] or None), 400)
+        return Answer({"detail": problems}, 422)
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> Response:
         body = error_body(request.url.path, error.status_code, str(error.detail))
-        return JSONResponse(body, error.status_code, headers=error.headers)
+        return Answer(body, error.status_code, headers=error.headers)
 
     @app.exception_handler(ClientGone)
     async def gone(request: Request, error: ClientGone) -> Response:
@@ -131,7 +149,7 @@ def _errors(app: FastAPI) -> None:
 
     @app.exception_handler(500)
     async def broken(request: Request, error: Exception) -> Response:
-        return JSONResponse(error_body(request.url.path, 500, "Internal Server Error"), 500)
+        return Answer(error_body(request.url.path, 500, "Internal Server Error"), 500)
 
 
 def _told(error: dict[str, Any]) -> dict[str, Any]:

@@ -15,9 +15,11 @@ from fastapi.responses import StreamingResponse
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from mindgap.backends.local.rows import NOT_NUMBERS
 from mindgap.core.records import Decoding
 from mindgap.ember.controllers import Steered, compiled
 from mindgap.ember.errors import RequestError
+from mindgap.ember.guard import error_body
 from mindgap.ember.schemas import ChatRequest
 from mindgap.ember.service import Service, unless_gone
 from mindgap.ember.worker import Generation, Piece
@@ -115,7 +117,7 @@ class _Replies:
         while left:
             number, piece = await self._pieces.get()
             if piece.error is not None:
-                raise RequestError(500, f"No reply: {piece.error}.")
+                raise RequestError(400 if piece.error == NOT_NUMBERS else 500, f"No reply: {piece.error}.")
             left -= piece.finish_reason is not None
             yield number, piece
 
@@ -200,4 +202,5 @@ async def _frames(replies: _Replies, answer: _Answer, usage: bool) -> AsyncItera
             yield answer.chunk([], usage=answer.usage(tokens))
         yield DONE
     except RequestError as error:  # the status has been sent: the client sees a broken stream, or this
-        yield f"data: {json.dumps({'error': {'message': error.message, 'code': error.status}})}\n\n".encode()
+        told = error_body("/v1/", error.status, error.message)
+        yield f"data: {json.dumps(told)}\n\n".encode()

@@ -109,11 +109,13 @@ class _TooLarge(Exception):
     """The body is larger than a request may be."""
 
 
-def error_body(scope_path: str, status: int, message: str, code: str | None = None) -> dict[str, Any]:
+def error_body(
+    scope_path: str, status: int, message: str, code: str | None = None, param: str | None = None
+) -> dict[str, Any]:
     """An error in the form of the API that the path belongs to: OpenAI's under `/v1`, else that of the framework."""
     if scope_path.startswith("/v1/"):
         kind = "server_error" if status >= 500 else "invalid_request_error"
-        return {"error": {"message": message, "type": kind, "param": None, "code": code}}
+        return {"error": {"message": message, "type": kind, "param": param, "code": code}}
     return {"detail": message}
 
 

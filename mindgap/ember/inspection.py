@@ -14,8 +14,10 @@ from mindgap.backends.local.block_output import stream_of, with_stream
 from mindgap.backends.local.chat import Chat
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.residuals import residual_stream
+from mindgap.backends.local.rows import NOT_NUMBERS
 from mindgap.core.edits import Edit
 from mindgap.core.records import Message
+from mindgap.ember.errors import RequestError
 from mindgap.ember.schemas import AggregateBy
 from mindgap.sae.sae import SAE
 
@@ -71,6 +73,8 @@ def token_features(
     sae = _resident(engine)
     with torch.inference_mode(), _steered(engine, edits):
         stream = residual_stream(engine, [tokens], sae.layer)[0]
+    if not bool(torch.isfinite(stream).all()):
+        raise RequestError(400, "No activations: they are not finite numbers; the steering is too strong.")
     scale = torch.from_numpy(scales).to(engine.device)
     wanted = scale > 0
     if chosen is not None:
@@ -127,6 +131,8 @@ def next_logits(engine: Engine, tokens: list[int], edits: Sequence[Edit]) -> np.
         ids = torch.tensor([tokens], device=engine.device)
         logits = engine.last_logits(ids, 1)
     values: np.ndarray = logits[0, -1].float().cpu().numpy()
+    if not np.isfinite(values.max()):
+        raise RequestError(400, f"No logits: {NOT_NUMBERS}.")
     return values
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, field_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FiniteFloat, field_validator
+from pydantic_core import PydanticCustomError
+
+from mindgap.core.characters import encodable
 
 MOST_FEATURES = 1000
 """Features in one group or one request."""
@@ -14,7 +17,7 @@ MOST_MESSAGES = 512
 SEEDS = (-(2**63), 2**64 - 1)
 
 Index = Annotated[int, Field(ge=0)]
-Words = Annotated[str, Field(min_length=1, max_length=4000)]
+Words = Annotated[str, Field(min_length=1, max_length=4000), AfterValidator(encodable)]
 TopK = Annotated[int, Field(ge=1, le=MOST_FEATURES)]
 
 
@@ -22,6 +25,17 @@ class Strict(BaseModel):
     """Unknown fields are refused: a misspelt one must not be taken for one left out."""
 
     model_config = ConfigDict(extra="forbid")
+
+
+def only(*values: object) -> AfterValidator:
+    """For a setting that is not supported: refused unless it has one of these values, which change nothing."""
+
+    def check(value: object) -> object:
+        if value is not None and value not in values:
+            raise PydanticCustomError("unsupported_value", "is not supported by this server: leave it out")
+        return value
+
+    return AfterValidator(check)
 
 
 class TextPart(Strict):
@@ -33,7 +47,16 @@ class ChatMessage(BaseModel):
     """One turn. Fields of other services' messages (`name`, `refusal` …) are ignored, tool calls refused."""
 
     role: Literal["system", "user", "assistant"]
-    content: str
+    content: Annotated[str, AfterValidator(encodable)]
+    tool_calls: Annotated[Any, only([])] = None
+    function_call: Annotated[Any, only()] = None
+    audio: Annotated[Any, only()] = None
+
+    @field_validator("role", mode="before")
+    @classmethod
+    def known(cls, role: object) -> object:
+        """OpenAI's newer name of the system's turn."""
+        return "system" if role == "developer" else role
 
     @field_validator("content", mode="before")
     @classmethod
@@ -93,15 +116,16 @@ class ControllerIn(Strict):
     max_nudge_entropy: FiniteFloat | None = None
 
 
-class StreamOptions(BaseModel):
+class StreamOptions(Strict):
     include_usage: bool = False
+    include_obfuscation: Literal[False] | None = None
 
 
-class ChatRequest(BaseModel):
+class ChatRequest(Strict):
     """A completion. Beside what the SDK sends, what OpenAI's clients send.
 
     Settings that would change the reply and are not supported are refused unless they are at the value that changes
-    nothing; fields that change nothing (`user`, `metadata`, `store` …) are ignored.
+    nothing, and so is what nobody knows; fields that change no reply (`user`, `metadata`, `store` …) are ignored.
     """
 
     messages: Messages
@@ -116,13 +140,27 @@ class ChatRequest(BaseModel):
     controller: ControllerIn | None = None
     n: Annotated[int, Field(ge=1, le=16)] | None = None
     stream_options: StreamOptions | None = None
-    frequency_penalty: Literal[0] | None = None
-    presence_penalty: Literal[0] | None = None
-    logit_bias: Annotated[dict[str, float], Field(max_length=0)] | None = None
-    logprobs: Literal[False] | None = None
-    top_logprobs: Literal[0] | None = None
-    tools: Annotated[list[object], Field(max_length=0)] | None = None
-    response_format: dict[Literal["type"], Literal["text"]] | None = None
+    frequency_penalty: Annotated[Any, only(0)] = None
+    presence_penalty: Annotated[Any, only(0)] = None
+    repetition_penalty: Annotated[Any, only(1)] = None
+    top_k: Annotated[Any, only(0, -1)] = None
+    min_p: Annotated[Any, only(0)] = None
+    logit_bias: Annotated[Any, only({})] = None
+    logprobs: Annotated[Any, only(False)] = None
+    top_logprobs: Annotated[Any, only(0)] = None
+    tools: Annotated[Any, only([])] = None
+    tool_choice: Annotated[Any, only("none", "auto")] = None
+    parallel_tool_calls: object = None
+    functions: Annotated[Any, only([])] = None
+    function_call: Annotated[Any, only("none", "auto")] = None
+    response_format: Annotated[Any, only({"type": "text"})] = None
+    modalities: Annotated[Any, only(["text"])] = None
+    user: object = None
+    metadata: object = None
+    store: object = None
+    service_tier: object = None
+    safety_identifier: object = None
+    prompt_cache_key: object = None
 
     @property
     def stops(self) -> tuple[str, ...]:

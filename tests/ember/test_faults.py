@@ -86,6 +86,50 @@ def test_limits_and_unknown_things_are_said_in_words(http: Any) -> None:
     assert (answer.status_code, "cannot follow" in answer.json()["detail"]) == (400, True)
 
 
+def test_text_that_no_file_holds_and_10_000_messages_cost_one_request(http: Any) -> None:
+    half = '{"model": "small", "messages": [{"role": "user", "content": "a\\ud800b"}], "max_completion_tokens": 3}'
+    json_body = {"Content-Type": "application/json"}
+    assert http.post(CHAT, content=half, headers=json_body).status_code == 200
+    for path in (CHAT, "/v1/chat/completions"):
+        answer = http.post(path, content=half.replace('"max_', '"\\udfff": "\\ud800", "max_'), headers=json_body)
+        assert answer.status_code == (422 if path == CHAT else 400) and answer.json()
+    many = {**GREEDY, "messages": ASKED * 10_000}
+    answer = http.post(CHAT, json=many)
+    assert (answer.status_code, len(answer.text) < 1000) == (422, True)
+    assert http.post(CHAT, json=GREEDY).status_code == 200
+
+
+def stream_without_reading(url: str) -> socket.socket:
+    """A connection on which a long reply has been asked for as a stream; nothing of it is read."""
+    raw = socket.create_connection((httpx.URL(url).host, httpx.URL(url).port), timeout=60)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    body = json.dumps({**LONG, "stream": True}).encode()
+    head = f"POST {CHAT} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
+    raw.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+    return raw
+
+
+def test_who_reads_slowly_holds_up_nobody_and_loses_nothing(server: Any, http: Any) -> None:
+    with stream_without_reading(server.url) as slow:
+        server.wait(lambda worker: worker.active == 1)
+        assert http.post(CHAT, json=GREEDY).status_code == 200
+        server.wait(lambda worker: worker.active == 0)  # the model has long finished
+        time.sleep(0.5)
+        received = b"".join(iter(lambda: slow.recv(4096), b""))
+    assert b"data: [DONE]" in received and received.count(b"data: {") > 100
+
+
+def test_64_clients_gone_in_the_middle_free_their_places(server: Any, http: Any) -> None:
+    before = server.service.worker.counts.cancelled
+    clients = [stream_without_reading(server.url) for _ in range(64)]
+    server.wait(lambda worker: worker.active + worker.waiting > 40)
+    for client in clients:
+        client.close()
+    server.wait(lambda worker: worker.active == 0 and worker.waiting == 0)
+    assert server.service.worker.counts.cancelled - before > 8
+    assert http.post(CHAT, json=GREEDY).status_code == 200
+
+
 def test_a_client_that_goes_away_frees_its_row(server: Any, http: Any) -> None:
     for stream in (True, False):
         cancelled = server.service.worker.counts.cancelled
