@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from mindgap.core.errors import MindgapError
 from mindgap.core.keys import content_key
-from mindgap.core.records import Judgement, JudgeRequest
+from mindgap.core.records import Judgement, JudgeRequest, Score
 from mindgap.judges.base import Budgeted, Judge
 from mindgap.storage.fetch import OnDone, fetch
 from mindgap.storage.store import Store
@@ -47,10 +48,27 @@ def judgements(
     return fetch(
         keyed,
         known=known_judgements,
-        make=lambda missing: judge.judge([judged.request for judged in missing]),
+        make=lambda missing: _judged(judge, [judged.request for judged in missing]),
         keep=lambda key, judgement: None if judgement.transient else store.put_judgement(key, judgement),
         on_done=on_done,
     )
+
+
+def _judged(judge: Judge, requests: Sequence[JudgeRequest]) -> Iterator[tuple[int, Judgement]]:
+    """What the judge says of the requests. One of the user's own that raises leaves missing scores, with the reason."""
+    left = set(range(len(requests)))
+    try:
+        for index, judgement in judge.judge(requests):
+            if not isinstance(judgement, Judgement):
+                raise TypeError(f"judge() must yield (index, Judgement), not a {type(judgement).__name__}")
+            left.discard(index)
+            yield index, judgement
+    except MindgapError:
+        raise
+    except Exception as error:  # noqa: BLE001  # the seam to a user's own code: the replies must not be lost
+        none = Score(None, f"judge {judge.name} failed: {type(error).__name__}: {error}")
+        for index in sorted(left):
+            yield index, Judgement(none, none, transient=True)
 
 
 class _Judged:

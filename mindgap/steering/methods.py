@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol, get_args
 
 from mindgap.backends.base import Capability
-from mindgap.core.edits import Declined, Edit
+from mindgap.core.edits import UNKNOWN_LAYER, Declined, Edit
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import Message, Query
 from mindgap.steering.asking import Asked, Asking
@@ -103,9 +103,38 @@ class Method:
         return (Message("system", instruction), *messages)
 
     def edits(self, queries: Sequence[Query], bench: SteeringBench) -> list[tuple[Edit, ...] | Declined]:
-        """All interventions' edits for each query, at native strength; declined where one of them declines."""
-        per_intervention = [intervention.edits(queries, bench) for intervention in self.interventions]
+        """All interventions' edits for each query, at native strength; declined where one of them declines.
+
+        Raises:
+            ConfigError: A class of the user's own gives something else than edits, or edits of a block there is not.
+        """
+        per_intervention = []
+        for number, intervention in enumerate(self.interventions):
+            made = intervention.edits(queries, bench)
+            where = f"method={self.name}: {type(intervention).__name__}.edits (method.interventions.{number})"
+            _check_made(made, queries, where, getattr(bench.endpoint, "layers", None))
+            per_intervention.append(made)
         return [_together(made) for made in zip(*per_intervention, strict=True)] or [()] * len(queries)
+
+
+def _check_made(made: Sequence[Any], queries: Sequence[Query], where: str, layers: int | None) -> None:
+    """Refuse what an intervention should not have given, before a model sees it."""
+    if not isinstance(made, list | tuple) or len(made) != len(queries):
+        given = f"{len(made)} entries" if isinstance(made, list | tuple) else f"a {type(made).__name__}"
+        raise ConfigError(f"{where} gave {given}: it must give a list with an entry for each of {len(queries)} queries")
+    for query, edits in zip(queries, made, strict=True):
+        if isinstance(edits, Declined):
+            continue
+        if not isinstance(edits, tuple) or not all(isinstance(edit, get_args(Edit)) for edit in edits):
+            raise ConfigError(
+                f"{where} gave a {type(edits).__name__} for {query.text!r}: each entry must be a tuple of edits, "
+                "(AddVector(…),), or a Declined with its reason"
+            )
+        for edit in edits:
+            if layers is not None and edit.layer != UNKNOWN_LAYER and not 0 <= edit.layer < layers:
+                raise ConfigError(
+                    f"{where} edits block {edit.layer} for {query.text!r}: the model has blocks 0 to {layers - 1}"
+                )
 
 
 def _at_the_end(instruction: str, messages: Sequence[Message]) -> tuple[Message, ...]:
