@@ -307,8 +307,9 @@ def by_task(groups: Sequence[Group]) -> list[tuple[Group, ...]]:
     for group in groups:
         cell = group.reference
         config = {key: value for key, value in cell.config.items() if key != "task"}
-        if (config.get("decoding") or {}).get("max_tokens") == task_of(cell).get("max_tokens"):
-            config["decoding"] = {k: v for k, v in config["decoding"].items() if k != "max_tokens"}  # follows the task
+        decoding = config.get("decoding") or {}
+        if "max_tokens" in decoding and decoding["max_tokens"] == task_of(cell).get("max_tokens"):
+            config["decoding"] = {k: v for k, v in decoding.items() if k != "max_tokens"}  # follows the task
         key = content_key("tasks", model=cell.model, judge=cell.judge, settings=_counted(config))
         together.setdefault(key, []).append(group)
     return [tuple(members) for members in together.values() if len(members) > 1]
