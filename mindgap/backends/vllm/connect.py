@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
+import os
+import uuid
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -25,8 +28,8 @@ from mindgap.providers.loop import run_each
 
 log = logging.getLogger(__name__)
 
-PROBE_TOKENS = 24
-"""Tokens of the prompt that a server is tried with."""
+PROBE_TOKENS = 160
+"""Tokens of the prompt that a server is tried with: more than a block of its prefix cache, which keeps whole blocks."""
 LEAST_CHANGE = 0.05
 """Nats by which a probe's edit has to change the log-likelihood of the next token: it is large."""
 
@@ -86,8 +89,16 @@ async def look(room: Servers, server: Server, described: Described) -> tuple[str
         raise UnavailableError(f"it serves {weights}, and the model here is {described.identity}")
     context = next(int(each.get("max_model_len") or 0) for each in models if str(each.get("id")) == name)
     alone = Servers([server], 1, room.timeout, 0, room.key_env, model=name, signature=f"{MARK}{plugin}")
-    await probe(alone, server, described)
+    if (server.url, name) not in _tried(os.getpid()):
+        await probe(alone, server, described)
+        _tried(os.getpid()).add((server.url, name))
     return name, context
+
+
+@cache
+def _tried(pid: int) -> set[tuple[str, str]]:
+    """Servers, each with the name of what it serves, that this process has seen steer: all cells share them."""
+    return set()
 
 
 async def probe(servers: Servers, server: Server, described: Described) -> None:
@@ -103,7 +114,8 @@ async def probe(servers: Servers, server: Server, described: Described) -> None:
     direction = np.random.default_rng(1).standard_normal(width).astype(np.float32)
     edits = [AddVector(layers // 2, 1000 * direction / np.float32(np.linalg.norm(direction)))]
     program = program_of(edits, start=len(tokens) - 1, sae=None)
-    before = await _likelihood(servers, server, tokens, None)
+    # of a cache that nothing else reads; then steered, and then unsteered, which must not find what that one left there
+    before = await _likelihood(servers, server, tokens, None, salt=uuid.uuid4().hex)
     steered = await _likelihood(servers, server, tokens, program)
     after = await _likelihood(servers, server, tokens, None)
     change, noise = abs(steered - before), abs(after - before)
@@ -118,8 +130,18 @@ async def probe(servers: Servers, server: Server, described: Described) -> None:
         )
 
 
-async def _likelihood(servers: Servers, server: Server, tokens: Sequence[int], program: str | None) -> float:
-    """Log-likelihood in nats of the last of `tokens`, as the one continuation of the others."""
+async def _likelihood(
+    servers: Servers, server: Server, tokens: Sequence[int], program: str | None, salt: str | None = None
+) -> float:
+    """Log-likelihood in nats of the last of `tokens`, as the one continuation of the others.
+
+    Args:
+        servers: How it is asked.
+        server: Which one.
+        tokens: At least two.
+        program: What is done inside the model.
+        salt: Of the prefix cache; None = that of all requests.
+    """
     body: dict[str, Any] = {
         "prompt": list(tokens[:-1]),
         "max_tokens": 1,
@@ -127,6 +149,7 @@ async def _likelihood(servers: Servers, server: Server, tokens: Sequence[int], p
         "logprobs": 1,
         "logprob_token_ids": [tokens[-1]],
         "return_tokens_as_token_ids": True,
+        **({"cache_salt": salt} if salt else {}),
     }
     if program is not None:
         body["vllm_xargs"] = {"mindgap": program}
