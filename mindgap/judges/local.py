@@ -122,9 +122,9 @@ class LocalJudge:
             places += [(index, name, OptionsRequest(source, cases[index], options)) for name, options in found.items()]
         expected: dict[int, dict[str, Score]] = {index: {} for index in whole}
         wanted = {index: sum(place[0] == index for place in places) for index in whole}
-        for number, scores in self._endpoint.loglikelihood([request for _, _, request in places]):
+        for number, likelihoods in self._endpoint.loglikelihood([request for _, _, request in places]):
             index, name, _ = places[number]
-            expected[index][name] = expectation(name, scores, self.most_outside)
+            expected[index][name] = expectation(name, likelihoods, self.most_outside)
             if len(expected[index]) == wanted[index]:
                 yield index, _refined(whole[index], expected[index])
 

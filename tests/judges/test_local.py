@@ -130,6 +130,7 @@ def test_a_real_models_probabilities_are_those_of_its_next_token(tiny: Any) -> N
 
 
 def test_its_yaml_says_what_judges_and_where() -> None:
+    from mindgap.backends.vllm import VllmBackend
     from mindgap.core.build import build
     from mindgap.core.compose import composed, config_folder
 
@@ -137,5 +138,5 @@ def test_its_yaml_says_what_judges_and_where() -> None:
     config = composed([*given, "judge.backend.urls=[http://127.0.0.1:8000]"], config_folder())
     made = build(config["judge"], "judge")
     assert isinstance(made, LocalJudge) and made.name == "tiny (vllm)"
-    assert made.backend.urls == ("http://127.0.0.1:8000",)
+    assert made.backend == VllmBackend(("http://127.0.0.1:8000",))
     assert made.lacks() == []

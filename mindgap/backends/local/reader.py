@@ -32,7 +32,10 @@ class Reader:
 
     identity: str
     model: ModelSpec | None
-    engine: Engine
+    if TYPE_CHECKING:  # at run time a property would stand in the way of a dataclass's field
+
+        @property
+        def engine(self) -> Engine: ...
 
     @property
     def layers(self) -> int:

@@ -45,7 +45,7 @@ class VllmEndpoint(Reader):
         self, backend: VllmBackend, model: ModelSpec, described: Described, servers: Servers, *, context: int
     ) -> None:
         self.model, self.servers, self.context = model, servers, context
-        self._backend, self._described = backend, described
+        self._spec, self._backend, self._described = model, backend, described
         self.chat = Chat(described.tokenizer, model.template)
         self.can: frozenset[Capability] = backend.can(model)
         self.identity = f"vllm{CLIENT_VERSION}/{servers.model}{self.chat.identity}"
@@ -53,7 +53,7 @@ class VllmEndpoint(Reader):
     @cached_property
     def engine(self) -> Engine:
         """The model, loaded here."""
-        return self._backend.reader.open(self.model).engine
+        return self._backend.reader.open(self._spec).engine
 
     @property
     def layers(self) -> int:
@@ -72,11 +72,11 @@ class VllmEndpoint(Reader):
         """The model's SAE. Raises UnavailableError where it has none, or one of another model."""
         from mindgap.sae.releases import load_sae
 
-        if self.model.sae is None:
+        if self._spec.sae is None:
             raise UnavailableError(f"{self.identity} has no SAE: name one in model.sae")
-        sae = load_sae(self.model.sae)
+        sae = load_sae(self._spec.sae)
         if sae.d_model != self.d_model or sae.layer >= self.layers:
-            raise UnavailableError(f"model.sae: {sae.identity} was not trained on model={self.model.name}")
+            raise UnavailableError(f"model.sae: {sae.identity} was not trained on model={self._spec.name}")
         return sae
 
     # -- text --------------------------------------------------------------------------------------------------------
