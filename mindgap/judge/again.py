@@ -10,6 +10,7 @@ from rich.console import Console
 from mindgap.core.records import Judgement, JudgeRequest, Score
 from mindgap.judges.base import Judge
 from mindgap.judges.fetch import judgement_key, judgements
+from mindgap.judges.proxy import share_outside
 from mindgap.results.cell import CellResult
 from mindgap.results.judgements import forget_others, judge_requests, write_judgements
 from mindgap.results.sweep import SweepResults
@@ -44,10 +45,12 @@ def judge_again(sweep: SweepResults, judge: Judge, store: Store, console: Consol
     progress = Progress(console, "")
     spent: list[float] = []
     unreached: Counter[str] = Counter()
+    analyses: list[str] = []
     for title, cell in cells:
         requests = requests_by_cell[cell.name]
         by_request, costs = _ask(judge, requests, store, progress, title)
         spent += costs
+        analyses += [judgement.analysis for judgement in by_request.values()]
         unreached.update(judgement.behaviour.missing or "" for judgement in by_request.values() if judgement.transient)
         by_sample = {key: by_request[judgement_key(judge, request)] for key, request in requests.items()}
         by_sample |= _without_reply(cell)
@@ -59,6 +62,8 @@ def judge_again(sweep: SweepResults, judge: Judge, store: Store, console: Consol
         markup=False,
         soft_wrap=True,
     )
+    if outside := share_outside(analyses):
+        console.print(f"  {outside}", markup=False, soft_wrap=True)
     for reason, count in unreached.most_common(3):
         console.print(
             f"  {count} not judged, to be asked again by the same command: {reason}", markup=False, soft_wrap=True

@@ -1,4 +1,4 @@
-"""`python -m mindgap.judge.calibrate OUT.json FILE=MAP …`: fit the proxy judge to scores recorded elsewhere."""
+"""`python -m mindgap.judge.calibrate OUT.json FILE=MAP … [doses=FOLDER …]`: fit the proxy judge to recorded scores."""
 
 from __future__ import annotations
 
@@ -14,20 +14,25 @@ from mindgap.text.embedding import Embedder
 HELP = """\
 mindgap.judge.calibrate: fit the proxy judge to recorded scores
 
-usage: python -m mindgap.judge.calibrate OUT.json FILE=MAP [FILE=MAP ...]
+usage: python -m mindgap.judge.calibrate OUT.json FILE=MAP [FILE=MAP ...] [doses=FOLDER ...]
 
   OUT.json     is written; use it with judge=proxy judge.calibration=OUT.json
   FILE=MAP     a recording with responses and scores, and its column map, as python -m mindgap.replay takes them
                (docs/replay.md)
+  doses=FOLDER a sweep over doses, outputs/<sweep>: its scores are not used, since a reply at a clearly higher dose
+               (by 0.4 or more) of the same method to the same question is not the more coherent one
 
 Scores that are missing or outside 1 to 5 are left out; so are rows that repeat an earlier one. Where the embedding
 model is installed, both variants are fitted, with embeddings and without; else only the one without.
 
 example
-  python -m mindgap.judge.calibrate mine.json responses.csv.gz=goodfire_2025_09_8b"""
+  python -m mindgap.judge.calibrate mine.json responses.csv.gz=goodfire_2025_09_8b
+  python -m mindgap.judge.calibrate mine.json responses.csv.gz=goodfire_2025_09_8b doses=outputs/doses"""
 
+DOSES = "doses="
+"""What an argument begins with that names a sweep over doses."""
 FEWEST_RESPONSES = 200
-"""ScoredResponse responses below which a fit of some hundred features means nothing."""
+"""Scored responses below which a fit of some hundred features means nothing."""
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -77,33 +82,43 @@ def read_scored(recordings: list[str]) -> tuple[Any, ...]:
     return tuple(scored)
 
 
+def told_apart(sources: list[str]) -> tuple[list[str], list[str]]:
+    """Recordings as FILE=MAP, and the folders of sweeps over doses."""
+    sweeps = [source.removeprefix(DOSES) for source in sources if source.startswith(DOSES)]
+    return [source for source in sources if not source.startswith(DOSES)], sweeps
+
+
 def _or_nan(score: Score) -> float:
     return float("nan") if score.value is None else score.value
 
 
-def _run(out: Path, recordings: list[str]) -> None:
+def _run(out: Path, sources: list[str]) -> None:
+    from mindgap.judge.doses import read_dosed
     from mindgap.text.embedding import embedder, embedder_lacks
 
-    scored = read_scored(recordings)
+    recordings, sweeps = told_apart(sources)
+    scored, dosed = read_scored(recordings), read_dosed(sweeps)
     lacks = embedder_lacks()
     for lack in lacks:
         sys.stderr.write(f"fitting without embeddings: {lack}\n")
-    node = fitted(scored, None if lacks else embedder())
+    node = fitted(scored, None if lacks else embedder(), dosed)
     out.write_text(json.dumps(node) + "\n", encoding="utf-8")
     sys.stdout.write(json.dumps(node["card"], indent=2) + f"\nwritten: {out}\n")
 
 
-def fitted(scored: tuple[Any, ...], model: Embedder | None) -> dict[str, Any]:
+def fitted(scored: tuple[Any, ...], model: Embedder | None, dosed: tuple[Any, ...] = ()) -> dict[str, Any]:
     """What a calibration file holds, as plain JSON: its card, and one variant or two.
 
     Args:
         scored: The responses.
         model: Makes vectors of texts; None = only the variant without.
+        dosed: Responses of sweeps over doses.
     """
+    from mindgap.judges.proxy_doses import ordered_pairs
     from mindgap.judges.proxy_fit import PENALTY, Fitting
     from mindgap.judges.proxy_model import CALIBRATION_FORMAT, as_node
 
-    fits = {"text": Fitting(scored, None), **({"embedding": Fitting(scored, model)} if model else {})}
+    fits = {"text": Fitting(scored, None, dosed), **({"embedding": Fitting(scored, model, dosed)} if model else {})}
     card = {
         "recordings": {
             source: {
@@ -119,6 +134,7 @@ def fitted(scored: tuple[Any, ...], model: Embedder | None) -> dict[str, Any]:
         },
         "scores_by": sorted({response.judge for response in scored}),
         "queries": sorted({response.request.query for response in scored}),
+        "doses": {"responses": len(dosed), "pairs_in_order": len(ordered_pairs(dosed))},
         "embedding_model": model.identity if model else None,
         "penalty": PENALTY,
         "held_out_rank_correlation": {name: _agreement(fit) for name, fit in fits.items()},

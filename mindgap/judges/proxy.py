@@ -17,11 +17,28 @@ from mindgap.judges.proxy_design import describe_responses
 from mindgap.judges.proxy_model import Calibration, CalibrationFile, load_calibration
 from mindgap.text.embedding import Embedder, embedder, embedder_lacks
 
-PROXY_VERSION = 2
-"""Part of the identity. Raise it when a change of the code changes scores."""
+PROXY_VERSION = 3
+"""Part of the identity. Raise it when a change of the code changes scores, or what is said of them."""
+
+OUTSIDE = "outside what the proxy judge has seen"
+"""In the analysis of every response for which that is so."""
+FEATURES_NAMED = 3
 
 RESPONSES_AT_ONCE = 256
 """Responses scored together: what is lost when the process is killed. The queries are embedded once a batch."""
+
+
+def share_outside(analyses: Sequence[str]) -> str | None:
+    """A line about judgements that lie outside what the proxy judge has seen; None where there are none.
+
+    Args:
+        analyses: Of the judgements, by whatever judge.
+    """
+    count = sum(OUTSIDE in analysis for analysis in analyses)
+    if not count:
+        return None
+    share = f"{count} of {len(analyses)} replies ({count / len(analyses):.0%})"
+    return f"{share} lie {OUTSIDE}: their scores are guesses; docs/judges.md says of what"
 
 
 @dataclass(frozen=True)
@@ -73,9 +90,12 @@ class ProxyJudge:
         described = describe_responses(requests, model)
         scores = self._calibration.scores(requests, described, model)
         shown = [described.names.index(name) for name in ("repetition", "misplaced")]
-        for (behaviour, coherence), values in zip(scores, described.values, strict=True):
+        strange = self._calibration.frame.outside(described)
+        for (behaviour, coherence), values, features in zip(scores, described.values, strange, strict=True):
             repetition, misplaced = values[shown]
             analysis = f"{self.name}: repetition {repetition:.2f}, words out of place {misplaced:.2f}"
+            if features:
+                analysis += f"; {OUTSIDE}: {', '.join(features[:FEATURES_NAMED])}"
             yield Judgement(Score(float(behaviour)), Score(float(coherence)), analysis)
 
     @property

@@ -1,6 +1,7 @@
 """Fits the proxy judge to recorded scores: ridge regression, then a monotone line from its value to the scale.
 
-The frame (what a usual value of a feature is, which directions of meaning there are) is learned from all texts, without
+Sweeps over doses may be added: they say nothing of a score, but which of two replies is the less coherent one. The
+frame (what a usual value of a feature is, which directions of meaning there are) is learned from all texts, without
 their scores. Everything that sees scores is fitted per fold when agreement is estimated.
 """
 
@@ -18,6 +19,7 @@ import numpy as np
 from mindgap.core.records import JudgeRequest
 from mindgap.judges.proxy_anchors import anchors
 from mindgap.judges.proxy_design import Described, closeness, describe_responses, normal
+from mindgap.judges.proxy_doses import DosedResponse, ordered_pairs, solve_in_order
 from mindgap.judges.proxy_model import Calibration, Frame, Map, Standard
 from mindgap.judges.proxy_text import without_markup
 from mindgap.text.embedding import Embedder
@@ -29,6 +31,8 @@ ANCHORS, ANCHOR_WEIGHT = 60, 0.4
 SHORT_SHARE, SHORT_WEIGHT, SHORT_FROM = 0.15, 1.0, 4
 """Of the responses that score at least `SHORT_FROM`, this share is added once more, cut to its first words: what is
 coherent at length is so in its beginning, and the replies that will be judged are short."""
+ORDER_WEIGHT, ORDER_MARGIN = 0.05, 1.0
+"""Of a pair of doses, in units of responses, and the points that coherence should fall by between them."""
 KNOTS = (0, 0.5, 1, 2, 3.5, 5, 8, 12, 17, 25, 35, 45, 55, 65, 75, 85, 92, 97, 100)
 """Percentiles between which values are averaged for the monotone line: finer at the low end, where collapse is."""
 
@@ -78,12 +82,14 @@ class Fitting:
     Attributes:
         scored: The responses.
         embedder: Makes vectors of texts; None = by words alone.
+        dosed: Responses of sweeps over doses, none of them empty: they have no scores, only an order.
         seed: Of the texts that are added.
         penalty: Of the squared weights.
     """
 
     scored: tuple[ScoredResponse, ...]
     embedder: Embedder | None
+    dosed: tuple[DosedResponse, ...] = ()
     seed: int = 0
     penalty: float = PENALTY
 
@@ -93,12 +99,18 @@ class Fitting:
         return describe_responses([response.request for response in self.scored], self.embedder)
 
     @cached_property
+    def described_doses(self) -> Described | None:
+        """The responses of the sweeps in numbers; None without sweeps."""
+        return describe_responses([response.request for response in self.dosed], self.embedder) if self.dosed else None
+
+    @cached_property
     def frame(self) -> Frame:
         """Standards, directions of meaning and queries, learned without scores."""
-        meaning = np.vstack([self.described.meaning, self.extra.described.meaning])
+        everything = [self.described, self.extra.described, *([self.described_doses] if self.described_doses else [])]
+        meaning = np.vstack([described.meaning for described in everything])
         centre = meaning.mean(0)
         axes = np.linalg.eigh(np.cov(meaning.T))[1][:, ::-1][:, :AXES].T if meaning.shape[1] else np.zeros((0, 0))
-        values = _standard(np.vstack([self.described.values, self.extra.described.values]))
+        values = _standard(np.vstack([described.values for described in everything]))
         queries = tuple(dict.fromkeys(normal(response.request.query) for response in self.scored))
         return Frame(self.described.names, values, _standard(self.described.wish), centre, axes, queries)
 
@@ -155,15 +167,16 @@ class Fitting:
 
     def calibration(self) -> Calibration:
         """Fitted to everything; its monotone lines come from held-out values: unseen queries, unseen questions."""
+        return Calibration(self.frame, self.map_of("behaviour"), self.map_of("coherence"))
+
+    def map_of(self, target: str) -> Map:
+        """The map to `behaviour` or `coherence`, fitted to everything."""
         folds: list[Sequence[Hashable]] = [
             [family(response.request.query) for response in self.scored],
             question_folds(self.scored),
         ]
-        return Calibration(self.frame, self._map("behaviour", folds), self._map("coherence", folds))
-
-    def _map(self, target: str, folds: Sequence[Sequence[Hashable]]) -> Map:
         every = np.ones(len(self.scored), dtype=bool)
-        intercept, weights = _solve(self._sums(target, every), self.penalty)
+        intercept, weights = self._solved(target, self._sums(target, every))
         raw = np.concatenate([self._folds(target, groups, None)[0] for groups in folds])
         raw_corners, score_corners = monotone(raw, np.tile(self.scores(target), len(folds)))
         return Map(intercept, weights, raw_corners, score_corners)
@@ -178,7 +191,7 @@ class Fitting:
         for label in np.unique(labels[wanted]):
             away = labels == label
             known = [q for q in self.frame.queries if any(q == seen for seen in self._normal[~away])]
-            intercept, weights = _solve(whole - self._sums(target, away), self.penalty)
+            intercept, weights = self._solved(target, whole - self._sums(target, away))
             columns = self.columns(target, known)
             values = intercept + columns @ weights
             raw_corners, score_corners = monotone(values[~away], scores[~away])
@@ -192,6 +205,19 @@ class Fitting:
     @cached_property
     def _own(self) -> dict[str, np.ndarray]:
         return {target: self.columns(target, self.frame.queries) for target in ("behaviour", "coherence")}
+
+    @cached_property
+    def _falls(self) -> np.ndarray:
+        """Columns of coherence at the lower dose less those at the higher, `[pairs, columns]`."""
+        columns = self.frame.columns(self.described_doses) if self.described_doses else np.zeros((0, 0))
+        pairs = ordered_pairs(self.dosed)
+        falls: np.ndarray = columns[pairs[:, 0]] - columns[pairs[:, 1]]
+        return falls
+
+    def _solved(self, target: str, sums: np.ndarray) -> tuple[float, np.ndarray]:
+        """Intercept and weights; the order of doses has its say in coherence alone."""
+        falls = self._falls if target == "coherence" and self.dosed else np.zeros((0, len(sums) - 2))
+        return solve_in_order(sums, falls, self.penalty, ORDER_WEIGHT, ORDER_MARGIN)
 
     def _sums(self, target: str, among: np.ndarray) -> np.ndarray:
         """Sums of products of [1, columns, score] over the responses `among`, and over what was made from them."""
@@ -265,14 +291,6 @@ def _products(columns: np.ndarray, scores: np.ndarray, weights: np.ndarray) -> n
     table = np.hstack([np.ones((len(columns), 1)), columns, scores[:, None]])
     products: np.ndarray = (table * weights[:, None]).T @ table
     return products
-
-
-def _solve(sums: np.ndarray, penalty: float) -> tuple[float, np.ndarray]:
-    """Intercept and weights of the ridge regression; the intercept is not penalised."""
-    gram = sums[:-1, :-1] + penalty * np.eye(len(sums) - 1)
-    gram[0, 0] -= penalty
-    solved = np.linalg.solve(gram, sums[:-1, -1])
-    return float(solved[0]), solved[1:]
 
 
 def _with(request: JudgeRequest, response: str) -> JudgeRequest:

@@ -23,6 +23,11 @@ CALIBRATION_FORMAT = 1
 SHIPPED_CALIBRATION = "proxy_judge.json"
 TOGETHER = 0.5
 """Scale of the columns that let a feature count differently for different queries: a smaller one binds them tighter."""
+SMALLEST_WIDTH = 0.01
+"""Of a feature's range: one that hardly varied in fitting does not make every other text a stranger."""
+FAR = 0.25
+"""Beyond the range of a feature by this share of its width, a response is unlike what was met in fitting. So are
+1.1 % of the recorded ones themselves, since the range leaves out their extremes."""
 MEANING_SCALE = 6.0
 """Brings the coordinates of a unit vector of 384 dimensions to about the spread of a standardised feature."""
 
@@ -47,6 +52,12 @@ class Standard:
     def __call__(self, values: np.ndarray) -> np.ndarray:
         standardised: np.ndarray = (np.clip(values, self.low, self.high) - self.mean) / self.sd
         return standardised
+
+    def beyond(self, values: np.ndarray) -> np.ndarray:
+        """How far values lie outside the range that was met, as a share of its width; 0 = inside. `[n, columns]`."""
+        width = np.maximum(self.high - self.low, SMALLEST_WIDTH)
+        beyond: np.ndarray = np.maximum(np.maximum(values - self.high, self.low - values), 0) / width
+        return beyond
 
 
 @dataclass(frozen=True)
@@ -117,6 +128,16 @@ class Frame:
         wish[:, 0] = (described.wanted * plain[:, manner_places]).sum(1)
         by_query = (shares[:, :, None] * plain[:, None, :]).reshape(len(plain), -1)
         return np.hstack([self.columns(described), wish, shares, TOGETHER * by_query])
+
+    def outside(self, described: Described) -> list[list[str]]:
+        """For each response, the features that lie far beyond what was met in fitting, in words, the farthest first.
+
+        How much of a manner it shows is no reason for doubt: that is what is judged.
+        """
+        named = [name.replace("_", " ") for name in self.names]
+        beyond = self.values.beyond(described.values)
+        beyond[:, [name.startswith("manner:") for name in self.names]] = 0
+        return [[named[place] for place in np.argsort(-row) if row[place] > FAR] for row in beyond]
 
     def _plain(self, described: Described) -> np.ndarray:
         meaning = (described.meaning - self.centre) @ self.axes.T * MEANING_SCALE

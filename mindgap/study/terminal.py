@@ -17,6 +17,7 @@ from mindgap.core.characters import printable
 from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Declaration
 from mindgap.core.wording import duration, plural
+from mindgap.judges.proxy import share_outside
 from mindgap.presentation.tables import Table
 from mindgap.presentation.terminal_tables import print_table
 from mindgap.results.cell import CellResult
@@ -162,7 +163,8 @@ def print_summary(
         for result in judged:
             for line in _gaps(sweep, result):
                 console.print(line, markup=False, soft_wrap=True)
-        for line in _intervals_noted(judged):
+        outside = share_outside([record.analysis for result in judged for record in result.records if record.analysis])
+        for line in [*_intervals_noted(judged), *([f"Judge: {outside}"] if outside else [])]:
             console.print(line, markup=False, soft_wrap=True)
     for table in tables:
         print_table(console, table)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import JudgeRequest
-from mindgap.judges.proxy import RESPONSES_AT_ONCE, ProxyJudge
+from mindgap.judges.proxy import OUTSIDE, RESPONSES_AT_ONCE, ProxyJudge, share_outside
 from mindgap.judges.proxy_design import closeness
 from mindgap.judges.proxy_text import CHUNK, chunks, text_features
 from mindgap.text.embedding import embedder_lacks
@@ -111,6 +111,25 @@ def test_scores_do_not_depend_on_what_is_judged_beside(judge: ProxyJudge) -> Non
     together = scores(judge, "be funny", many)
     for n in (0, 1, RESPONSES_AT_ONCE - 1, RESPONSES_AT_ONCE, RESPONSES_AT_ONCE + 4):
         assert together[n] == pytest.approx(scores(judge, "be funny", [many[n]])[0], abs=0.02)
+
+
+@pytest.mark.parametrize(
+    ("strange", "why"),
+    [
+        ("天空是蓝色的，因为空气散射短波长的光。傍晚时光的路径更长，剩下的光是红色的。", "not ascii"),
+        (FORMAL.upper(), "capitals"),
+        ('{"name": "sky", "reasons": ["scattering", "air"], "wavelength": {"min": 380, "max": 500}}', "quotes"),
+        ("It is blue.", "compressed"),
+        ("12 44 981 22 9 10 11 7 123 887 23 12 1 1 1 2 3 5 8 13 21 34 55", "digits"),
+    ],
+)
+def test_it_says_when_a_response_is_unlike_all_that_it_was_fitted_to(judge: ProxyJudge, strange: str, why: str) -> None:
+    requests = [JudgeRequest("be funny", "", QUESTION, text) for text in (FORMAL, strange, WARM, FUNNY)]
+    analyses = [judgement.analysis for _, judgement in judge.judge(requests)]
+    assert [OUTSIDE in analysis for analysis in analyses] == [False, True, False, False]
+    assert why in analyses[1].partition(OUTSIDE)[2]
+    assert str(share_outside(analyses)).startswith("1 of 4 replies (25%)")
+    assert share_outside(analyses[2:]) is None
 
 
 def test_name_and_identity_say_which_variant_judged() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,8 @@ from rich.console import Console
 from sweeps import KINDS, QUERIES, write_sweep
 
 from mindgap.core.compose import composed, config_folder
+from mindgap.judges.proxy import OUTSIDE
+from mindgap.results.files import write_cell
 from mindgap.results.sweep import read_sweep
 from mindgap.study.differing import differing
 from mindgap.study.terminal import print_summary
@@ -60,3 +63,17 @@ def test_files_below_the_current_folder_are_named_from_there(tmp_path: Path, mon
     assert f"summary  {tmp_path}/outputs/study/summary.csv" in lines()
     monkeypatch.chdir(tmp_path)
     assert "summary  outputs/study/summary.csv" in lines()
+
+
+def test_the_summary_says_how_many_replies_the_proxy_judge_has_seen_nothing_like(tmp_path: Path) -> None:
+    folder = write_sweep(tmp_path / "study", kinds=KINDS[:1], queries=QUERIES[:3], items=4)
+    cell = read_sweep(folder).pooled[0]
+    analyses = [
+        f"proxy: repetition 0.00; {OUTSIDE}: digits" if n < 3 else record.analysis
+        for n, record in enumerate(cell.records)
+    ]
+    records = tuple(replace(record, analysis=said) for record, said in zip(cell.records, analyses, strict=True))
+    write_cell(replace(cell, records=records))
+    file = io.StringIO()
+    print_summary(Console(file=file, width=140), read_sweep(folder))
+    assert f"Judge: 3 of 12 replies (25%) lie {OUTSIDE}" in file.getvalue()
