@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mindgap.analysis.answer import directly, question_in_words, settling
 from mindgap.analysis.comparison import GroupComparison, behaviour_of, primary_of
 from mindgap.analysis.headline import headline
 from mindgap.analysis.warnings import warnings_of
@@ -103,10 +104,15 @@ def build_report(comparison: SweepComparison, where: WandbProject) -> wr.Report:
     import wandb_workspaces.reports.v2 as wr
 
     sweep, groups = comparison.sweep, comparison.groups
-    blocks: list[Any] = [wr.TableOfContents()]
+    blocks: list[Any] = []
     several = len(groups) > 1
-    for group in groups:
+    for group in groups:  # what a colleague opens first: the question, its answer, the trade-off
+        if question := question_in_words(group):
+            blocks.append(wr.P(text=question))
         blocks.append(wr.CalloutBlock(text=f"{group.group.title}: {headline(group)}" if several else headline(group)))
+        blocks += [wr.P(text=text) for text in (directly(group), *settling(group)) if text]
+        blocks += _tradeoff_blocks(group, where)
+    blocks.append(wr.TableOfContents())
     if warnings := warnings_of(sweep):
         blocks.append(wr.UnorderedList(items=[wr.UnorderedListItem(text=text) for text in warnings]))
     for group in groups:
@@ -170,33 +176,42 @@ def _bars(group: Group) -> list[Any]:
     ]
 
 
+def _tradeoff_blocks(group: GroupComparison, where: WandbProject) -> list[Any]:
+    """Behaviour against each cost, a point a cell; nothing without runs, or where one of the two is not measured."""
+    import wandb_workspaces.reports.v2 as wr
+
+    measured = _labels(group.group, group.group.measures)
+    target = behaviour_of(group.group.measures)
+    runs = _run_ids([run.folder for cell in group.group.cells for run in cell.runs])
+    costs = [cost.name for cost in group.costs if cost.name in measured]
+    if target is None or target.name not in measured or not runs or not costs:
+        return []
+    panels = [
+        wr.ScatterPlot(
+            title=f"{target.name.capitalize()} against {name}",
+            x=wr.SummaryMetric(name),
+            y=wr.SummaryMetric(target.name),
+            layout=wr.Layout(x=12 * number, w=12, h=10),
+        )
+        for number, name in enumerate(costs)
+    ]
+    return [wr.H2(text="Trade-off"), wr.PanelGrid(runsets=[_runset("cells", where, runs)], panels=panels)]
+
+
 def _cell_panels(group: Group) -> list[Any]:
-    """Trade-offs, a point a cell; all metrics as parallel coordinates; and the cells' settings side by side."""
+    """All metrics as parallel coordinates, and the cells' settings side by side."""
     import wandb_workspaces.reports.v2 as wr
 
     measured = _labels(group, group.measures)
     panels: list[Any] = []
-    target = behaviour_of(group.measures)
-    if target is not None and target.name in measured:
-        primary = primary_of(group.measures)
-        costs = [measure.name for measure in primary if measure.role == "cost" and measure.name in measured]
-        panels += [
-            wr.ScatterPlot(
-                title=f"{target.name.capitalize()} against {name}",
-                x=wr.SummaryMetric(name),
-                y=wr.SummaryMetric(target.name),
-                layout=wr.Layout(x=12 * number, w=12, h=10),
-            )
-            for number, name in enumerate(costs)
-        ]
     columns = [wr.ParallelCoordinatesPlotColumn(wr.Config("method.name"), display_name="method")]
     if any(cell.dose is not None for cell in group.cells):
         columns.append(wr.ParallelCoordinatesPlotColumn(wr.SummaryMetric("dose"), display_name="relative dose"))
     columns += [
         wr.ParallelCoordinatesPlotColumn(wr.SummaryMetric(name), display_name=label) for name, label in measured.items()
     ]
-    panels.append(wr.ParallelCoordinatesPlot(title="All metrics", columns=columns, layout=wr.Layout(y=10, w=24, h=10)))
-    panels.append(wr.RunComparer(diff_only="split", layout=wr.Layout(y=20, w=24, h=10)))
+    panels.append(wr.ParallelCoordinatesPlot(title="All metrics", columns=columns, layout=wr.Layout(w=24, h=10)))
+    panels.append(wr.RunComparer(diff_only="split", layout=wr.Layout(y=10, w=24, h=10)))
     return panels
 
 

@@ -113,6 +113,16 @@ def test_panels_show_what_the_runs_have(reported: SimpleNamespace) -> None:
     assert [name for name in ("samples", "comparison", "cells", "pareto") if f'"{name}"' not in config] == []
 
 
+def test_question_answer_and_tradeoff_come_first(reported: SimpleNamespace) -> None:
+    group = json.loads((reported.folder / "comparison.json").read_text(encoding="utf-8"))["groups"][0]
+    types = [block["type"] for block in reported.spec["blocks"]]
+    first = reported.spec["blocks"][: types.index("panel-grid") + 1]
+    said = texts(first, "text")
+    assert said.index(group["asked"]) < said.index(group["headline"])
+    panels = first[-1]["metadata"]["panelBankSectionConfig"]["panels"]
+    assert {panel["viewType"] for panel in panels} == {"Scatter Plot"}
+
+
 def test_headline_and_intervals_stand_in_the_report(reported: SimpleNamespace) -> None:
     document = json.loads((reported.folder / "comparison.json").read_text(encoding="utf-8"))
     group = document["groups"][0]
