@@ -21,6 +21,15 @@ PRESSED = "--max-num-batched-tokens 64 --max-model-len 512 --block-size 32 --num
 """Prompts are read in pieces, and so little memory that requests are preempted and read anew."""
 
 
+STARTS_SERVERS = [
+    pytest.mark.vllm,
+    pytest.mark.skipif(
+        not os.environ.get(VARIABLE), reason=f"{VARIABLE} names no Python with vLLM: make test-vllm sets one up"
+    ),
+]
+"""Marks of tests that start servers."""
+
+
 @dataclass(frozen=True)
 class Fleet:
     """Servers of one command. processes: their ids, each that of its own group."""
@@ -48,8 +57,6 @@ def free_port(count: int) -> int:
 
 @contextmanager
 def serving(*settings: str, replicas: int = 1) -> Iterator[Fleet]:
-    if not os.environ.get(VARIABLE):
-        pytest.skip(f"{VARIABLE} names no Python with vLLM: make test-vllm sets one up")
     environment = {**os.environ, "VLLM_CPU_KVCACHE_SPACE": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
     environment |= {"VLLM_NO_USAGE_STATS": "1", "OMP_NUM_THREADS": "1"}
     with tempfile.TemporaryDirectory() as folder:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from vllm_servers import Fleet
+from vllm_servers import STARTS_SERVERS, Fleet
 
 from mindgap.backends.local import LocalBackend
 from mindgap.backends.vllm import VllmBackend
@@ -22,7 +22,7 @@ from mindgap.core.errors import UnavailableError
 from mindgap.core.model import ModelSpec
 from mindgap.core.records import Completion, Decoding, Message, OptionScores, OptionsRequest, Request
 
-pytestmark = pytest.mark.vllm
+pytestmark = [*STARTS_SERVERS, pytest.mark.timeout(1500)]
 
 TINY = ModelSpec(name="tiny", embedded=True, sae="mindgap:tiny")
 QUESTIONS = (

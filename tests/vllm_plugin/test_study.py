@@ -15,9 +15,9 @@ from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
-from vllm_servers import PRESSED, Fleet, serving
+from vllm_servers import PRESSED, STARTS_SERVERS, Fleet, serving
 
-pytestmark = [pytest.mark.vllm, pytest.mark.timeout(1500)]
+pytestmark = [*STARTS_SERVERS, pytest.mark.timeout(1500)]
 
 STUDY = (
     *("-m", "method=control,vector,ablation", "query_set=quick", "task=starter", "task.limit=2"),
