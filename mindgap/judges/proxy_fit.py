@@ -31,8 +31,9 @@ ANCHORS, ANCHOR_WEIGHT = 60, 0.4
 SHORT_SHARE, SHORT_WEIGHT, SHORT_FROM = 0.15, 1.0, 4
 """Of the responses that score at least `SHORT_FROM`, this share is added once more, cut to its first words: what is
 coherent at length is so in its beginning, and the replies that will be judged are short."""
-ORDER_WEIGHT, ORDER_MARGIN = 0.05, 1.0
-"""Of a pair of doses, in units of responses, and the points that coherence should fall by between them."""
+ORDER_SHARE, ORDER_MARGIN = 0.05, 1.0
+"""What all pairs of doses together weigh, as a share of the scored responses, and the points that coherence should
+fall by between the two of a pair. Of 0.05, 0.1 and 0.2 the first costs the agreement with the scores nothing."""
 KNOTS = (0, 0.5, 1, 2, 3.5, 5, 8, 12, 17, 25, 35, 45, 55, 65, 75, 85, 92, 97, 100)
 """Percentiles between which values are averaged for the monotone line: finer at the low end, where collapse is."""
 
@@ -217,7 +218,8 @@ class Fitting:
     def _solved(self, target: str, sums: np.ndarray) -> tuple[float, np.ndarray]:
         """Intercept and weights; the order of doses has its say in coherence alone."""
         falls = self._falls if target == "coherence" and self.dosed else np.zeros((0, len(sums) - 2))
-        return solve_in_order(sums, falls, self.penalty, ORDER_WEIGHT, ORDER_MARGIN)
+        weight = ORDER_SHARE * len(self.scored) / max(1, len(falls))
+        return solve_in_order(sums, falls, self.penalty, weight, ORDER_MARGIN)
 
     def _sums(self, target: str, among: np.ndarray) -> np.ndarray:
         """Sums of products of [1, columns, score] over the responses `among`, and over what was made from them."""
