@@ -33,7 +33,7 @@ SHORT_SHARE, SHORT_WEIGHT, SHORT_FROM = 0.15, 1.0, 4
 coherent at length is so in its beginning, and the replies that will be judged are short."""
 ORDER_SHARE, ORDER_MARGIN = 0.05, 1.0
 """What all pairs of doses together weigh, as a share of the scored responses, and the points that coherence should
-fall by between the two of a pair. Of 0.05, 0.1 and 0.2 the first costs the agreement with the scores nothing."""
+fall by between the two of a pair. Of 0.05, 0.1 and 0.2 the first costs the agreement with the scores least."""
 KNOTS = (0, 0.5, 1, 2, 3.5, 5, 8, 12, 17, 25, 35, 45, 55, 65, 75, 85, 92, 97, 100)
 """Percentiles between which values are averaged for the monotone line: finer at the low end, where collapse is."""
 
