@@ -13,10 +13,3 @@ def pressed() -> Iterator[Fleet]:
     """Two servers without compilation, short of memory."""
     with serving("eager=true", "sequences=32", f"options={PRESSED}", replicas=2) as fleet:
         yield fleet
-
-
-@pytest.fixture(scope="session")
-def compiled() -> Iterator[Fleet]:
-    """A server that compiles, as they do by default."""
-    with serving("sequences=32", "length=512") as fleet:
-        yield fleet

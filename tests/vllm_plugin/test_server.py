@@ -115,10 +115,6 @@ def test_a_mixed_batch_equals_the_local_engine_in_pieces_and_preempted(pressed: 
     assert sum(map(preemptions, pressed.urls)) > 0
 
 
-def test_a_mixed_batch_equals_the_local_engine_when_compiled(compiled: Fleet) -> None:
-    assert_equal(compiled)
-
-
 def complete(url: str, **body: Any) -> tuple[int, dict[str, Any]]:
     """Status and reply, of a client that knows nothing of mindgap."""
     with urllib.request.urlopen(f"{url}/v1/models", timeout=30) as answer:
