@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -109,3 +112,5 @@ def end(servers: Sequence[Started]) -> None:
         except subprocess.TimeoutExpired:
             server.process.kill()
             server.process.wait()
+        with contextlib.suppress(ProcessLookupError):  # its workers, where it ended before they were ready to be told
+            os.killpg(server.process.pid, signal.SIGKILL)
