@@ -14,6 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.console import Console
 
+from mindgap.analysis.headline import headline
 from mindgap.analysis.whole import compare_sweep
 from mindgap.core.build import build
 from mindgap.core.compose import config_folder
@@ -178,7 +179,7 @@ def end_sweep(settings: Mapping[str, Any], console: Console, running: Collection
     places = {cell.name: place for place, cell in enumerate(planned)}
     results = sorted(sweep.cells, key=lambda cell: (places.get(cell.name, -1), _written_at(cell)))
     write_summary(folder, results)
-    where, tables = None, tuple[Table, ...]()
+    where, tables, answers = None, tuple[Table, ...](), list[str]()
     if any(result.status == "finished" for result in results):
         try:
             comparison = compare_sweep(sweep)
@@ -187,9 +188,10 @@ def end_sweep(settings: Mapping[str, Any], console: Console, running: Collection
         else:
             write_report(comparison)
             tables = task_tables(comparison.groups)
+            answers = [headline(group) for group in comparison.groups if group.others]
             tracker: Tracker = build(settings["tracker"], "tracker", Tracker)
             where = tracker.log_sweep(comparison)
-    terminal.print_summary(console, sweep, [cell.name for cell in results], tables)
+    terminal.print_summary(console, sweep, [cell.name for cell in results], tables, answers)
     if where and not where.startswith("W&B offline"):  # the summary says how to upload those
         console.print(where, markup=False, soft_wrap=True)
     return sweep

@@ -142,7 +142,11 @@ def print_cell(console: Console, result: CellResult, name: CellName, left: float
 
 
 def print_summary(
-    console: Console, sweep: SweepResults, order: Sequence[str] = (), tables: Sequence[Table] = ()
+    console: Console,
+    sweep: SweepResults,
+    order: Sequence[str] = (),
+    tables: Sequence[Table] = (),
+    answers: Sequence[str] = (),
 ) -> None:
     """The sweep's table with intervals, what is missing, and where the files are.
 
@@ -151,6 +155,7 @@ def print_summary(
         sweep: What is shown.
         order: Names of cells in the order of rows; others come first, as they are.
         tables: What is shown beside.
+        answers: What the sweep says to its question, a headline a group.
     """
     here = Path.cwd()
     folder = sweep.folder.relative_to(here) if sweep.folder.is_relative_to(here) else sweep.folder
@@ -168,6 +173,8 @@ def print_summary(
             console.print(line, markup=False, soft_wrap=True)
     for table in tables:
         print_table(console, table)
+    for answer in answers:
+        console.print(f"\n{answer}\n", markup=False)
     lines = {"summary": f"{folder}/summary.csv", "samples": f"{folder}/*/samples.parquet"}
     if (folder / "report.html").is_file():
         lines["report"] = f"{folder}/report.html"

@@ -30,9 +30,9 @@ def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
         counts[f"read {Path(source).parent.name}/{Path(source).name}"] += 1
         return read_table(source, *rest, **settings)
 
-    def counted_compare(group: Any) -> Any:
+    def counted_compare(group: Any, *question: Any) -> Any:
         counts[f"compare {group.title}"] += 1
-        return compare(group)
+        return compare(group, *question)
 
     with monkeypatch.context() as patch:
         patch.setattr(pq, "read_table", counted_read)
@@ -51,7 +51,8 @@ def test_samples_are_read_once_and_compared_once(
     assert len(read) == 3 and set(read.values()) == {1}
     assert [count for name, count in counts.items() if name.startswith("compare")] == [1]
     assert (folder / "report.html").is_file() and list(folder.glob("wandb/offline-run-*"))
-    assert "Prompting" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "Prompting" in printed and "against Control" in " ".join(printed.split())
 
 
 def test_a_forecast_goes_by_cells_of_the_same_model_and_task(tmp_path: Path, tiny: object) -> None:
