@@ -5,6 +5,7 @@ from __future__ import annotations
 import concurrent.futures.thread
 import signal
 import string
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -35,6 +36,8 @@ def pytest_configure() -> None:
 def nothing_outlives_the_tests() -> Iterator[None]:
     """A thread that Python would wait for, or a process that holds the terminal's pipe, and `make test` never ends."""
     yield
+    if "wandb" in sys.modules:
+        sys.modules["wandb"].teardown()  # its server would end with this process
     pools = concurrent.futures.thread._threads_queues  # type: ignore[attr-defined]  # these end by themselves
     known = {threading.main_thread(), threading.current_thread(), *pools}
     threads = [thread.name for thread in threading.enumerate() if not thread.daemon and thread not in known]

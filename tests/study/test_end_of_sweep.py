@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -52,7 +53,8 @@ def test_samples_are_read_once_and_compared_once(
     assert [count for name, count in counts.items() if name.startswith("compare")] == [1]
     assert (folder / "report.html").is_file() and list(folder.glob("wandb/offline-run-*"))
     printed = capsys.readouterr().out
-    assert "Prompting" in printed and "against Control" in " ".join(printed.split())
+    (group,) = json.loads((folder / "comparison.json").read_text(encoding="utf-8"))["groups"]
+    assert "Prompting" in printed and group["headline"] in " ".join(printed.split())
 
 
 def test_a_forecast_goes_by_cells_of_the_same_model_and_task(tmp_path: Path, tiny: object) -> None:
