@@ -78,7 +78,8 @@ class _Judge:
             columns[metric] = np.array([_value(pair, position) for pair in scores], dtype=float)
         self.scored = int((~np.isnan(columns["behaviour"]) | ~np.isnan(columns["coherence"])).sum())
         self.total = len(records)
-        self.samples: Samples = from_columns(columns)
+        population = bool(group.reference.config.get("population"))
+        self.samples: Samples = from_columns(columns, population=population)
         self.recorded = {cell.name: recorded[cell.name].get(name, {}) for cell in cells}
 
     def values(self, metric: str) -> np.ndarray:

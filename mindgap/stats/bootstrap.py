@@ -213,7 +213,7 @@ def _few(variance: Variance, queries: int, items: int) -> str:
     """Says so where the interval is wide because there are few clusters rather than because of noise."""
     if variance.freedom >= 5:
         return ""
-    vary = " and ".join(f"{k} {what}" for k, what in ((queries, "queries"), (items, "items")) if k > 1)
+    vary = ", ".join(f"{k} {what}" for k, what in ((queries, "queries"), (items, "items")) if k > 1)
     return f"few clusters ({vary}): t with {variance.freedom:.1f} degrees of freedom"
 
 

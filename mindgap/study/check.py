@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence, Set
 from typing import TypeVar
 
 from mindgap.backends.base import Backend, Capability
@@ -59,9 +59,11 @@ def _check_backends(experiments: Sequence[Experiment]) -> None:
     messages = []
     for model in dict.fromkeys(experiment.model for experiment in experiments):
         of_model = [experiment for experiment in experiments if experiment.model == model]
-        lines = []
+        lines: list[str] = []
+        said: set[str] = set()
         for experiment in of_model:
             if lacking := experiment.backend.lacks(model, needs_of(experiment)):
+                said.update(lacking)
                 lines.append(f"  method={experiment.method.name}: lacks {_sentence(lacking)}")
         if not lines:
             continue
@@ -69,7 +71,9 @@ def _check_backends(experiments: Sequence[Experiment]) -> None:
         lines = list(dict.fromkeys(lines))
         head = f"model={model.name} cannot run on backend={of_model[0].backend.name}:"
         others = [
-            _could(backend, model, needs) for backend in _all_backends() if backend.name != of_model[0].backend.name
+            _could(backend, model, needs, said)
+            for backend in _all_backends()
+            if backend.name != of_model[0].backend.name
         ]
         messages.append("\n".join([head, *lines, " other backends:", *others]))
     if messages:
@@ -86,9 +90,14 @@ def _distinct(settings: Iterable[Setting]) -> list[Setting]:
     return distinct
 
 
-def _could(backend: Backend, model: ModelSpec, needs: frozenset[Capability]) -> str:
+def _could(backend: Backend, model: ModelSpec, needs: frozenset[Capability], said: Set[str]) -> str:
+    """What a backend lacks; what was said of the chosen one already is not said again."""
     lacking = backend.lacks(model, needs)
-    return f"  backend={backend.name}: {'lacks ' + _sentence(lacking) if lacking else 'could run it'}"
+    new = [part for part in lacking if part not in said]
+    if not lacking:
+        return f"  backend={backend.name}: could run it"
+    also = [] if len(new) == len(lacking) else ["what is said above"]
+    return f"  backend={backend.name}: lacks {_sentence([*also, *new])}"
 
 
 def _all_backends() -> list[Backend]:

@@ -61,10 +61,6 @@ class HarnessTask(TaskSettings):
             UnavailableError: lm-evaluation-harness is not installed, or the task's data cannot be had.
             ConfigError: It has no such task, or one that cannot be run here.
         """
-        if importlib.util.find_spec("lm_eval") is None:
-            raise UnavailableError(
-                f"task={self.name}: lm-evaluation-harness is missing: pip install 'mindgap[lm-eval]'"
-            )
         if self.include is not None and not Path(self.include).expanduser().is_dir():
             raise ConfigError(f"task.include={self.include}: there is no such folder")
         _documents(self, _stamp(self))
@@ -113,6 +109,8 @@ def _stamp(task: HarnessTask) -> tuple[Any, ...]:
 
 @lru_cache(maxsize=8)
 def _documents(task: HarnessTask, stamp: object) -> Documents:
+    if importlib.util.find_spec("lm_eval") is None:
+        raise UnavailableError(f"task={task.name}: lm-evaluation-harness is missing: pip install 'mindgap[lm-eval]'")
     from mindgap.tasks.harness_documents import read_documents
 
     return read_documents(

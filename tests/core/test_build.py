@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import pytest
 from mindgap.backends.local import LocalBackend
 from mindgap.core.build import build
 from mindgap.core.compose import composed, config_folder
-from mindgap.core.errors import ConfigError
+from mindgap.core.errors import ConfigError, UnavailableError
 from mindgap.core.kinds import lacking
 from mindgap.core.model import ModelSpec
 from mindgap.core.records import Decoding
@@ -207,7 +208,11 @@ OPTIONS = [
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_of_the_built_in_configuration_fits_its_place(option: str) -> None:
-    build_experiment(composed([option], config_folder()))
+    if option in ("task=lm_eval", "task=ifeval") and importlib.util.find_spec("lm_eval") is None:
+        with pytest.raises(UnavailableError, match="lm-evaluation-harness is missing: pip install"):
+            build_experiment(composed([option], config_folder()))
+    else:
+        build_experiment(composed([option], config_folder()))
 
 
 def test_a_range_is_checked_wherever_the_node_stands() -> None:
