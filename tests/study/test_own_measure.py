@@ -90,7 +90,7 @@ def test_it_is_on_the_page(sweep: Path) -> None:
 def test_it_is_in_wandb(sweep: Path) -> None:
     runs = read_runs(sweep)
     cells = [run for run in runs if run.summary.get("status") == "finished"]
-    assert len(cells) == 2 and all("shouting" in run.summary and "we_high" in run.summary for run in cells)
+    assert len(cells) == 2 and all("shouting_high" in run.summary and "we" in run.summary for run in cells)
 
 
 def test_the_report_is_written_again_where_the_class_is_not_at_hand(sweep: Path) -> None:
