@@ -48,7 +48,7 @@ def sweep(tiny: object, tmp_path_factory: pytest.TempPathFactory) -> Path:
     (folder / "my_conf" / "measures").mkdir(parents=True)
     for name, text in YAMLS.items():
         (folder / "my_conf" / "measures" / f"{name}.yaml").write_text(text)
-    overrides = ["method=control,prompt", "task=starter_open", "task.limit=2", "query_set=quick", "judge=proxy"]
+    overrides = ["method=control,prompt", "task=starter_open", "task.limit=6", "query_set=quick", "judge=proxy"]
     done = subprocess.run(
         [sys.executable, "-m", "mindgap", "--config-dir", "my_conf", "measures=[standard,shouting,we]", *overrides,
          "decoding.max_tokens=8", "sweep=mine", "tracker.mode=offline", "-m"],
@@ -71,14 +71,14 @@ def test_it_is_in_the_files(sweep: Path) -> None:
         assert all(0 <= value <= 1 for value in table.column("shouting").to_pylist())
         assert table.column("we_missing").null_count == table.num_rows
     with (sweep / "summary.csv").open() as file:
-        assert all(float(row["shouting_n"]) == 6 for row in csv.DictReader(file))
+        assert all(float(row["shouting_n"]) == 18 for row in csv.DictReader(file))
 
 
 def test_it_is_in_the_comparison_with_what_it_declares(sweep: Path) -> None:
     (group,) = json.loads((sweep / "comparison.json").read_text())["groups"]
     (declared,) = [measure for measure in group["measures"] if measure["name"] == "shouting"]
     assert declared["label"] == "Shouting" and declared["better"] == "lower" and declared["range"] == [0, 1]
-    assert group["cells"][1]["differences"]["shouting"]["n"] == 6
+    assert group["cells"][1]["differences"]["shouting"]["n"] == 18
     assert group["cells"][1]["metrics"]["we"]["value"] is not None
 
 
@@ -90,7 +90,7 @@ def test_it_is_on_the_page(sweep: Path) -> None:
 def test_it_is_in_wandb(sweep: Path) -> None:
     runs = read_runs(sweep)
     cells = [run for run in runs if run.summary.get("status") == "finished"]
-    assert len(cells) == 2 and all("shouting_high" in run.summary and "we" in run.summary for run in cells)
+    assert len(cells) == 2 and all("shouting" in run.summary and "we_high" in run.summary for run in cells)
 
 
 def test_the_report_is_written_again_where_the_class_is_not_at_hand(sweep: Path) -> None:
