@@ -30,7 +30,8 @@ KILLS = int(os.environ.get("MINDGAP_KILLS", "10"))
 CONCURRENCY = 4
 BEYOND = CONCURRENCY + max(1, CONCURRENCY // 8) + 1
 """Calls that a kill may waste: those under way, and results that waited to be saved."""
-VOLATILE = ("seconds", "made", "cached", "count_made", "count_cached")
+VOLATILE = ("seconds", "made", "cached", "count_made", "count_cached", "headline")
+"""What depends on how long it took and how much was known before; a headline says how long a reply takes."""
 
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(0)]
 
@@ -84,22 +85,23 @@ def finish(folder: Path, server: ChatServer, tracker: str = "none") -> float:
     return time.monotonic() - began
 
 
+def lasting(node: Any) -> Any:
+    """A document without what `VOLATILE` names, at any depth."""
+    if isinstance(node, dict):
+        return {name: lasting(value) for name, value in node.items() if name not in VOLATILE}
+    return [lasting(entry) for entry in node] if isinstance(node, list) else node
+
+
 def left(folder: Path) -> dict[str, Any]:
     """All that a sweep found, without how long it took and how much was known before."""
     sweep = folder / "outputs" / "one"
     found: dict[str, Any] = {}
     for cell in sorted(sweep.glob("*/metrics.json")):
-        metrics = json.loads(cell.read_text())
-        for name in VOLATILE:
-            metrics.pop(name, None)
-            metrics["counts"].pop(name, None)
-        found[cell.parent.name] = metrics, pq.read_table(cell.parent / "samples.parquet").to_pylist()
-    found["comparison"] = json.loads((sweep / "comparison.json").read_text())
-    for group in found["comparison"]["groups"]:
-        for row in group["cells"]:
-            for name in VOLATILE:
-                row["counts"].pop(name, None)
-                row.pop(name, None)
+        found[cell.parent.name] = (
+            lasting(json.loads(cell.read_text())),
+            pq.read_table(cell.parent / "samples.parquet").to_pylist(),
+        )
+    found["comparison"] = lasting(json.loads((sweep / "comparison.json").read_text()))
     assert (sweep / "report.html").stat().st_size > 10_000
     assert len((sweep / "summary.csv").read_text().splitlines()) == 3
     return found
