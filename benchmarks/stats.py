@@ -28,7 +28,7 @@ from mindgap.stats.compare import compare_cells
 from mindgap.stats.crossed import CrossedTable, Resampling
 from mindgap.stats.dose import dose_response
 from mindgap.stats.power import detectable_after
-from mindgap.stats.samples import Samples, from_columns
+from mindgap.stats.samples import Samples, Scale, from_columns
 from mindgap.stats.selection import cross_fit
 from mindgap.stats.tradeoff import Rule, best_within, harmonic_mean, non_inferiority, pareto
 
@@ -41,6 +41,11 @@ CELLS = [
     ("combined", 0.2),
 ]
 CUTS = np.array([-2.5, -1.2, 0.0, 1.0])
+
+SCALES = {
+    **dict.fromkeys(("behaviour", "coherence"), Scale((1, 5))),
+    **dict.fromkeys(("accuracy", "answered", "loglik_accuracy"), Scale((0, 1), binary=True)),
+}
 
 
 def sweep(seed: int = 0) -> dict[str, np.ndarray]:
@@ -93,12 +98,12 @@ def timed(work: Callable[[], Any], rounds: int = 1) -> tuple[float, Any]:
 
 def time_sweep(columns: dict[str, np.ndarray], resamples: int) -> None:
     draws: dict[str, Any] = {"resamples": resamples, "seed": 0}
-    samples: Samples = from_columns(columns)
+    samples: Samples = from_columns(columns, scales=SCALES)
     control, prompt, first, second, third, fourth, _, combined = samples.cells
     steered = [first, second, third, fourth]
     others = [cell for cell in samples.cells if cell != control]
     steps: dict[str, Callable[[], Any]] = {
-        "align the columns": lambda: from_columns(columns),
+        "align the columns": lambda: from_columns(columns, scales=SCALES),
         "mean and interval, 7 metrics, 8 cells": lambda: [
             samples.estimate(cell, metric, **draws) for cell in samples.cells for metric in samples.metrics
         ],
