@@ -92,11 +92,13 @@ def assert_equal(fleet: Fleet) -> None:
     local_texts, local_scores = local_answers()
     names = [kind for kind, _, _ in cases()]
     assert [texts[i] for i in range(len(names))] == [local_texts[i] for i in range(len(names))]
+    moved = dict.fromkeys(names, 0.0)  # a feature need not act on every question
     for index, kind in enumerate(names):
         here, there = per_token(scores[index]), per_token(local_scores[index])
         np.testing.assert_allclose(here, there, rtol=0, atol=PROXIMITY, err_msg=kind)
-        moved = abs(there - per_token(local_scores[index % len(QUESTIONS)])).max()
-        assert (moved > 20 * PROXIMITY) == (kind != "unsteered"), kind
+        unsteered = per_token(local_scores[index % len(QUESTIONS)])
+        moved[kind] = max(moved[kind], float(abs(there - unsteered).max()))
+    assert [kind for kind, most in moved.items() if most <= 20 * PROXIMITY] == ["unsteered"]
 
 
 def per_token(scores: OptionScores) -> np.ndarray:
