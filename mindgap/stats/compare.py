@@ -11,7 +11,6 @@ import numpy as np
 from mindgap.core.errors import MindgapError
 from mindgap.core.estimate import Estimate
 from mindgap.stats.bootstrap import UNBOUNDED, Bounds
-from mindgap.stats.crossed import CrossedTable
 from mindgap.stats.samples import CellId, Samples, from_columns
 from mindgap.stats.significance import Correction, Test, adjust, no_difference, unevenness
 
@@ -124,13 +123,8 @@ def compare_cells(
         for cell, base in pairs
         for name in names
     ]
-    uneven = unevenness([_changes(samples, cell, base, name) for cell, base in pairs for name in names])
+    uneven = unevenness([samples.change_table(cell, base, name) for cell, base in pairs for name in names])
     return PairedComparison(_corrected(differences, correction, family), judge, correction, family, level, uneven)
-
-
-def _changes(samples: Samples, cell: CellId, reference: CellId, metric: str) -> CrossedTable:
-    values, _ = samples.paired(metric, [cell, reference])
-    return samples.table(values[0] - values[1])
 
 
 def difference(

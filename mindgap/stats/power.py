@@ -203,8 +203,7 @@ def design_for(
 def _measured(samples: Samples, cell: CellId, reference: CellId, metric: str) -> tuple[CrossedTable, Components]:
     """The paired differences by query and item, whatever is given, and what they vary by."""
     samples.require_one_judge([cell, reference], [metric])
-    values, _ = samples.paired(metric, [cell, reference])
-    table = replace(samples, population=True).table(values[0] - values[1])
+    table = replace(samples, population=True).change_table(cell, reference, metric)
     if table.counts.sum() < 2 or max(table.levels) < 2:
         raise MindgapError(f"too few pairs of {cell} and {reference} to measure the variance of {metric}")
     variance = variance_of_mean(table)

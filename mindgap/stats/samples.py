@@ -164,6 +164,11 @@ class Samples:
         """The metric's values in a cell by query and item."""
         return self.table(self.paired(metric, [cell])[0][0])
 
+    def change_table(self, cell: CellId, reference: CellId, metric: str) -> CrossedTable:
+        """The metric's paired differences, `cell` less `reference`, by query and item."""
+        values, _ = self.paired(metric, [cell, reference])
+        return self.table(values[0] - values[1])
+
     def paired(self, metric: str, cells: Sequence[CellId]) -> tuple[np.ndarray, np.ndarray]:
         """A metric in several cells.
 

@@ -14,7 +14,7 @@ from mindgap.stats.compare import spread_of
 from mindgap.stats.crossed import CrossedTable, Factor, Resampling
 from mindgap.stats.joint import fewest_clusters, mean_of_chosen, widened
 from mindgap.stats.samples import CellId, Samples
-from mindgap.stats.tradeoff import Rule, losses_of, slack, with_reference
+from mindgap.stats.tradeoff import Rule, slack, with_reference
 
 
 @dataclass(frozen=True)
@@ -158,7 +158,7 @@ def _margins(
     """What the rule's confidence asks for in each part (`tradeoff.slack`): `[parts, cells]`."""
     if rule.confidence is None:
         return np.zeros((len(of_queries), len(cells)))
-    tables = [losses_of(samples, cell, reference, rule.budget) for cell in cells]
+    tables = [samples.change_table(reference, cell, rule.budget) for cell in cells]
     parts = list(zip(of_queries, of_items, strict=True))
     return np.array(
         [

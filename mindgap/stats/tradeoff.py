@@ -197,7 +197,7 @@ def best_within(
     rivals = with_reference(samples, reference, cells)
     joint = joint_draws(samples, rivals, (rule.maximise, rule.budget), seed=seed, resamples=resamples)
     base = joint.cell(reference)
-    losses = [losses_of(samples, cell, reference, rule.budget) for cell in rivals]
+    losses = [samples.change_table(reference, cell, rule.budget) for cell in rivals]
     margin = np.array([slack(loss, rule) for loss in losses])
     chosen = int(rule.choose(joint.point[:, 0], joint.point[:, 1], base, margin))
     picks = rule.choose(joint.draws[:, :, 0], joint.draws[:, :, 1], base, margin)
@@ -208,12 +208,6 @@ def best_within(
     chances = np.bincount(picks, minlength=len(rivals)) / resamples
     keeps = confidence_within(losses[chosen], rule.loss)
     return Best(rule, rivals[chosen], value, dict(zip(rivals, chances.tolist(), strict=True)), keeps)
-
-
-def losses_of(samples: Samples, cell: CellId, reference: CellId, metric: str) -> CrossedTable:
-    """What a cell loses of a metric against the reference, by query and item."""
-    values, _ = samples.paired(metric, [cell, reference])
-    return samples.table(values[1] - values[0])
 
 
 def confidence_within(losses: CrossedTable, limit: float) -> float:
@@ -282,7 +276,7 @@ def non_inferiority(
     estimate = difference(samples, cell, reference, metric, seed=seed, resamples=resamples, level=level).estimate
     p: float | None = None
     if estimate.value is not None and estimate.low is not None:
-        losses = losses_of(samples, cell, reference, metric)
+        losses = samples.change_table(reference, cell, metric)
         if variance_of_mean(losses).total > 0:
             p = 1 - confidence_within(losses, margin)
     verdict: Verdict = "undecided"
