@@ -15,7 +15,7 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
-from mindgap.cli.loopback import GuardedHandler, LoopbackServer, policy_hash, read_part
+from mindgap.cli.loopback import GuardedHandler, LoopbackServer, page_of, policy_of
 from mindgap.judges.prompts import INSTRUCTIONS
 from mindgap.results.cards import Card
 from mindgap.results.ratings import Rating, append_rating, read_ratings
@@ -49,18 +49,12 @@ class AnnotationServer(LoopbackServer):
     @cached_property
     def page(self) -> bytes:
         """The page with its style and script inside."""
-        style, script = (read_part(HERE / name) for name in ("page.css", "page.js"))
-        text = read_part(HERE / "page.html").replace("/* style */", style).replace("/* script */", script)
-        return text.encode()
+        return page_of(HERE)
 
     @cached_property
     def policy(self) -> str:
         """What the page may do: run its own script and style, ask this server, and nothing else."""
-        style, script = (policy_hash(read_part(HERE / name)) for name in ("page.css", "page.js"))
-        return (
-            f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; img-src data:; "
-            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        )
+        return policy_of(HERE)
 
     def state(self) -> dict[str, Any]:
         """What the page shows: cards in order, each with the person's rating so far. Nothing of any cell."""

@@ -111,11 +111,34 @@ class GuardedHandler(BaseHTTPRequestHandler):
         """Says nothing: the address would be in every line."""
 
 
-def read_part(path: Path) -> str:
+def page_of(folder: Path) -> bytes:
+    """The folder's page.html with its page.css and page.js inside."""
+    style, script = _parts(folder)
+    text = _read(folder / "page.html").replace("/* style */", style).replace("/* script */", script)
+    return text.encode()
+
+
+def policy_of(folder: Path, *further: str) -> str:
+    """The Content-Security-Policy of that page: its own script and style, requests to this server, and nothing else.
+
+    Args:
+        folder: The page's.
+        further: What it may do besides, as directives.
+    """
+    style, script = (_hashed(part) for part in _parts(folder))
+    own = [f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'", *further]
+    return "; ".join([*own, "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"])
+
+
+def _parts(folder: Path) -> tuple[str, str]:
+    return _read(folder / "page.css"), _read(folder / "page.js")
+
+
+def _read(path: Path) -> str:
     """A page's style or script as a browser sees it."""
     return path.read_text(encoding="utf-8").replace("\r\n", "\n")
 
 
-def policy_hash(text: str) -> str:
+def _hashed(text: str) -> str:
     """How a Content-Security-Policy names a script or style."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"

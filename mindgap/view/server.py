@@ -8,7 +8,7 @@ from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import unquote
 
-from mindgap.cli.loopback import GuardedHandler, LoopbackServer, policy_hash, read_part
+from mindgap.cli.loopback import GuardedHandler, LoopbackServer, page_of, policy_of
 from mindgap.core.errors import MindgapError
 from mindgap.view.sweeps import Sweeps
 
@@ -36,18 +36,12 @@ class ViewServer(LoopbackServer):
     @cached_property
     def page(self) -> bytes:
         """The frame around list and reports, with its style and script inside."""
-        style, script = (read_part(HERE / name) for name in ("page.css", "page.js"))
-        text = read_part(HERE / "page.html").replace("/* style */", style).replace("/* script */", script)
-        return text.encode()
+        return page_of(HERE)
 
     @cached_property
     def policy(self) -> str:
         """What the frame may do: run its own script and style, ask this server, show its reports, and nothing else."""
-        style, script = (policy_hash(read_part(HERE / name)) for name in ("page.css", "page.js"))
-        return (
-            f"default-src 'none'; script-src {script}; style-src {style}; connect-src 'self'; frame-src 'self'; "
-            "img-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-        )
+        return policy_of(HERE, "frame-src 'self'")
 
     def list(self) -> bytes:
         """Every sweep and how far it is."""
