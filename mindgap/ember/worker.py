@@ -128,6 +128,7 @@ class Worker:
         self._changed = threading.Condition()
         self._waiting: deque[Generation] = deque()
         self._tasks: deque[tuple[Task, Future[Any]]] = deque()
+        self._at_a_task = False
         self._stopping = self._died = False
         self._session = open_session(engine)
         self._memory = 0
@@ -154,7 +155,9 @@ class Worker:
 
     @property
     def tasks(self) -> int:
-        return len(self._tasks)
+        """Tasks that are not done: those that wait for their turn, and the one that has it."""
+        with self._changed:
+            return len(self._tasks) + self._at_a_task
 
     @property
     def alive(self) -> bool:
@@ -355,18 +358,12 @@ class Worker:
             if not self._tasks:
                 return
             task, future = self._tasks.popleft()
-        if not _begun(future):
-            return
-        try:
-            next(task)
-        except StopIteration as done:
-            future.set_result(done.value)
-            return
-        except Exception as error:  # noqa: BLE001 - belongs to whoever waits for the task
-            future.set_exception(error)
-            return
+            self._at_a_task = True
+        goes_on = _step(task, future)
         with self._changed:
-            self._tasks.append((task, future))
+            self._at_a_task = False
+            if goes_on:
+                self._tasks.append((task, future))
 
 
 class _Room:
@@ -386,6 +383,21 @@ class _Room:
             return False
         self._longest, self._prompt_tokens, self._joined = longest, prompt_tokens, self._joined + 1
         return True
+
+
+def _step(task: Task, future: Future[Any]) -> bool:
+    """A little of the task, if anybody still wants it; whether there is more of it to do."""
+    if not _begun(future):
+        return False
+    try:
+        next(task)
+    except StopIteration as done:
+        future.set_result(done.value)
+        return False
+    except Exception as error:  # noqa: BLE001 - belongs to whoever waits for the task
+        future.set_exception(error)
+        return False
+    return True
 
 
 def _begun(future: Future[Any]) -> bool:
