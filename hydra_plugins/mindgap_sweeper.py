@@ -4,7 +4,9 @@ Hydra takes sweepers from the namespace package `hydra_plugins` alone; what they
 file in its own way, in which annotations may not be text.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
@@ -31,3 +33,11 @@ class MindgapSweeper(BasicSweeper):
 
         jobs = grid(overrides)
         return [list(batch) for batch in BasicSweeper.split_overrides_to_chunks(jobs, max_batch_size)] if jobs else []
+
+    def get_job_batch(self) -> Sequence[Sequence[str]]:
+        """See `BasicSweeper`. What Hydra has just saved of the configuration goes, since it may hold secrets."""
+        from mindgap.study.jobs import forget_hydras_copy
+
+        assert self.config is not None
+        forget_hydras_copy(Path(self.config.hydra.sweep.dir))
+        return super().get_job_batch()

@@ -55,7 +55,9 @@ def main() -> None:
     Exit codes: 0 done, 1 a cell failed, 2 cannot run, 130 stopped by Ctrl-C, 143 by SIGTERM.
     """
     from mindgap.cli.signals import Stopped, stoppable
+    from mindgap.cli.stderr import mask_tracebacks
 
+    mask_tracebacks()
     try:
         with stoppable():
             _main()
@@ -79,6 +81,7 @@ def _main() -> None:
     os.environ["MINDGAP_SWEEP"] = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     sys.argv[1:] = with_names_quoted(arranged(arguments), config_folder())
+    from mindgap.cli.stderr import complain
     from mindgap.core.explain import Composing, UserMistake, explain
 
     try:
@@ -90,13 +93,14 @@ def _main() -> None:
         if _summed_up(error):
             sys.exit(1)
         if isinstance(error, UserMistake) or (isinstance(error, Composing) and not _is_ours(error)):
-            print(f"mindgap: {explain(error, config_folder())}", file=sys.stderr)
+            complain(explain(error, config_folder()))
             sys.exit(2)
         raise
 
 
 def _told(arguments: list[str]) -> str | None:
     """What is only told and runs nothing: help, version, options; None where there is something to run."""
+    from mindgap.cli.stderr import complain
     from mindgap.core.errors import ConfigError
 
     if any(argument in ("-h", "--help") for argument in arguments):
@@ -116,7 +120,7 @@ def _told(arguments: list[str]) -> str | None:
             return listing(words, [config_folder(), *map(Path, dirs)])
         _refuse_unknown_flags(arguments)
     except ConfigError as mistake:
-        print(f"mindgap: {mistake}", file=sys.stderr)
+        complain(mistake)
         sys.exit(2)
     return None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 
+from mindgap.cli.stderr import complain, mask_tracebacks
 from mindgap.core.errors import MindgapError
 
 
@@ -28,6 +29,7 @@ def command(
     Returns:
         The exit code: that of `run`, 2 for a mistake, 130 for Ctrl-C.
     """
+    mask_tracebacks()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if any(word in ("-h", "--help") for word in words) or not (words or bare):
         sys.stdout.write(text + "\n")
@@ -35,7 +37,7 @@ def command(
     try:
         return run(words) or 0
     except MindgapError as error:
-        sys.stderr.write(f"mindgap: {error}\n")
+        complain(error)
         return 2
     except KeyboardInterrupt:
         sys.stderr.write(f"\nmindgap: {stopped}\n")

@@ -20,6 +20,7 @@ from typing import Any
 from mindgap.core.characters import printable, shown
 from mindgap.core.errors import ConfigError, MindgapError
 from mindgap.core.kinds import lacking, members
+from mindgap.core.secrets import learn
 from mindgap.core.targets import hints, returned, target
 
 LONGEST = 1500
@@ -45,6 +46,7 @@ def build(node: Mapping[str, Any], path: str, kind: Any = None) -> Any:
             type, or out of range.
     """
     _refuse_unwritable(node, path)
+    learn(node)
     return _built(node, path, None if kind is None else (kind,))
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from mindgap.core.secrets import excerpt, mask_text
+
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 """Control characters but tab and line feed, marks and overrides of the direction of writing, odd line ends."""
@@ -38,6 +40,12 @@ def mend(record: object, *names: str) -> None:
             object.__setattr__(record, name, whole)
 
 
+def mend_reason(record: object, name: str) -> None:
+    """Likewise of a field that says why something is missing; programs and servers quote secrets there: masked."""
+    if (reason := getattr(record, name)) is not None:
+        object.__setattr__(record, name, mask_text(encodable(reason)))
+
+
 def has_half_characters(text: str) -> bool:
     """Whether `text` holds a lone surrogate."""
     return bool(_SURROGATE.search(text)) and "\ufffd" in encodable(text)
@@ -61,7 +69,7 @@ def csv_field(value: Any) -> Any:
 
 
 def shown(value: Any, longest: int = 120, *, quoted: bool = False) -> str:
-    """A value of somebody else's in a message: its first line, no longer than need be, and harmless.
+    """A value of somebody else's in a message: its first line, no longer than need be, harmless, masked.
 
     Args:
         value: Of any kind and size.
@@ -72,5 +80,5 @@ def shown(value: Any, longest: int = 120, *, quoted: bool = False) -> str:
         text = repr(value) if quoted else str(value)
     except (ValueError, RecursionError):  # a number of thousands of digits, or nested thousands deep
         text = f"(a {type(value).__name__} too long to be shown)"
-    text = printable(text.split("\n", 1)[0])
+    text = printable(excerpt(text.split("\n", 1)[0], 8 * longest))
     return text if len(text) <= longest else f"{text[:longest]}…"

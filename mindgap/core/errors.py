@@ -3,9 +3,17 @@
 import difflib
 from collections.abc import Iterable
 
+from mindgap.core.secrets import excerpt, mask_text
+
 
 class MindgapError(Exception):
-    """Base of all errors that a user can mend. The message says what is wrong, where, and what would work."""
+    """Base of all errors that a user can mend. The message says what is wrong, where, and what would work.
+
+    It is masked: it may quote a setting, an address, or what a server said.
+    """
+
+    def __init__(self, message: str = "") -> None:
+        super().__init__(mask_text(message))
 
 
 class ConfigError(MindgapError):
@@ -21,8 +29,9 @@ class UnavailableError(MindgapError):
 
 
 def first_line(error: BaseException, longest: int | None = None) -> str:
-    """The first line of what an error says, at most `longest` characters of it."""
-    return next(iter(str(error).strip().splitlines()), "no reason was given")[:longest]
+    """The first line of what an error says, at most `longest` characters of it, masked."""
+    line = next(iter(str(error).strip().splitlines()), "no reason was given")
+    return mask_text(line) if longest is None else excerpt(line, longest)
 
 
 def did_you_mean(name: str, known: Iterable[str], listed: Iterable[str] | None = None) -> str:

@@ -16,6 +16,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 from yaml import MarkedYAMLError, YAMLError
 
 from mindgap.core.errors import MindgapError, first_line
+from mindgap.core.secrets import excerpt, learn, looks_secret, mask_argument, mask_text
 
 UserMistake = (MindgapError, HydraException, OmegaConfBaseException, YAMLError)
 """What may be raised over a setting or a file before anything runs."""
@@ -27,19 +28,25 @@ LONGEST = 300
 
 
 def explain(error: Exception, conf: Path) -> str:
-    """What is wrong, where, and what would work: a line or two.
+    """What is wrong, where, and what would work: a line or two, without secrets.
 
     Args:
         error: One of `UserMistake`, or of `Composing` where it is known that nothing but composing went on.
         conf: The built-in configuration, whose groups and settings are suggested.
     """
+    return mask_text(_explained(error, conf))
+
+
+def _explained(error: Exception, conf: Path) -> str:
     cause = error.__cause__
     if isinstance(error, MarkedYAMLError):
         return _yaml(error)
     if isinstance(error, MissingConfigException):
         return _missing(error)
     if isinstance(error, OverrideParseException):
-        return f"{error.override}: cannot be read as key=value ({first_line(error)})"
+        key, _, given = str(error.override).partition("=")
+        learn(given, named=looks_secret(key))  # what Hydra says quotes it
+        return f"{mask_argument(str(error.override))}: cannot be read as key=value ({first_line(error)})"
     if isinstance(error, ConfigCompositionException) and isinstance(cause, OmegaConfBaseException):
         return _omegaconf(cause, conf)
     if isinstance(error, ConfigCompositionException):
@@ -63,7 +70,7 @@ def _unforeseen(error: Exception) -> str:
     if isinstance(error, RecursionError):
         return "a YAML file names itself, in its defaults or by an alias, or is nested too deeply to be read"
     if isinstance(error, YAMLError):
-        return f"a YAML file cannot be read: {' '.join(str(error).split())[:LONGEST]}"
+        return f"a YAML file cannot be read: {excerpt(' '.join(str(error).split()), LONGEST)}"
     return f"the settings cannot be composed: {type(error).__name__}, {first_line(error, LONGEST)}"
 
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Literal
 
-from mindgap.core.characters import encodable, mend
+from mindgap.core.characters import encodable, mend, mend_reason
 from mindgap.core.edits import Edit
 from mindgap.core.keys import content_key
 from mindgap.core.measurement import Value
@@ -148,7 +148,8 @@ class Completion:
     thought: str | None = None
 
     def __post_init__(self) -> None:
-        mend(self, "text", "error", "thought")  # a reply cut in the middle of a character must not stop its cell
+        mend(self, "text", "thought")  # a reply cut in the middle of a character must not stop its cell
+        mend_reason(self, "error")
 
     @property
     def no_reply(self) -> str | None:
@@ -210,6 +211,9 @@ class OptionScores:
     error: str | None = None
     greedy: tuple[bool, ...] = ()
 
+    def __post_init__(self) -> None:
+        mend_reason(self, "error")
+
     def per_token(self) -> tuple[float, ...]:
         """Mean log-likelihood per token, in nats; an empty option scores 0 tokens and -inf."""
         return tuple(
@@ -249,7 +253,7 @@ class Score:
             raise ValueError("a score has either a value or a reason why it is missing")
         if self.value is not None and not 1 <= self.value <= 5:
             raise ValueError(f"a score is between 1 and 5, not {self.value}; an unusable one is missing, with a reason")
-        mend(self, "missing")
+        mend_reason(self, "missing")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
+from mindgap.cli.stderr import complain
 from mindgap.core.errors import ConfigError, MindgapError, UnavailableError
 from mindgap.ember.settings import Settings, read
 
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _serve(settings)
     except MindgapError as error:
-        sys.stderr.write(f"mindgap: {error}\n")
+        complain(error)
         return 2
     except KeyboardInterrupt:
         sys.stderr.write("\nmindgap: stopped.\n")

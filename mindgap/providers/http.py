@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from mindgap.core.characters import encodable
+from mindgap.core.secrets import MASK, excerpt
 from mindgap.providers import pace
 from mindgap.providers.loop import event_loop
 
@@ -32,6 +33,9 @@ AT_FAULT = ("context_length_exceeded", "maximum context length", "content_policy
 
 MOST_BYTES = 64 << 20
 """Of a reply. With log-probabilities of 20 alternatives a token takes about 2 KB."""
+
+MOST_SAID = 10_000
+"""Characters of an error that are read at all."""
 
 
 class Trouble(Exception):
@@ -67,7 +71,7 @@ async def complete(base: str, key: str, body: Mapping[str, Any], timeout: float)
     data = await exchange("POST", url, headers, json.dumps(body).encode(), timeout)
     answer = decoded(data)
     if not isinstance(answer, dict):
-        raise Trouble(f"the server's reply is not a JSON object: {data[:80].decode(errors='replace')}")
+        raise Trouble(f"the server's reply is not a JSON object: {_beginning(data)}")
     return answer
 
 
@@ -80,7 +84,7 @@ def decoded(data: bytes) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise Trouble(f"the server's reply is not JSON: {data[:80].decode(errors='replace')}") from error
+        raise Trouble(f"the server's reply is not JSON: {_beginning(data)}") from error
 
 
 async def exchange(
@@ -166,11 +170,13 @@ def reason(error: Exception, key: str, calls: int) -> str:
         key: The API key, masked wherever it occurs.
         calls: How many calls failed.
     """
-    text = encodable(" ".join(str(error).split())).removeprefix("litellm.")
-    if key:
-        text = text.replace(key, "***")
-    text = text if len(text) <= 300 else text[:300] + "…"
+    text = encodable(" ".join(str(error)[:MOST_SAID].split())).removeprefix("litellm.")
+    text = excerpt(text.replace(key, MASK) if key else text, 300)
     return f"{text} (after {calls} calls)" if calls > 1 else text
+
+
+def _beginning(data: bytes) -> str:
+    return excerpt(encodable(data[:MOST_SAID].decode(errors="replace")), 80)
 
 
 def _refused(status: int, phrase: str, data: bytes, headers: Mapping[str, str]) -> Trouble:

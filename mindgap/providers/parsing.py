@@ -14,6 +14,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from mindgap.core.characters import encodable
+from mindgap.core.secrets import excerpt
 
 MOST_TOKENS = 10**9
 """No reply takes more; a higher count is a mistake and counts as untold."""
@@ -202,7 +203,7 @@ def _error(error: Any) -> OddReply:
         said = error.get("message") or "no reason was given"
         code = error.get("code")
         status = code if isinstance(code, int) and 400 <= code < 600 else None
-    return OddReply(f"the server replied with an error: {encodable(str(said)[:300])}", status)
+    return OddReply(f"the server replied with an error: {encodable(excerpt(str(said), 300))}", status)
 
 
 def first_fault(error: ValidationError) -> str:

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mindgap.cli.stderr import complain
 from mindgap.core.errors import MindgapError
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         _write(options)
     except MindgapError as error:
-        sys.stderr.write(f"mindgap: {error}\n")
+        complain(error)
         return 2
     return 0
 

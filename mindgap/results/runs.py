@@ -13,7 +13,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from mindgap.results.masking import mask_text
+from mindgap.core.secrets import mask_text
 from mindgap.storage.atomic import replacing
 
 RUNS = "runs.json"

@@ -45,6 +45,11 @@ def _check_writable(value: Any, path: str) -> None:
         raise ConfigError(f"{path}: holds half of a surrogate pair, which is no character: {value[:40]!r}")
 
 
+def forget_hydras_copy(folder: Path) -> None:
+    """Remove `multirun.yaml`, the configuration that Hydra's sweepers save with its secrets; cells have it masked."""
+    (folder / "multirun.yaml").unlink(missing_ok=True)
+
+
 def sweeps_plainly(config: DictConfig) -> bool:
     """Whether all jobs are known beforehand: ours and Hydra's basic sweeper run every combination, others choose."""
     return str(config.hydra.sweeper._target_).endswith(("BasicSweeper", "MindgapSweeper"))

@@ -11,10 +11,10 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from mindgap.core.characters import printable
-from mindgap.results.masking import mask_text
+from mindgap.core.secrets import mask_text
 
 
-class _Masking(logging.Formatter):
+class Masking(logging.Formatter):
     """Log lines without secrets and without what a terminal would obey, tracebacks included."""
 
     def format(self, record: logging.LogRecord) -> str:
@@ -25,8 +25,9 @@ class _Masking(logging.Formatter):
 def logging_to(path: Path, console: Console) -> Iterator[None]:
     """While the block runs, log to `path`, and warnings of ours to the console as well."""
     to_file = logging.FileHandler(path, encoding="utf-8")
-    to_file.setFormatter(_Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    to_file.setFormatter(Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     to_person = RichHandler(logging.WARNING, console, show_time=False, show_path=False)
+    to_person.setFormatter(Masking("%(message)s"))
     root, ours = logging.getLogger(), logging.getLogger("mindgap")
     previous = root.level
     root.setLevel(logging.INFO)

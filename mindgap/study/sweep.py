@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-import traceback
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,10 +15,13 @@ from rich.console import Console
 
 from mindgap.analysis.headline import headline
 from mindgap.analysis.whole import compare_sweep
+from mindgap.cli.stderr import complain, print_traceback
 from mindgap.core.build import build
+from mindgap.core.characters import printable
 from mindgap.core.compose import config_folder
 from mindgap.core.errors import MindgapError, first_line
 from mindgap.core.explain import UserMistake, explain
+from mindgap.core.secrets import mask_argument
 from mindgap.presentation.tables import Table
 from mindgap.presentation.task_tables import task_tables
 from mindgap.report.write import write_report
@@ -34,7 +36,7 @@ from mindgap.study.claims import refuse_running, release
 from mindgap.study.experiment import build_experiment
 from mindgap.study.forecast import forecast
 from mindgap.study.job import run_settings, unmade
-from mindgap.study.jobs import compose_jobs, plain, sweeps_plainly
+from mindgap.study.jobs import compose_jobs, forget_hydras_copy, plain, sweeps_plainly
 from mindgap.study.names import forget_names, name_cells, write_names
 from mindgap.study.terminal import console_for
 from mindgap.study.together import answer_together, forget_shares
@@ -59,7 +61,9 @@ class SweepCallback(Callback):
         _under_way.clear()
         with never_swallowed():
             settings = plain(config)
-            end_run(Path(settings["outputs"]) / settings["sweep"])
+            folder = Path(settings["outputs"]) / settings["sweep"]
+            end_run(folder)
+            forget_hydras_copy(folder)  # of a sweeper that is not ours
             sweep = end_sweep(settings, console_for())
         if any(cell.status == "failed" for cell in sweep.cells):
             sys.exit(1)
@@ -67,7 +71,7 @@ class SweepCallback(Callback):
     on_multirun_end = on_run_end
 
     def _begin(self, jobs: Sequence[Mapping[str, Any]], *, launches_here: bool, all_known: bool) -> None:
-        command = f"python -m mindgap {shlex.join(sys.argv[1:])}".strip()
+        command = f"python -m mindgap {shlex.join(map(mask_argument, sys.argv[1:]))}".strip()
         if not begin_sweep(jobs, console_for(), launches_here=launches_here, all_known=all_known, command=command):
             sys.exit(0)
         _under_way.append(jobs[0])
@@ -83,7 +87,7 @@ def end_after(error: Exception) -> bool:
         return False
     settings = _under_way.pop()
     console = console_for()
-    said = f"{type(error).__name__}: {first_line(error)}"
+    said = printable(f"{type(error).__name__}: {first_line(error)}")
     console.print(f"The jobs could not be run to their end: {said}", markup=False, soft_wrap=True)
     with never_swallowed():
         end_sweep(settings, console)
@@ -210,8 +214,8 @@ def never_swallowed() -> Iterator[None]:
     try:
         yield
     except UserMistake as mistake:
-        print(f"mindgap: {explain(mistake, config_folder())}", file=sys.stderr)
+        complain(explain(mistake, config_folder()))
         sys.exit(2)
-    except Exception:  # noqa: BLE001  # re-raised as an exit, which Hydra lets through
-        traceback.print_exc()
+    except Exception as error:  # noqa: BLE001  # re-raised as an exit, which Hydra lets through
+        print_traceback(error)
         sys.exit(1)

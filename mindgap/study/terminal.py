@@ -16,12 +16,12 @@ from rich.tree import Tree
 from mindgap.core.characters import printable
 from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Declaration
+from mindgap.core.secrets import mask_secrets
 from mindgap.core.wording import duration, plural
 from mindgap.judges.proxy import share_outside
 from mindgap.presentation.tables import Table
 from mindgap.presentation.terminal_tables import print_table
 from mindgap.results.cell import CellResult
-from mindgap.results.masking import mask_secrets
 from mindgap.results.sweep import SweepResults
 from mindgap.study.differing import differing
 from mindgap.study.experiment import Experiment

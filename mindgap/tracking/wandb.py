@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from mindgap.analysis.whole import SweepComparison
 from mindgap.core.errors import ConfigError
+from mindgap.core.secrets import excerpt
 from mindgap.results.cell import CellResult
-from mindgap.results.masking import mask_text, without_secrets
+from mindgap.results.masking import without_secrets
 from mindgap.storage.atomic import replacing
 from mindgap.tracking.probe import unreachable
 from mindgap.tracking.wandb_run import SCORE_BINS, RunContent, run_content
@@ -241,6 +242,4 @@ def quiet_client(folder: Path) -> Iterator[None]:
 
 def one_line(error: BaseException) -> str:
     """One line of what went wrong, without secrets."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    text = mask_text(text)
-    return text if len(text) <= 120 else text[:117] + "..."
+    return excerpt(" ".join(str(error).split()) or type(error).__name__, 120)

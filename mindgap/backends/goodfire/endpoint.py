@@ -23,6 +23,7 @@ from mindgap.core.characters import encodable
 from mindgap.core.edits import UNKNOWN_LAYER, FeatureEdit
 from mindgap.core.errors import UnavailableError
 from mindgap.core.records import Completion, Decoding, Message, OptionScores, OptionsRequest, Request
+from mindgap.core.secrets import excerpt
 from mindgap.providers.http import Trouble
 from mindgap.providers.loop import run_each
 from mindgap.providers.parsing import count, reply_text
@@ -268,7 +269,7 @@ class GoodfireEndpoint:
 
 
 def _said(error: Exception) -> str:
-    return encodable(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
+    return encodable(f"{type(error).__name__}: {excerpt(' '.join(str(error).split()), 200)}")
 
 
 def _error(reason: str) -> Completion:
