@@ -50,9 +50,9 @@ def run(
         ConfigError: A setting cannot be right; nothing has been spent then.
         UnavailableError: This machine lacks something; likewise.
     """
+    from mindgap.cli.console import console_for
     from mindgap.study.jobs import jobs_of
     from mindgap.study.sweep import run_sweep
-    from mindgap.study.terminal import console_for
 
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     jobs = jobs_of(_texts(overrides), _folder(config_dir), sweep=datetime.now().strftime("%Y%m%d-%H%M%S-%f"))

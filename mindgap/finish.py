@@ -25,12 +25,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _finish(words: list[str]) -> int:
+    from mindgap.cli.console import console_for
     from mindgap.core.errors import ConfigError
     from mindgap.results.planned import PLANNED_FILE, read_planned
     from mindgap.results.sweep import NoSweepError
     from mindgap.study.claims import at_work
     from mindgap.study.sweep import end_sweep
-    from mindgap.study.terminal import console_for
 
     if len(words) != 1:
         raise ConfigError(f"give the folder of one sweep, not {' '.join(words) or 'nothing'}")

@@ -51,9 +51,8 @@ def _run(words: Sequence[str]) -> None:
 
 def summarise(folder: Path) -> None:
     """Print the tables of a rated sweep and write `anchored.json` and `anchored.md` to its folder."""
-    from rich.console import Console
-
     from mindgap.analysis.people import anchor_sweep
+    from mindgap.cli.console import console_for
     from mindgap.core.errors import MindgapError
     from mindgap.presentation.people_tables import print_people_tables
     from mindgap.report.write import write_anchored
@@ -66,8 +65,7 @@ def summarise(folder: Path) -> None:
         raise MindgapError(
             f"nobody has rated {folder} yet; python -m mindgap.annotate {folder} opens the page to do so"
         )
-    console = Console(highlight=False)
-    console = console if console.is_terminal else Console(highlight=False, width=WIDE)
+    console = console_for(width=WIDE)
     for group in groups:
         if len(groups) > 1:
             console.print(group.group.title, style="bold", markup=False)

@@ -11,6 +11,9 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]")
 """Control characters but tab and line feed, marks and overrides of the direction of writing, odd line ends."""
 
+_OBEYED_IN_A_FILE = re.compile("[\x01-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+"""Likewise where lines may end in any way, and marks of direction are part of what was written."""
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 
 FORMULA = frozenset("=+-@\t\r\uff1d\uff0b\uff0d\uff20")
@@ -53,17 +56,22 @@ def has_half_characters(text: str) -> bool:
 
 def printable(text: str) -> str:
     """`text` for a terminal or a log: what would be obeyed and not shown is spelled out, as Python spells it."""
-    return _OBEYED.sub(lambda match: ascii(match[0])[1:-1], encodable(text))
+    return _OBEYED.sub(_spelled, encodable(text))
+
+
+def _spelled(found: re.Match[str]) -> str:
+    return ascii(found[0])[1:-1]
 
 
 def csv_field(value: Any) -> Any:
     """A value for a CSV file that somebody may open in a spreadsheet: text that it would run as a formula gets a `'`.
 
-    As OWASP advises against CSV injection. Numbers stay as they are, also where they are texts.
+    As OWASP advises against CSV injection. What a terminal would obey is spelled out. Numbers stay as they are, also
+    where they are texts.
     """
     if not isinstance(value, str):
         return value
-    text = encodable(value).replace("\0", "\ufffd")
+    text = _OBEYED_IN_A_FILE.sub(_spelled, encodable(value).replace("\0", "\ufffd"))
     runs = text.lstrip(" \n")[:1] in FORMULA and not _NUMBER.fullmatch(text)
     return f"'{text}" if runs else text
 

@@ -59,18 +59,15 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> None:
-    from rich.console import Console
-
     from mindgap.cli.arguments import read_arguments
+    from mindgap.cli.console import console_for
 
     words, plain, model = read_arguments(arguments, tuple(Settings.__dataclass_fields__), "features")
     settings = Settings(count=_whole(plain.get("count", "10"), "count"), sort=plain.get("sort", "density"))
     asked, *rest = words or [""]
     if asked not in COMMANDS:
         raise ConfigError(f"{asked or 'no command'}: there is no such command. {did_you_mean(asked, COMMANDS)}")
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDE)
+    console = console_for(width=WIDE)
     COMMANDS[asked](rest, model, settings, console)
 
 

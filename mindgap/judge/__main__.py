@@ -57,8 +57,7 @@ def _run(arguments: Sequence[str], conf: Path) -> int:
     folder, settings = _read(arguments)
     os.environ.setdefault("MINDGAP_SWEEP", "judge")
 
-    from rich.console import Console
-
+    from mindgap.cli.console import console_for
     from mindgap.judge.again import judge_again
     from mindgap.judge.summary import print_agreement
     from mindgap.results.sweep import read_sweep
@@ -66,8 +65,7 @@ def _run(arguments: Sequence[str], conf: Path) -> int:
 
     sweep = read_sweep(folder)
     judges = _judges(settings, conf)
-    console = Console(highlight=False)
-    console = console if console.is_terminal else Console(highlight=False, width=140)
+    console = console_for()
     unreached = 0
     if judges:
         store = Store(Path(settings.get("store", folder.resolve().parent / "store.sqlite")))

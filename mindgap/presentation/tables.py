@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from mindgap.core.characters import printable
 from mindgap.core.estimate import Estimate
 from mindgap.core.wording import MINUS, decimal
 
@@ -191,4 +192,4 @@ def latex_text(text: str) -> str:
 
 
 def _on_one_line(text: str) -> str:
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))

@@ -49,8 +49,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: list[str], conf: Path) -> None:
-    from rich.console import Console
-
+    from mindgap.cli.console import console_for
     from mindgap.core.errors import ConfigError, did_you_mean
     from mindgap.results.imports.maps import load_map
 
@@ -78,7 +77,7 @@ def _run(arguments: list[str], conf: Path) -> None:
     of_judge = [f"{key}={value}" for key, value in settings if key.partition(".")[0] == "judge"]
     os.environ.setdefault("MINDGAP_SWEEP", "replay")
     judge = judge_from(of_judge, conf) if of_judge else None
-    console = Console(highlight=False)
+    console = console_for()
     file, folder = map(Path, paths)
     store = Path(plain["store"]) if "store" in plain else None
     import_recording(

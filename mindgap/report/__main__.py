@@ -101,12 +101,10 @@ def _write(options: argparse.Namespace) -> None:
     for path in write_report(comparison, formats=options.format, max_samples=options.max_samples, against=against):
         _say(str(path))
     if against is not None:
-        from rich.console import Console
-
+        from mindgap.cli.console import console_for
         from mindgap.presentation.published_tables import print_against
 
-        console = Console(highlight=False)
-        print_against(console if console.is_terminal else Console(highlight=False, width=WIDE), against)
+        print_against(console_for(width=WIDE), against)
     if options.tracker:
         from mindgap.tracking.wandb_report import publish
 

@@ -16,6 +16,7 @@ from mindgap.analysis.comparison import GroupComparison
 from mindgap.analysis.headline import headline_sentences
 from mindgap.analysis.published import Against
 from mindgap.analysis.warnings import warnings_of
+from mindgap.core.characters import printable
 from mindgap.presentation.published_tables import against_tables
 from mindgap.presentation.run_tables import cells_table, copyable, run_table, settings_table
 from mindgap.presentation.sections import Section, sections
@@ -62,7 +63,9 @@ def render(
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(
+        loader=FileSystemLoader(HERE), autoescape=True, undefined=StrictUndefined, finalize=_spelled_out
+    )
     groups = []
     for number, group in enumerate(comparisons, 1):
         first, *more = headline_sentences(group)
@@ -95,6 +98,11 @@ def render(
         samples=packed(samples),
         copyable=copyable(sweep, runs),
     )
+
+
+def _spelled_out(value: Any) -> Any:
+    """What turns the direction of writing would turn the numbers beside it, too."""
+    return printable(value) if type(value) is str else value  # what is marked up is ours
 
 
 def _folders(sweep: SweepResults) -> list[Path]:

@@ -15,6 +15,8 @@ NAMED_OTHERWISE = frozenset({*BESIDE_CELLS, "strength", "judge", "resamples", "p
 
 LONGEST = 32
 """Characters of a value that a name shows."""
+LONGEST_NAME = 150
+"""Bytes of a folder's name; file systems take 255 or a little less."""
 
 
 def flat(node: Any, path: str = "", *, into_lists: bool = False) -> dict[str, str]:
@@ -83,6 +85,11 @@ def variant(config: Mapping[str, Any], keys: Sequence[str]) -> dict[str, str]:
 def in_words(settings: Mapping[str, str]) -> str:
     """`depth 0.3, seed 1`."""
     return ", ".join(f"{key} {value}" for key, value in settings.items())
+
+
+def fitting(name: str) -> str:
+    """As much of a folder's name as file systems take, with room for a hash and for what is put beside it."""
+    return name.encode()[:LONGEST_NAME].decode(errors="ignore")
 
 
 def for_folder(settings: Mapping[str, str]) -> str:

@@ -15,6 +15,7 @@ from typing import Any
 from omegaconf import DictConfig
 from rich.console import Console
 
+from mindgap.cli.console import console_for
 from mindgap.core.errors import MindgapError
 from mindgap.core.records import Record
 from mindgap.measures.estimates import count, estimates
@@ -27,7 +28,6 @@ from mindgap.study.experiment import Experiment, build_experiment
 from mindgap.study.jobs import plain
 from mindgap.study.names import CellName, began_at, name_here
 from mindgap.study.run_log import logging_to
-from mindgap.study.terminal import console_for
 from mindgap.study.together import share_of
 
 log = logging.getLogger(__name__)

@@ -15,7 +15,7 @@ from typing import Any
 
 from mindgap.core.keys import content_key
 from mindgap.results.cell import BESIDE_CELLS
-from mindgap.results.naming import for_folder, in_words, variant, varying
+from mindgap.results.naming import fitting, for_folder, in_words, variant, varying
 from mindgap.storage.atomic import replacing
 from mindgap.study.experiment import Experiment
 
@@ -62,7 +62,7 @@ def cell_name(experiment: Experiment, config: Mapping[str, Any], told: Sequence[
         title = f"{title} ({experiment.strength.label})"
     if short := for_folder(differing):
         parts.append(short)
-    return CellName("-".join([*parts, _hash(experiment, config)]), title)
+    return CellName(f"{fitting('-'.join(parts))}-{_hash(experiment, config)}", title)
 
 
 def name_cells(

@@ -15,6 +15,7 @@ from rich.console import Console
 
 from mindgap.analysis.headline import headline
 from mindgap.analysis.whole import compare_sweep
+from mindgap.cli.console import console_for
 from mindgap.cli.stderr import complain, print_traceback
 from mindgap.core.build import build
 from mindgap.core.characters import printable
@@ -38,7 +39,6 @@ from mindgap.study.forecast import forecast
 from mindgap.study.job import run_settings, unmade
 from mindgap.study.jobs import compose_jobs, forget_hydras_copy, plain, sweeps_plainly
 from mindgap.study.names import forget_names, name_cells, write_names
-from mindgap.study.terminal import console_for
 from mindgap.study.together import answer_together, forget_shares
 from mindgap.tracking.base import Tracker
 

@@ -32,12 +32,6 @@ VERBOSE = "MINDGAP_VERBOSE"
 """Environment variable that `--verbose` sets: all settings are shown."""
 
 
-def console_for(quiet: bool = False) -> Console:
-    """Where a person reads; lines are not folded at 80 columns when nobody's terminal says so."""
-    console = Console(highlight=False, quiet=quiet)
-    return console if console.is_terminal else Console(highlight=False, quiet=quiet, width=140)
-
-
 def print_plan(
     console: Console, config: Mapping[str, Any], experiments: Sequence[Experiment], cells: int, folder: Path
 ) -> None:

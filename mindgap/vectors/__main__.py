@@ -50,9 +50,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(arguments: Sequence[str]) -> None:
-    from rich.console import Console
-
     from mindgap.cli.arguments import split_arguments
+    from mindgap.cli.console import console_for
 
     typed = [argument for argument in arguments if argument.startswith("method=")]
     words, settings, config = split_arguments([*([] if typed else DEFAULTS), *arguments], SETTINGS, "vectors", GROUPS)
@@ -60,9 +59,7 @@ def _run(arguments: Sequence[str]) -> None:
     if asked not in COMMANDS:
         raise ConfigError(f"{asked or 'no command'}: there is no such command. {did_you_mean(asked, COMMANDS)}")
     named = any(argument.partition("=")[0] == "model" for argument in arguments)
-    console = Console(highlight=False)
-    if not console.is_terminal:
-        console = Console(highlight=False, width=WIDE)
+    console = console_for(width=WIDE)
     COMMANDS[asked](rest, settings, config, console, named)
 
 

@@ -112,6 +112,18 @@ def test_what_is_written_is_read_again_with_its_receipt(ending: str, tmp_path: P
     assert json.loads(path.with_name(f"{path.name}.json").read_text()) == receipt
 
 
+@pytest.mark.parametrize("ending", [".safetensors", ".npz", ".pt", ".gguf"])
+@pytest.mark.parametrize("part", [0.0, 0.05, 0.5, 0.95])
+def test_a_file_cut_off_is_refused_in_a_sentence(ending: str, part: float, tmp_path: Path) -> None:
+    path = tmp_path / f"vector{ending}"
+    write_vectors(path, VECTORS, {})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(part * len(whole))])
+    with pytest.raises(ConfigError, match=r"vector\.\w+ (cannot be read|holds no vector)") as refused:
+        read_vectors(path)
+    assert "\n" not in str(refused.value)
+
+
 def test_an_array_is_a_row_a_block(tmp_path: Path) -> None:
     write_vectors(tmp_path / "one.npy", {3: VECTORS[2]}, {})
     write_vectors(tmp_path / "all.npy", {n: n * VECTORS[5] for n in range(4)}, {})
@@ -171,8 +183,9 @@ def test_nothing_in_a_file_is_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     torch.save(Harmful(), tmp_path / "code.pt")
     np.save(tmp_path / "code.npy", np.array([Harmful()], dtype=object), allow_pickle=True)
     (tmp_path / "plain.pt").write_bytes(pickle.dumps(Harmful()))
+    (tmp_path / "plain.bin").write_bytes(pickle.dumps(Harmful()))
     Path("harmed").unlink(missing_ok=True)
-    for name in ("code.pt", "code.npy", "plain.pt"):
+    for name in ("code.pt", "code.npy", "plain.pt", "plain.bin"):
         with pytest.raises(ConfigError, match="cannot be read"):
             read_vectors(tmp_path / name)
     assert not Path("harmed").exists()

@@ -23,6 +23,7 @@ from mindgap.results.imports.findings import absent_pairs
 from mindgap.results.imports.rows import UNSTEERED, CellKey, RecordedSample, Recording
 from mindgap.results.imports.scales import as_number
 from mindgap.results.imports.table import RecordedTable
+from mindgap.results.naming import fitting
 
 NO_ROW = "the recording has no row for it, though other methods have one"
 UNKNOWN = "unknown"
@@ -120,7 +121,9 @@ def cell_names(keys: Sequence[CellKey], judge: str = "") -> dict[CellKey, str]:
         strength = key.strength if key.strength != UNSTEERED else ""
         plain = "-".join(part for part in (key.model, key.method, strength, judge) if part)
         names[key] = re.sub(r"[^\w.+-]+", "_", plain)
-        if names[key] != plain and re.sub(r"[^\w.+-]+", "_", key.strength) != key.strength:
+        if (short := fitting(names[key])) != names[key]:
+            names[key] = f"{short}-{_hash(key, judge)}"
+        elif names[key] != plain and re.sub(r"[^\w.+-]+", "_", key.strength) != key.strength:
             names[key] += f"-{_hash(key, judge)}"
     taken = Counter(name.casefold() for name in names.values())
     return {key: name if taken[name.casefold()] == 1 else f"{name}-{_hash(key, judge)}" for key, name in names.items()}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -126,6 +127,26 @@ def test_other_formats_are_refused_with_the_way_to_convert_them(folder: Path, tm
     assert "is a GGUF file, which is not loaded as it is: convert it once" in lacks(file)[0]
     (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
     assert "holds pytorch_model.bin, which is not loaded as it is (save it with" in lacks(folder)[0]
+
+
+class Trap:
+    """Pickled, it leaves a file where it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple:
+        return (Path.touch, (self.path,))
+
+
+@pytest.mark.parametrize("name", ["pytorch_model.bin", "training_args.bin", "optimizer.pt", "consolidated.00.pth"])
+def test_pickles_beside_the_weights_are_never_opened(name: str, folder: Path, tmp_path: Path) -> None:
+    sprung = tmp_path / "sprung"
+    (folder / name).write_bytes(pickle.dumps(Trap(sprung)))
+    assert reply(opened(folder)) is not None
+    (folder / "model.safetensors").unlink()
+    assert f"holds {name}, which is not loaded as it is" in refusal(folder)
+    assert not sprung.exists()
 
 
 def test_a_model_type_that_transformers_does_not_know_is_named(folder: Path) -> None:
