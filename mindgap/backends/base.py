@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
 import numpy as np
@@ -141,9 +142,25 @@ class ReadableEndpoint(SteerableEndpoint, Protocol):
         """
 
 
+@dataclass(frozen=True)
+class ReftForm:
+    """How a rank-one representation finetuning changes the stream x, with u its parameters' first d_model as a unit.
+
+    Attributes:
+        kind: `r1`: x + (mean of the text's k largest latents) u, a latent being max(u·x, 0) at a token; its parameters
+            are u alone. `loreft`: x + (r·x + b) u; its parameters are u, r and b, `[2 d_model + 1]`.
+        top: k of `r1`.
+        sparsity: Of `r1`: nats for each unit of the mean latent outside the k largest.
+    """
+
+    kind: Literal["r1", "loreft"]
+    top: int = 16
+    sparsity: float = 0.0
+
+
 @runtime_checkable
 class TrainableEndpoint(SteerableEndpoint, Protocol):
-    """An endpoint on which a vector can be trained."""
+    """An endpoint on which vectors and rank-one changes can be trained."""
 
     def likelihood_under(
         self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int, vector: np.ndarray
@@ -153,10 +170,26 @@ class TrainableEndpoint(SteerableEndpoint, Protocol):
         Args:
             texts: Pairs of messages and the response to them.
             layer: Index of the block at whose output it is added.
-            vector: `[d_model]`, or one for each text: `[len(texts), d_model]`.
+            vector: `[d_model]`.
 
         Returns:
             Sums over each response's tokens, nats: float32 `[len(texts)]`; gradients: float32 `[len(texts), d_model]`.
+        """
+
+    def reft_objective(
+        self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int, form: ReftForm, parameters: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """What representation finetuning makes large, of each response, and its gradient by the parameters.
+
+        Args:
+            texts: Pairs of messages and the response to them.
+            layer: Index of the block whose output is changed at every token.
+            form: How.
+            parameters: As `form` has them.
+
+        Returns:
+            Mean log-likelihood per token of each response less what its latents cost, nats: float32 `[len(texts)]`;
+            gradients: float32 `[len(texts), parameters]`.
         """
 
 

@@ -35,8 +35,9 @@ def build(node: Mapping[str, Any], path: str, kind: Any = None) -> Any:
     Args:
         node: The settings by name. `_target_`, if it is among them, names the class by its dotted path.
         path: Where the node stands, for messages ("method.interventions.0").
-        kind: A Protocol or a class. A class that the node names must have all its public members; where the node names
-            none, a `kind` that is no Protocol is made. None: any class will do, and the node must name it.
+        kind: A Protocol, a class, or a union of them. A class that the node names must have all public members of one;
+            where the node names none, a `kind` that is no Protocol is made. None: any class will do, and the node must
+            name it.
 
     Returns:
         The object. Nodes inside the node have become objects too.
@@ -47,7 +48,7 @@ def build(node: Mapping[str, Any], path: str, kind: Any = None) -> Any:
     """
     _refuse_unwritable(node, path)
     learn(node)
-    return _built(node, path, None if kind is None else (kind,))
+    return _built(node, path, None if kind is None else _kinds(kind))
 
 
 def _refuse_unwritable(node: Any, path: str) -> None:

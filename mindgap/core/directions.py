@@ -16,9 +16,10 @@ import numpy as np
 
 from mindgap.core.arrays import digest, frozen
 
-Operation = Literal["add", "add_constant_norm", "ablate", "clamp", "rotate"]
+Operation = Literal["add", "add_constant_norm", "ablate", "clamp", "rotate", "rank_one"]
 """`add`: x + v. `add_constant_norm`: x + v, then as long as x was. `ablate`: x less its part along v. `clamp`: the
-projection on v brought between two bounds. `rotate`: x's part in a plane turned to an angle, as long as it was."""
+projection on v brought between two bounds. `rotate`: x's part in a plane turned to an angle, as long as it was.
+`rank_one`: along v is added what another direction reads in x, plus an offset: x + (r·x + b) u."""
 
 WINDOW = re.compile(r"all|response|prompt|last:[1-9]\d*|from:\d+|at:\d+")
 WINDOWS = "all, response, prompt, last:K, from:N or at:N"
@@ -118,8 +119,10 @@ class DirectionEdit:
             unedited stream to the edited one (of a rotation, of the angle). 0 changes nothing.
         low: Of `clamp`: least projection, in units of the residual stream.
         high: Likewise: greatest.
-        second: Of `rotate`: unit vector `[d_model]` at right angles, which spans the plane with `vector`.
+        second: Of `rotate`: unit vector `[d_model]` at right angles, which spans the plane with `vector`. Of
+            `rank_one`: what is read, r, of any length.
         degrees: Of `rotate`: the angle from `vector` towards `second` at which the part in the plane shall lie.
+        offset: Of `rank_one`: b, in units of the residual stream.
         positions: At which tokens: see `window`.
         half_life: Tokens of the reply after which the share has halved; None = it stays.
         gate: On which prompts; None = on all.
@@ -136,6 +139,7 @@ class DirectionEdit:
     high: float = math.inf
     second: np.ndarray | None = field(default=None, repr=False)
     degrees: float = 0.0
+    offset: float = 0.0
     positions: str = "all"
     half_life: float | None = None
     gate: Gate | None = None
@@ -146,11 +150,11 @@ class DirectionEdit:
         object.__setattr__(self, "vector", frozen(self.vector))
         if self.operation not in get_args(Operation):
             raise ValueError(f"operation={self.operation!r}, choose {', '.join(get_args(Operation))}")
-        if (self.operation == "rotate") != (self.second is not None):
-            raise ValueError("a rotation, and nothing else, needs a second direction that spans the plane")
+        if (self.operation in ("rotate", "rank_one")) != (self.second is not None):
+            raise ValueError("rotate and rank_one, and nothing else, need a second direction")
         if self.second is not None:
             object.__setattr__(self, "second", frozen(self.second))
-        if not np.isfinite([self.share, self.degrees]).all() or not self.low <= self.high:
+        if not np.isfinite([self.share, self.degrees, self.offset]).all() or not self.low <= self.high:
             raise ValueError(f"an edit is not finite or has no room: {self.share=}, {self.low=}, {self.high=}")
         if self.half_life is not None and not self.half_life > 0:
             raise ValueError(f"half_life={self.half_life}: must be above 0 tokens")
@@ -193,7 +197,7 @@ class DirectionEdit:
         if self.operation == "clamp":
             parts += [repr(float(self.low)), repr(float(self.high))]
         if self.second is not None:
-            parts += [digest(self.second), repr(float(self.degrees))]
+            parts += [digest(self.second), repr(float(self.degrees if self.operation == "rotate" else self.offset))]
         parts += [f"half:{float(self.half_life)!r}"] if self.half_life is not None else []
         parts += [f"gate:{self.gate.key}"] if self.gate is not None else []
         return "direction:" + ":".join(map(str, parts))

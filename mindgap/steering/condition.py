@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -14,6 +13,7 @@ from mindgap.steering.bench import SteeringBench
 from mindgap.steering.estimates import pca
 from mindgap.steering.pairs import read_pairs
 from mindgap.steering.sources import blocks
+from mindgap.storage.named import named_file
 
 WHERE = "method.interventions: condition"
 
@@ -54,7 +54,7 @@ class PromptCondition:
 
     def gate(self, bench: SteeringBench) -> Gate:
         """The condition, found on the pairs. Raises ConfigError for a file or block that is not there."""
-        pairs = read_pairs(Path(self.pairs).expanduser())
+        pairs = read_pairs(named_file(self.pairs))
         texts = [text for pair in pairs for text in (pair.positive, pair.negative)]
         if any(isinstance(text, str) or text[1] for text in texts):
             raise ConfigError(f"{WHERE}.pairs={self.pairs}: a condition is on prompts; leave replies out")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -18,6 +17,7 @@ from mindgap.steering.estimates import ESTIMATES, plane
 from mindgap.steering.pairs import Pair, read_pairs, swapped, told_apart, used
 from mindgap.steering.sources import Layers, Placed, blocks, check_layers
 from mindgap.steering.vectors import check_prompts
+from mindgap.storage.named import named_file
 
 WHERE = "method.interventions"
 
@@ -70,7 +70,7 @@ class Contrast:
     def pairs_for(self, query: Query, bench: SteeringBench) -> list[Pair]:
         """Those of the file, or made for the query."""
         if self.pairs is not None:
-            pairs = read_pairs(Path(self.pairs).expanduser(), self.strings)
+            pairs = read_pairs(named_file(self.pairs), self.strings)
             return pairs[: used(len(pairs), self.held_out)]
         return told_apart(bench, query.text, self.prompts, self.positive, self.negative)
 

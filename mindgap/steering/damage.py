@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import logging
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import ClassVar
 
 import numpy as np
 
+from mindgap.backends.base import Capability
 from mindgap.backends.fetch import completions, option_scores
+from mindgap.core.directions import DirectionEdit
 from mindgap.core.edits import Declined, Edit
 from mindgap.core.errors import ConfigError
 from mindgap.core.keys import content_key
 from mindgap.core.records import Decoding, Message, OptionsRequest, Request
 from mindgap.steering.bench import SteeringBench, Text
-from mindgap.steering.strength import relative_dose
+from mindgap.steering.strength import ResidualNorm, Strength, relative_dose
 from mindgap.steering.vectors import CONTRAST_TOKENS, contrast_prompts, reference_norm
+
+log = logging.getLogger(__name__)
 
 Edits = tuple[Edit, ...]
 
@@ -28,6 +35,8 @@ NEAR = 1.1
 """A strength is right up to so many times the limit."""
 FASTEST = 2.5
 """Most that a correction changes the strength."""
+EQUAL_ROUNDS = 6
+"""How often a strength is tried where all methods shall do equal damage."""
 
 
 @dataclass(frozen=True)
@@ -45,36 +54,99 @@ class Dosed:
     damage: float
 
 
-def at_damage(proposed: Sequence[Edits], limit: float, bench: SteeringBench, largest: float) -> list[list[Dosed]]:
+@dataclass(frozen=True)
+class Damage:
+    """`conf/strength/damage.yaml`: every method as strong as makes the model move equally far from itself.
+
+    Attributes:
+        nats: Divergence from the unsteered model on unrelated text, nats per token; within a tenth of it where that
+            can be reached.
+        dose: Largest relative dose; a method that does less damage there stays at it.
+    """
+
+    nats: float = 1.0
+    dose: float = 4.0
+    needs: ClassVar[frozenset[Capability]] = frozenset({"loglikelihood", "residual"})
+
+    def __post_init__(self) -> None:
+        for name in ("nats", "dose"):
+            if not 0 < getattr(self, name) < math.inf:
+                raise ConfigError(f"strength.{name}={getattr(self, name)}: must be a number above 0")
+
+    @property
+    def label(self) -> str:
+        """For folders and tables."""
+        return f"damage{self.nats:g}"
+
+    def reached(self, made: Sequence[Edits | Declined], bench: SteeringBench) -> list[Edits | Declined]:
+        """The edits at this strength; what was declined stays so."""
+        strong: list[Edits | Declined] = []
+        for tried in dosed(made, self.nats, bench, self.dose, rounds=EQUAL_ROUNDS, decimals=3):
+            if isinstance(tried, Declined):
+                strong.append(tried)
+                continue
+            log.info("%s: dose %.3f, damage %.2f nats per token", tried[-1].edits[0], tried[-1].dose, tried[-1].damage)
+            strong.append(tried[-1].edits)
+        return strong
+
+
+def at_strength(
+    strength: Strength | Damage, made: Sequence[Edits | Declined], bench: SteeringBench, norm: ResidualNorm
+) -> list[Edits | Declined]:
+    """What a method makes, at a strength of any kind; what was declined stays so."""
+    if isinstance(strength, Damage):
+        return strength.reached(made, bench)
+    return [edits if isinstance(edits, Declined) else strength.apply(edits, norm) for edits in made]
+
+
+def at_damage(
+    proposed: Sequence[Edits],
+    limit: float,
+    bench: SteeringBench,
+    largest: float,
+    *,
+    rounds: int = ROUNDS,
+    decimals: int = 2,
+) -> list[list[Dosed]]:
     """What was tried for each set of edits, the last being the strongest that keeps within the limit.
 
-    Damage goes about with the square of the dose, by which each trial is corrected into the next.
+    Damage goes about with the square of the dose, by which each trial is corrected into the next. A condition on the
+    prompt is measured as if it held, as it is in the dose.
 
     Args:
         proposed: Edits of any kind, whose dose is not 0.
         limit: In nats per token.
         bench: Where it is measured.
         largest: Largest relative dose.
+        rounds: How often a strength is tried.
+        decimals: Of the dose.
     """
     native = [_native_dose(edits, bench) for edits in proposed]
     doses = np.full(len(proposed), min(FIRST_DOSE, largest))
     tried: list[list[Dosed]] = [[] for _ in proposed]
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         edits = [_scaled(row, dose / own) for row, dose, own in zip(proposed, doses, native, strict=True)]
-        for trials, row, dose, lost in zip(tried, edits, doses, damages(edits, bench), strict=True):
+        for trials, row, dose, lost in zip(tried, edits, doses, damages([*map(_held, edits)], bench), strict=True):
             trials.append(Dosed(row, float(dose), lost))
         lost_now = np.array([trials[-1].damage for trials in tried])
         faster = np.clip((limit / np.maximum(lost_now, 1e-3)) ** 0.5, 1 / FASTEST, FASTEST)
-        # In whole hundredths, so that the noise of a batch's arithmetic does not make another edit of it.
-        doses = np.minimum(np.maximum(np.round(doses * faster, 2), 0.01), largest)
+        # Rounded, so that the noise of a batch's arithmetic does not make another edit of it.
+        doses = np.minimum(np.maximum(np.round(doses * faster, decimals), 0.1**decimals), largest)
     return [sorted(trials, key=lambda dosed: _preference(dosed, limit)) for trials in tried]
 
 
 def dosed(
-    made: Sequence[Edits | Declined], limit: float, bench: SteeringBench, largest: float
+    made: Sequence[Edits | Declined],
+    limit: float,
+    bench: SteeringBench,
+    largest: float,
+    *,
+    rounds: int = ROUNDS,
+    decimals: int = 2,
 ) -> list[list[Dosed] | Declined]:
     """`at_damage` of what was made; what was declined stays so."""
-    tried = iter(at_damage([edits for edits in made if not isinstance(edits, Declined)], limit, bench, largest))
+    proposed = [edits for edits in made if not isinstance(edits, Declined)]
+    tried = iter(at_damage(proposed, limit, bench, largest, rounds=rounds, decimals=decimals))
     return [edits if isinstance(edits, Declined) else next(tried) for edits in made]
 
 
@@ -124,8 +196,16 @@ def dose_of(edits: Edits, bench: SteeringBench) -> float | None:
 def _native_dose(edits: Edits, bench: SteeringBench) -> float:
     dose = dose_of(edits, bench)
     if not dose:
-        raise ConfigError("method.interventions: damage sets a strength, and these edits change nothing that has one")
+        raise ConfigError(
+            "method.interventions: damage sets a strength, and these edits change nothing that has one. "
+            "Use strength=native without damage"
+        )
     return dose
+
+
+def _held(edits: Edits) -> Edits:
+    """The edits without their conditions on the prompt."""
+    return tuple(replace(edit, gate=None) if isinstance(edit, DirectionEdit) else edit for edit in edits)
 
 
 def _scaled(edits: Edits, factor: float) -> Edits:

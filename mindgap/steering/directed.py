@@ -36,7 +36,7 @@ class Directed:
 
     Attributes:
         source: Where the direction comes from.
-        operation: What is done along it: `add`, `add_constant_norm`, `ablate`, `clamp` or `rotate` (see
+        operation: What is done along it: `add`, `add_constant_norm`, `ablate`, `clamp`, `rotate` or `rank_one` (see
             `mindgap.core.directions`).
         factor: How much of it at strength=native: times the vector, or the share of an ablation, clamp or rotation.
         norm: Native length of what is added, as a share of the median norm of the residual stream, at each block; None
@@ -135,6 +135,11 @@ class Directed:
             raise ConfigError(
                 f"{WHERE}: operation=rotate needs a plane, which this source does not give (source.plane)"
             )
+        if self.operation == "rank_one" and placed.reads is None:
+            raise ConfigError(
+                f"{WHERE}: operation=rank_one needs a direction to read, which this source does not give; "
+                "mindgap.steering.reft.LoReft does"
+            )
         operation: Operation = self.operation  # type: ignore[assignment]  # checked above
         return DirectionEdit(
             placed.layer,
@@ -143,8 +148,9 @@ class Directed:
             self.factor,
             low=-math.inf if self.low is None else self.low * norm(placed.layer),
             high=math.inf if self.high is None else self.high * norm(placed.layer),
-            second=placed.second if self.operation == "rotate" else None,
+            second={"rotate": placed.second, "rank_one": placed.reads}.get(self.operation),
             degrees=self.degrees or 0.0,
+            offset=placed.offset if self.operation == "rank_one" else 0.0,
             positions=positions,
             half_life=self.half_life,
             gate=gate,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar, cast
 
 import numpy as np
@@ -15,17 +14,15 @@ from mindgap.core.edits import Declined
 from mindgap.core.errors import ConfigError
 from mindgap.core.keys import content_key
 from mindgap.core.records import Query
+from mindgap.steering.adam import adam, resumed
 from mindgap.steering.bench import SteeringBench, Text, plain
-from mindgap.steering.pairs import read_pairs, replies_to_the_same, swapped
-from mindgap.steering.sources import Layers, Placed, blocks, check_layers
-from mindgap.steering.stimulus import stimulus
+from mindgap.steering.sources import Layers, Placed, blocks, check_one_block
+from mindgap.steering.stimulus import replies_of, swapped_texts
 from mindgap.steering.vectors import check_prompts, reference_norm
 
 log = logging.getLogger(__name__)
 
 WHERE = "method.interventions"
-ADAM = (0.9, 0.999, 1e-8)
-"""The two decays and epsilon of Adam (Kingma and Ba 2015, arXiv 1412.6980)."""
 
 
 @dataclass(frozen=True)
@@ -59,9 +56,7 @@ class Preference:
     pairs_texts: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
-        check_layers(self.layers)
-        if isinstance(self.layers, str) or (isinstance(self.layers, tuple) and len(self.layers) != 1):
-            raise ConfigError(f"{WHERE}: layers={self.layers!r}: one block is trained, a depth such as 0.5 or [15]")
+        check_one_block(self.layers)
         check_prompts(self.prompts)
         for name in ("epochs", "batch", "beta", "rate"):
             if not getattr(self, name) > 0:
@@ -74,23 +69,11 @@ class Preference:
         (layer,) = blocks(self.layers, bench.layers)
         made: list[tuple[Placed, ...] | Declined] = []
         for query in queries:
-            positive, negative = self._replies(query, bench)
+            positive, negative = replies_of(self.pairs, query, bench, self.prompts)
             if shuffled:
-                swap = swapped(len(positive), bench.seed, query.text)
-                both = list(zip(positive, negative, swap, strict=True))
-                positive = [no if turned else yes for yes, no, turned in both]
-                negative = [yes if turned else no for yes, no, turned in both]
+                positive, negative = swapped_texts(positive, negative, bench.seed, query.text)
             made.append((Placed(layer, self.trained(positive, negative, layer, bench)),))
         return made
-
-    def _replies(self, query: Query, bench: SteeringBench) -> tuple[list[Text], list[Text]]:
-        if self.pairs is None:
-            shown = stimulus(bench, query.text, prompts=self.prompts, writer=bench)
-            return list(shown.behaving), list(shown.neutral)
-        found = [same for pair in read_pairs(Path(self.pairs).expanduser()) if (same := replies_to_the_same(pair))]
-        if len(found) < 2:
-            raise ConfigError(f'{WHERE}: pairs={self.pairs}: give replies to the same messages, beside a "prompt"')
-        return [(messages, yes) for messages, yes, _ in found], [(messages, no) for messages, _, no in found]
 
     def trained(
         self, positive: Sequence[Text], negative: Sequence[Text], layer: int, bench: SteeringBench
@@ -105,11 +88,7 @@ class Preference:
                 "preference", source=source, seed=seed, texts=plain(texts), layer=layer, epoch=epoch, **settings
             )
 
-        state, done = np.zeros((3, bench.d_model), dtype=np.float32), 0  # the vector, and Adam's two moments
-        for epoch in range(self.epochs, 0, -1):
-            if (known := bench.store.array(key(epoch))) is not None:
-                state, done = known.copy(), epoch
-                break
+        state, done = resumed(bench, key, np.zeros(bench.d_model, dtype=np.float32), self.epochs)
         endpoint = cast(TrainableEndpoint, bench.endpoint)
         if done < self.epochs:
             unsteered = endpoint.likelihood_under(texts, layer, np.zeros(bench.d_model, dtype=np.float32))[0]
@@ -128,16 +107,7 @@ class Preference:
                 margin = sign * self.beta * (change[:count] - change[count:])
                 weight = self.beta / (1 + np.exp(np.clip(margin, -60, 60)))  # d d = 1
                 gradient = -(weight[:, None] * (gradients[:count] - gradients[count:])).mean(0)
-                _adam(state, gradient, epoch * steps + number + 1, size)
+                adam(state, gradient, epoch * steps + number + 1, size)
             bench.store.put_array(key(epoch + 1), state)
             log.info("trained %d of %d epochs; norm %.3g", epoch + 1, self.epochs, float(np.linalg.norm(state[0])))
         return state[0]
-
-
-def _adam(state: np.ndarray, gradient: np.ndarray, step: int, size: float) -> None:
-    """One step of Adam, in place: `state` is `[3, d_model]`, what is trained and its two moments."""
-    first, second, epsilon = ADAM
-    state[1] = first * state[1] + (1 - first) * gradient
-    state[2] = second * state[2] + (1 - second) * gradient**2
-    mean, square = state[1] / (1 - first**step), state[2] / (1 - second**step)
-    state[0] -= size * mean / (np.sqrt(square) + epsilon)

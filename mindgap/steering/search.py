@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +19,7 @@ from mindgap.steering.methods import Intervention
 from mindgap.steering.pairs import Contrasted, read_pairs, replies_to_the_same, used
 from mindgap.steering.spread import Spread
 from mindgap.steering.stimulus import CHOOSING, replies_apart
+from mindgap.storage.named import named_file
 
 SHARES = (0.25, 0.5, 1.0)
 """Doses that are tried, as shares of the largest within the limit."""
@@ -123,7 +123,7 @@ def held_out(intervention: Intervention, query: Query, bench: SteeringBench) -> 
     source = getattr(intervention, "source", None)
     source = source.of if isinstance(source, Spread) else source
     if isinstance(source, Contrast) and source.pairs is not None:
-        pairs = read_pairs(Path(source.pairs).expanduser(), source.strings)
+        pairs = read_pairs(named_file(source.pairs), source.strings)
         found = [
             same for pair in pairs[used(len(pairs), HELD_OUT) :] if (same := replies_to_the_same(pair)) is not None
         ]

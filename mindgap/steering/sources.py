@@ -27,12 +27,16 @@ class Placed:
         layer: Index of the block.
         vector: float32 `[d_model]`, in units of the residual stream; how long it is says how strong it is natively.
         second: Unit vector `[d_model]` that spans a plane with it; None where the source knows none.
+        reads: `[d_model]`, what is read where `rank_one` writes along the vector; None where the source knows none.
+        offset: What is added to it there, in units of the residual stream.
         positions: Where it belongs, for a source that tells; None = where the method's settings say.
     """
 
     layer: int
     vector: np.ndarray = field(repr=False)
     second: np.ndarray | None = field(default=None, repr=False)
+    reads: np.ndarray | None = field(default=None, repr=False)
+    offset: float = 0.0
     positions: str | None = None
 
 
@@ -73,6 +77,13 @@ def check_layers(layers: Layers, where: str = "method.interventions: layers") ->
         raise ConfigError(f"{where}={layers:g}: a depth is above 0 and at most 1; block {layers:g} is [{layers:g}]")
 
 
+def check_one_block(layers: Layers, where: str = "method.interventions: layers") -> None:
+    """Raises ConfigError for what names several blocks, where one is trained."""
+    check_layers(layers, where)
+    if isinstance(layers, str) or (isinstance(layers, tuple) and len(layers) != 1):
+        raise ConfigError(f"{where}={layers!r}: one block is trained, a depth such as 0.5 or [15]")
+
+
 def blocks(layers: Layers, count: int) -> tuple[int, ...]:
     """Indices of the blocks that a setting names in a model of `count`; `middle` is the middle third.
 
@@ -103,7 +114,8 @@ def random_directions(placed: Sequence[Placed], query: Query, seed: int) -> tupl
         rows = np.random.default_rng(int(digest, 16) % 2**64).standard_normal((2, len(one.vector)))
         vector = rows[0] * (np.linalg.norm(one.vector) / np.linalg.norm(rows[0]))
         second = None if one.second is None else perpendicular(rows[1], vector)
-        drawn.append(replace(one, vector=vector.astype(np.float32), second=second))
+        reads = None if one.reads is None else rows[1] * (np.linalg.norm(one.reads) / np.linalg.norm(rows[1]))
+        drawn.append(replace(one, vector=vector.astype(np.float32), second=second, reads=reads))
     return tuple(drawn)
 
 

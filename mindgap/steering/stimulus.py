@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import Message, Query
 from mindgap.steering.bench import SteeringBench, Text
 from mindgap.steering.pairs import Contrasted, read_pairs, replies_to_the_same, swapped
 from mindgap.steering.vectors import CONTRAST_TOKENS, contrast_prompts
+from mindgap.storage.named import named_file
 
 INSTRUCTION = "You must {query}. Every sentence of your reply has to show it."
 CHOOSING = slice(16, 24)
@@ -92,7 +92,7 @@ def replies_of(pairs: str | None, query: Query, bench: SteeringBench, prompts: i
     if pairs is None:
         shown = stimulus(bench, query.text, prompts=prompts, writer=bench)
         return list(shown.behaving), list(shown.neutral)
-    found = [same for pair in read_pairs(Path(pairs).expanduser()) if (same := replies_to_the_same(pair))]
+    found = [same for pair in read_pairs(named_file(pairs)) if (same := replies_to_the_same(pair))]
     if len(found) < 2:
         raise ConfigError(f'pairs={pairs}: give two replies to the same messages at least, beside a "prompt"')
     return [(messages, yes) for messages, yes, _ in found], [(messages, no) for messages, _, no in found]

@@ -21,6 +21,9 @@ def typical_change(edit: DirectionEdit, bench: SteeringBench) -> float | None:
         return None
     streams = [bench.stream(text, edit.layer) for text in neutral_texts(bench, TEXTS)]
     tokens = np.concatenate(streams) if streams else np.zeros((1, len(edit.vector)), dtype=np.float32)
+    if edit.operation == "rank_one":
+        assert edit.second is not None
+        return float(np.mean(np.abs(tokens @ edit.second + edit.offset)))
     along = tokens @ edit.unit
     if edit.operation == "rotate":
         assert edit.second is not None

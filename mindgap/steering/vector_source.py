@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +15,7 @@ from mindgap.core.records import Query
 from mindgap.steering.bench import SteeringBench
 from mindgap.steering.sources import Layers, Placed, blocks, check_layers
 from mindgap.steering.vector_formats import VectorSet, read_vectors
+from mindgap.storage.named import named_file
 
 WHERE = "method.interventions"
 NUMBERINGS = ("block", "hidden_states")
@@ -56,7 +56,7 @@ class VectorFile:
         self, queries: Sequence[Query], bench: SteeringBench, *, shuffled: bool = False
     ) -> list[tuple[Placed, ...] | Declined]:
         """See `Source.directions`. Raises ConfigError for a file that does not fit the model."""
-        path = Path(self.path).expanduser()
+        path = named_file(self.path)
         found = self.by_layer(read_vectors(path), bench.layers)
         for layer, vector in found.items():
             if vector.shape != (bench.d_model,):

@@ -8,6 +8,7 @@ from typing import TypeVar
 from mindgap.backends.base import Backend, Capability
 from mindgap.core.errors import ConfigError, UnavailableError
 from mindgap.core.model import ModelSpec
+from mindgap.steering.damage import Damage
 from mindgap.storage.store import Store
 from mindgap.study.experiment import Experiment
 from mindgap.tasks.trials import SelfScoring
@@ -49,9 +50,13 @@ def check_writable(experiment: Experiment) -> None:
 
 
 def needs_of(experiment: Experiment) -> frozenset[Capability]:
-    """What a backend must be capable of for method and task."""
-    prompts: frozenset[Capability] = frozenset({"text", "loglikelihood"})
-    return experiment.method.needs | (prompts if isinstance(experiment.task, SelfScoring) else frozenset())
+    """What a backend must be capable of for method, strength and task."""
+    needs = experiment.method.needs
+    if isinstance(experiment.strength, Damage) and experiment.method.steers:
+        needs |= experiment.strength.needs
+    if isinstance(experiment.task, SelfScoring):
+        needs |= {"text", "loglikelihood"}
+    return needs
 
 
 def _check_backends(experiments: Sequence[Experiment]) -> None:

@@ -18,6 +18,7 @@ from mindgap.measures.base import Measure, declared
 from mindgap.results.question import Question
 from mindgap.results.samples import COLUMNS
 from mindgap.stats.samples import JUDGED
+from mindgap.steering.damage import Damage
 from mindgap.steering.methods import Method
 from mindgap.steering.strength import Strength
 from mindgap.tasks import Task
@@ -58,7 +59,7 @@ class Experiment:
     query_set: QuerySet
     task: Task
     judge: Judge
-    strength: Strength
+    strength: Strength | Damage
     backend: Backend
     tracker: Tracker
     measures: Mapping[str, Measure]

@@ -37,6 +37,7 @@ SPENDING = frozenset(
         "read",
         "stream",
         "likelihood_under",
+        "reft_objective",
         "feature_means",
         "feature_maxima",
         "likelihood_gradients",

@@ -13,6 +13,7 @@ from mindgap.core.keys import content_key
 from mindgap.core.records import Item, Message, OptionsRequest, Query, Request
 from mindgap.steering.asking import Asked
 from mindgap.steering.bench import SteeringBench
+from mindgap.steering.damage import at_strength
 from mindgap.steering.strength import relative_dose
 from mindgap.steering.vectors import reference_norm
 from mindgap.storage.store import Store
@@ -114,15 +115,13 @@ def steer(
 def _edits(experiment: Experiment, bench: SteeringBench) -> list[QuerySteering]:
     """What the interventions make for each query, at the experiment's strength."""
     norm = lru_cache(lambda layer: reference_norm(bench, layer))
-    native = experiment.method.edits(experiment.query_set.queries, bench)
-    steering = []
-    for edits in native:
-        if isinstance(edits, Declined):
-            steering.append(QuerySteering(declined=edits.reason))
-        else:
-            applied = experiment.strength.apply(edits, norm)
-            steering.append(QuerySteering(applied, relative_dose(applied, norm)))
-    return steering
+    made = experiment.method.edits(experiment.query_set.queries, bench)
+    return [
+        QuerySteering(declined=edits.reason)
+        if isinstance(edits, Declined)
+        else QuerySteering(edits, relative_dose(edits, norm))
+        for edits in at_strength(experiment.strength, made, bench, norm)
+    ]
 
 
 def plan(experiment: Experiment, endpoint: Endpoint, steering: Sequence[QuerySteering]) -> list[Sample]:

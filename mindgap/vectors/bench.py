@@ -13,6 +13,7 @@ from mindgap.core.build import build
 from mindgap.core.errors import ConfigError, UnavailableError
 from mindgap.core.model import ModelSpec
 from mindgap.steering.bench import SteeringBench
+from mindgap.steering.damage import Damage
 from mindgap.steering.methods import Method
 from mindgap.steering.strength import Strength
 from mindgap.storage.store import Store
@@ -27,13 +28,13 @@ class Settings:
 
     model: ModelSpec
     method: Method
-    strength: Strength
+    strength: Strength | Damage
     backend: Backend
 
 
 def settings_of(config: Mapping[str, Any]) -> Settings:
     """The objects that a composed configuration describes. Raises ConfigError."""
-    kinds: dict[str, Any] = {"model": ModelSpec, "method": Method, "strength": Strength, "backend": Backend}
+    kinds: dict[str, Any] = {"model": ModelSpec, "method": Method, "strength": Strength | Damage, "backend": Backend}
     made = Settings(**{name: build(config[name], name, kind) for name, kind in kinds.items()})
     if not made.method.steers:
         raise ConfigError(f"method={made.method.name} steers nothing inside the model: choose one that adds vectors")

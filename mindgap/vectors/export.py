@@ -15,9 +15,11 @@ from mindgap.core.edits import AddVector, Declined, Edit
 from mindgap.core.errors import ConfigError
 from mindgap.core.records import Query
 from mindgap.steering.bench import SteeringBench
+from mindgap.steering.damage import at_strength
 from mindgap.steering.vector_formats import WRITERS, write_vectors
 from mindgap.steering.vectors import reference_norm
 from mindgap.storage.hashes import file_hash
+from mindgap.storage.named import named_file
 from mindgap.vectors.bench import opened, settings_of
 
 UNIT = "residual stream at the output of a block; +1 times a vector moves towards the behaviour"
@@ -35,10 +37,11 @@ def exported(path: Path, query: str, config: Mapping[str, Any], seed: int) -> Ma
     settings = settings_of(config)
     with opened(settings, settings.method.needs, seed) as bench:
         norm = lru_cache(lambda layer: reference_norm(bench, layer))
-        (edits,) = settings.method.edits([Query(query, "")], bench)
+        made = settings.method.edits([Query(query, "")], bench)
+        (edits,) = at_strength(settings.strength, made, bench, norm)
         if isinstance(edits, Declined):
             raise ConfigError(edits.reason)
-        vectors = vectors_of(settings.strength.apply(edits, norm), settings.method.name)
+        vectors = vectors_of(edits, settings.method.name)
         receipt = _receipt(vectors, query, config, bench, norm)
     write_vectors(path, vectors, receipt)
     return receipt
@@ -87,5 +90,5 @@ def _files(node: Any) -> list[tuple[str, Path]]:
     if isinstance(node, Mapping):
         found = [entry for value in node.values() for entry in _files(value)]
         named = [node[key] for key in ("pairs", "path") if isinstance(node.get(key), str)]
-        return found + [(name, Path(name).expanduser()) for name in named if Path(name).expanduser().is_file()]
+        return found + [(name, named_file(name)) for name in named if named_file(name).is_file()]
     return [entry for value in node for entry in _files(value)] if isinstance(node, list) else []

@@ -28,6 +28,7 @@ class _Sets(NamedTuple):
     low: torch.Tensor
     high: torch.Tensor
     angle: torch.Tensor  # radians
+    offset: torch.Tensor
     first: torch.Tensor  # the window, four bounds
     last: torch.Tensor
     begin: torch.Tensor
@@ -44,7 +45,7 @@ class DirectionPass:
         sets: Theirs, one a row.
         ends: `[rows]`, index of each one's last prompt token.
         units: `[rows, edits, d_model]`.
-        seconds: Likewise; None where nothing is rotated.
+        seconds: Likewise; None where no edit of the run has a second direction.
         real: `[rows, tokens]` or None.
     """
 
@@ -73,7 +74,7 @@ class DirectionTable:
         arrays, directions = _tabulate(sets, d_model)
         self._sets = _Sets(*(torch.as_tensor(array, device=device) for array in arrays))
         self._directions = torch.as_tensor(directions, device=device)
-        self._rotates = any(edit.second is not None for edits in sets for edit in edits)
+        self._has_seconds = any(edit.second is not None for edits in sets for edit in edits)
 
     def for_rows(
         self, requests: torch.Tensor, *, ends: torch.Tensor, real: torch.Tensor | None
@@ -85,7 +86,7 @@ class DirectionTable:
             return None
         sets = _Sets(*(part[numbers[rows]] for part in self._sets))
         units = self._directions[sets.vector]
-        seconds = self._directions[sets.second] if self._rotates else None
+        seconds = self._directions[sets.second] if self._has_seconds else None
         return DirectionPass(rows, sets, ends[rows], units, seconds, None if real is None else real[rows])
 
     def change(
@@ -107,6 +108,8 @@ class DirectionTable:
         change = torch.where(sets.kind <= KINDS["add_constant_norm"], amount * kept, amount * (bounded - along))
         if now.seconds is not None:
             across = x @ now.seconds.transpose(1, 2)
+            reads = sets.kind == KINDS["rank_one"]
+            change = torch.where(reads, amount * (across + sets.offset), change)
             radius, angle = torch.hypot(along, across), torch.atan2(across, along)
             turned = angle + amount * _turn(sets.angle - angle)
             rotates = (sets.kind == KINDS["rotate"]) & (amount != 0)
@@ -138,7 +141,7 @@ def _tabulate(sets: Sequence[Sequence[DirectionEdit]], d_model: int) -> tuple[li
     directions: dict[bytes, int] = {bytes(4 * d_model): 0}
     shape = (len(sets), max(map(len, sets)))
     whole = {name: np.zeros(shape, np.int64) for name in ("vector", "second", "kind", "first", "last", "begin", "end")}
-    real = {name: np.zeros(shape, np.float32) for name in ("share", "low", "high", "angle", "fading")}
+    real = {name: np.zeros(shape, np.float32) for name in ("share", "low", "high", "angle", "offset", "fading")}
     for number, edits in enumerate(sets):
         for column, edit in enumerate(edits):
             here, bounds = (number, column), window(edit.positions)
@@ -152,7 +155,7 @@ def _tabulate(sets: Sequence[Sequence[DirectionEdit]], d_model: int) -> tuple[li
             real["share"][here] = edit.share * (np.linalg.norm(edit.vector) if adds else 1)
             if edit.operation == "clamp":
                 real["low"][here], real["high"][here] = edit.low, edit.high
-            real["angle"][here] = np.deg2rad(edit.degrees)
+            real["angle"][here], real["offset"][here] = np.deg2rad(edit.degrees), edit.offset
             real["fading"][here] = np.log(2) / edit.half_life if edit.half_life else 0
     arrays = [(whole | real)[name] for name in _Sets._fields]
     table = np.stack([np.frombuffer(content, dtype=np.float32) for content in directions])

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mindgap.backends.base import Point
+from mindgap.backends.base import Point, ReftForm
 from mindgap.core.errors import UnavailableError
 from mindgap.core.model import ModelSpec
 from mindgap.core.records import Message
@@ -132,6 +132,14 @@ class Reader:
         from mindgap.backends.local.attribution import likelihood_under
 
         return likelihood_under(self.engine, texts, layer, vector)
+
+    def reft_objective(
+        self, texts: Sequence[tuple[tuple[Message, ...], str]], layer: int, form: ReftForm, parameters: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """See `TrainableEndpoint.reft_objective`."""
+        from mindgap.backends.local.reft import reft_objective
+
+        return reft_objective(self.engine, texts, layer, form, parameters)
 
     def directions(self, features: Sequence[int]) -> np.ndarray:
         """See `FeatureEndpoint.directions`."""

@@ -94,7 +94,10 @@ class _Program:
         if edit.half_life is not None:
             change["fading"] = float(np.log(2) / edit.half_life)
             self._fades = True
-        if edit.operation != "add":
+        if edit.operation == "rank_one":
+            assert edit.second is not None
+            change |= {"read": self._read(edit.layer, edit.second, edit.offset), "gain": 1.0, "offset": 0.0}
+        elif edit.operation != "add":
             change["read"] = self._read(edit.layer, edit.unit)
         if edit.operation == "ablate":
             change |= {"low": 0.0, "high": 0.0}
@@ -105,7 +108,7 @@ class _Program:
             across = self._read(edit.layer, edit.second)
             change |= {"second_read": across, "second_write": self._vector(edit.second)}
             change["angle"] = float(np.deg2rad(edit.degrees))
-        kinds = {"add": "add", "add_constant_norm": "constant_norm", "rotate": "rotate"}
+        kinds = {"add": "add", "add_constant_norm": "constant_norm", "rotate": "rotate", "rank_one": "feature"}
         self._change(edit.layer, kinds.get(edit.operation, "bound"), span, change)
 
     def text(self) -> str | None:

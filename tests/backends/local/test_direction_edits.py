@@ -55,6 +55,8 @@ def kinds() -> list[tuple[Edit, ...]]:
         (DirectionEdit(2, v, "clamp", high=0.1, positions="prompt"),),
         (DirectionEdit(1, w, "rotate", second=second, degrees=30.0),),
         (DirectionEdit(1, w, "rotate", second=second, degrees=200.0, share=0.4, positions="from:4"),),
+        (DirectionEdit(1, u, "rank_one", second=0.3 * w + 0.2 * u, offset=0.7),),
+        (DirectionEdit(2, v, "rank_one", 0.5, second=v - w, offset=-0.4, positions="response", half_life=3.0),),
         *((DirectionEdit(1, 2 * u, positions=positions),) for positions in WINDOWS),
         (DirectionEdit(1, 2 * w, half_life=2.5),),
         (DirectionEdit(1, 2 * u, gate=gate), DirectionEdit(2, v, "ablate", gate=replace(gate, above=False))),
@@ -63,6 +65,7 @@ def kinds() -> list[tuple[Edit, ...]]:
             DirectionEdit(1, u, "add_constant_norm"),
             DirectionEdit(1, v, "ablate"),
             DirectionEdit(1, w, "rotate", second=second, degrees=90.0, positions="last:3"),
+            DirectionEdit(1, v, "rank_one", second=0.5 * u, offset=0.2),
             DirectionEdit(2, 2 * v),
         ),
     ]
@@ -90,6 +93,8 @@ def changed(edit: Edit, x: torch.Tensor, at: int, end: int) -> torch.Tensor:
         return x + share * (min(max(along, edit.low), edit.high) - along) * unit
     second = torch.tensor(edit.second)
     across = float(x @ second)
+    if edit.operation == "rank_one":
+        return x + share * (across + edit.offset) * unit
     angle = math.atan2(across, along)
     turn = (math.radians(edit.degrees) - angle + math.pi) % (2 * math.pi) - math.pi
     cos, sin = math.cos(share * turn), math.sin(share * turn)  # a rotation by so much, in the plane of the two
@@ -252,6 +257,8 @@ def test_keys_tell_everything_that_can_change_an_answer() -> None:
         replace(base, gate=None), replace(base, gate=Gate(0, u, 0.2)), replace(base, gate=Gate(0, u, 0.1, above=False)),
         replace(base, gate=Gate(0, u, 0.1, signed=True)), replace(base, gate=Gate(0, u, 0.1, read="last")),
         replace(base, gate=Gate(1, u, 0.1)), replace(base, operation="ablate"),
+        replace(base, operation="rank_one", second=v), replace(base, operation="rank_one", second=2 * v),
+        replace(base, operation="rank_one", second=v, offset=1.0),
     ]  # fmt: skip
     assert len({edit.key for edit in [base, *others]}) == len(others) + 1
     assert replace(base, label="other", typical=3.0).key == base.key
