@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.console import Console
@@ -56,6 +57,10 @@ class SweepCallback(Callback):
             self._begin(
                 [plain(job) for job in compose_jobs(config)], launches_here=here, all_known=sweeps_plainly(config)
             )
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Hydra keeps what every job was told until the last has ended; a long sweep would grow by it."""
+        job_return.cfg = job_return.hydra_cfg = None
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         _under_way.clear()
