@@ -51,6 +51,8 @@ class LiteLLMBackend:
     def lacks(self, model: ModelSpec, needs: frozenset[Capability]) -> list[str]:
         """See `Backend.lacks`."""
         missing = []
+        if model.adapter is not None:
+            missing.append("a way to load an adapter (model.adapter)")
         if not model.litellm_id:
             missing.append(f"litellm's name of {model.name} (model.litellm_id)")
         missing += self._api(model).lacks("backend")

@@ -20,6 +20,8 @@ class ModelSpec:
     hf_id: Hugging Face id or local folder for `backend=local`; null if it has none.
     revision: hub revision of `hf_id`; part of every content key.
     trust_remote_code: run the code that comes with `hf_id`; part of every content key.
+    adapter: a PEFT adapter that is loaded onto it: a folder, or an id of the hub; null = none. Cells that differ in it
+        are compared with each other.
     embedded: the model travels in an installed package; `hf_id` is then ignored.
     embedded_name: which of the models that travel so.
     litellm_id: the name litellm knows it by, for `backend=litellm`.
@@ -42,6 +44,7 @@ class ModelSpec:
     trust_remote_code: bool = False
     embedded_name: str = "SmolLM2-135M-Instruct"
     template: Mapping[str, Any] | None = field(default=None, hash=False)
+    adapter: str | None = None
 
     def __post_init__(self) -> None:
         if not self.name:

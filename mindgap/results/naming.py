@@ -76,10 +76,14 @@ def _of_part(config: Mapping[str, Any], part: str) -> dict[str, str]:
 
 
 def variant(config: Mapping[str, Any], keys: Sequence[str]) -> dict[str, str]:
-    """Those of `keys` that `config` has, under names as short as can be told apart, with their values."""
+    """Those of `keys` that `config` has, under names as short as can be told apart, with their values.
+
+    That a model has no adapter is not told.
+    """
     settings = flat(config, into_lists=True)
     short = _short(keys)
-    return {short[key]: _shown(key, settings[key]) for key in keys if key in settings}
+    shown = [key for key in keys if key in settings and (key, settings[key]) != ("model.adapter", "null")]
+    return {short[key]: _shown(key, settings[key]) for key in shown}
 
 
 def in_words(settings: Mapping[str, str]) -> str:
@@ -117,5 +121,7 @@ def _last(key: str) -> str:
 def _shown(key: str, value: str) -> str:
     if key.endswith("._target_"):
         value = value.rpartition(".")[2]
+    if key == "model.adapter":
+        value = value.rstrip("/").rpartition("/")[2]
     value = " ".join(value.split())
     return value if len(value) <= LONGEST else value[: LONGEST - 1] + "…"

@@ -25,6 +25,9 @@ MAY_DIFFER = frozenset(
 )
 """Settings in which compared cells may differ: what is compared, what is pooled, and what changes no sample."""
 
+ADAPTER = "model.adapter"
+"""An adapter is compared with what is done to its base, so cells may differ in it, too."""
+
 REFERENCES = ("control", "unsteered", "baseline", "none", "original")
 """Names of methods that others are compared with, the first that is there."""
 
@@ -35,7 +38,7 @@ class NoSweepError(MindgapError):
 
 @dataclass(frozen=True)
 class Group:
-    """Cells that may be compared: equal in every setting but method and strength, scored by one judge.
+    """Cells that may be compared: equal in every setting but method, strength and adapter, scored by one judge.
 
     Attributes:
         title: For people; says what sets the group apart from the sweep's other groups.
@@ -76,7 +79,7 @@ class Group:
 
     def family(self, cell: CellResult) -> str:
         """What `cell` is apart from its strength: its label, and those settings of it that differ in the group."""
-        return _joined(cell.label, variant({"method": cell.config.get("method") or {}}, self._varying))
+        return _joined(cell.label, variant(_told(cell), self._varying))
 
     def called(self, name: str) -> CellResult | None:
         """The finished cell that goes by `name`: its folder before its other names; None where none does.
@@ -85,7 +88,11 @@ class Group:
             ConfigError: Several do.
         """
         by_folder = [cell for cell in self.finished if name in {cell.name, *(run.name for run in cell.runs)}]
-        by_name = [cell for cell in self.finished if name in (cell.method, cell.label, self.name(cell))]
+        by_name = [
+            cell
+            for cell in self.finished
+            if name == self.name(cell) or (name in (cell.method, cell.label) and _adapter(cell) is None)
+        ]
         cells = by_folder or by_name
         if len(cells) > 1:
             names = ", ".join(self.name(cell) for cell in cells)
@@ -110,7 +117,7 @@ class Group:
 
     @cached_property
     def _varying(self) -> tuple[str, ...]:
-        return varying([{"method": cell.config.get("method") or {}} for cell in self.cells])
+        return varying([_told(cell) for cell in self.cells])
 
     @cached_property
     def _all_native(self) -> bool:
@@ -241,6 +248,17 @@ def grouped(cells: Sequence[CellResult]) -> tuple[Group, ...]:
     return tuple(sorted(groups, key=lambda group: (-len(group.cells), group.title)))
 
 
+def _adapter(cell: CellResult) -> str | None:
+    """The adapter that was loaded onto the cell's model."""
+    model = cell.config.get("model")
+    return model.get("adapter") if isinstance(model, Mapping) else None
+
+
+def _told(cell: CellResult) -> dict[str, Any]:
+    """The settings in which cells of a group differ, apart from their strength."""
+    return {"method": cell.config.get("method") or {}, "model": {"adapter": _adapter(cell)}}
+
+
 def _by_seeds(cells: Sequence[CellResult]) -> list[list[CellResult]]:
     """Parts of `cells` that can be paired: each shares a seed with the first of its part."""
     parts: list[list[CellResult]] = []
@@ -268,6 +286,8 @@ def _ordered(cells: Iterable[CellResult]) -> tuple[CellResult, ...]:
 
 def _rank(cell: CellResult) -> int:
     """How much a cell is a reference by its name, or because its import says so: smaller is more."""
+    if _adapter(cell) is not None:
+        return len(REFERENCES)
     if cell.config.get("reference") == cell.method:
         return -1
     return REFERENCES.index(cell.method) if cell.method in REFERENCES else len(REFERENCES)
@@ -285,7 +305,7 @@ def _compared(config: Mapping[str, Any]) -> dict[str, Any]:
 def _counted(config: Mapping[str, Any]) -> dict[str, str]:
     """Settings by dotted key in which cells that are compared may not differ."""
     settings = unseeded(flat(_compared(config)))
-    return {key: value for key, value in settings.items() if key != "seed"}
+    return {key: value for key, value in settings.items() if key not in ("seed", ADAPTER)}
 
 
 def settings_apart(cell: CellResult, other: CellResult) -> dict[str, tuple[str, str]]:

@@ -35,8 +35,8 @@ NEAR = 1.1
 """A strength is right up to so many times the limit."""
 FASTEST = 2.5
 """Most that a correction changes the strength."""
-EQUAL_ROUNDS = 6
-"""How often a strength is tried where all methods shall do equal damage."""
+EQUAL_ROUNDS = 5
+"""How often a strength is tried at most where all methods shall do equal damage."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class Damage:
     def reached(self, made: Sequence[Edits | Declined], bench: SteeringBench) -> list[Edits | Declined]:
         """The edits at this strength; what was declined stays so."""
         strong: list[Edits | Declined] = []
-        for tried in dosed(made, self.nats, bench, self.dose, rounds=EQUAL_ROUNDS, decimals=3):
+        for tried in dosed(made, self.nats, bench, self.dose, equal=True):
             if isinstance(tried, Declined):
                 strong.append(tried)
                 continue
@@ -105,8 +105,7 @@ def at_damage(
     bench: SteeringBench,
     largest: float,
     *,
-    rounds: int = ROUNDS,
-    decimals: int = 2,
+    equal: bool = False,
 ) -> list[list[Dosed]]:
     """What was tried for each set of edits, the last being the strongest that keeps within the limit.
 
@@ -118,9 +117,10 @@ def at_damage(
         limit: In nats per token.
         bench: Where it is measured.
         largest: Largest relative dose.
-        rounds: How often a strength is tried.
-        decimals: Of the dose.
+        equal: Come as near to the limit as can be, in more trials; else what was tried first and keeps within it will
+            do.
     """
+    rounds, decimals = (EQUAL_ROUNDS, 3) if equal else (ROUNDS, 2)
     native = [_native_dose(edits, bench) for edits in proposed]
     doses = np.full(len(proposed), min(FIRST_DOSE, largest))
     tried: list[list[Dosed]] = [[] for _ in proposed]
@@ -130,6 +130,8 @@ def at_damage(
             trials.append(Dosed(row, float(dose), lost))
         lost_now = np.array([trials[-1].damage for trials in tried])
         faster = np.clip((limit / np.maximum(lost_now, 1e-3)) ** 0.5, 1 / FASTEST, FASTEST)
+        if equal:  # what is there stays, and costs nothing more: the store knows it
+            faster[(lost_now <= limit * NEAR) & (lost_now >= limit / NEAR)] = 1
         # Rounded, so that the noise of a batch's arithmetic does not make another edit of it.
         doses = np.minimum(np.maximum(np.round(doses * faster, decimals), 0.1**decimals), largest)
     return [sorted(trials, key=lambda dosed: _preference(dosed, limit)) for trials in tried]
@@ -141,12 +143,11 @@ def dosed(
     bench: SteeringBench,
     largest: float,
     *,
-    rounds: int = ROUNDS,
-    decimals: int = 2,
+    equal: bool = False,
 ) -> list[list[Dosed] | Declined]:
     """`at_damage` of what was made; what was declined stays so."""
     proposed = [edits for edits in made if not isinstance(edits, Declined)]
-    tried = iter(at_damage(proposed, limit, bench, largest, rounds=rounds, decimals=decimals))
+    tried = iter(at_damage(proposed, limit, bench, largest, equal=equal))
     return [edits if isinstance(edits, Declined) else next(tried) for edits in made]
 
 

@@ -50,6 +50,23 @@ def test_cells_that_differ_in_more_than_method_and_strength_are_kept_apart_and_t
     }
 
 
+def test_an_adapter_is_compared_with_what_is_done_to_its_base_and_told_in_the_name(tmp_path: Path) -> None:
+    def on(kind: Kind, adapter: str | None) -> Any:
+        model = {"name": "tiny", "adapter": adapter}
+        return make_cell(
+            tmp_path, kind, **SMALL, config={**kind.config, "model": model}, name=f"{kind.method}{adapter}"
+        )
+
+    tuned = [on(KINDS[0], "/some/folder/glad-lora"), on(KINDS[1], "/some/folder/glad-lora")]
+    base = [on(kind, None) for kind in KINDS[:3]]
+    (group,) = grouped([*tuned, *base])
+    assert group.reference is base[0]
+    names = [group.name(cell) for cell in group.cells]
+    assert names[0] == "Control" and "Control, adapter glad-lora" in names and "Prompting, adapter glad-lora" in names
+    assert group.called("control") is base[0]
+    assert group.called("Control, adapter glad-lora") is tuned[0]
+
+
 def test_names_are_unique_where_label_and_strength_are_not(tmp_path: Path) -> None:
     twins = [make_cell(tmp_path, KINDS[2], **SMALL, name=f"tiny-vector-{number}") for number in (1, 2)]
     (group,) = grouped(twins)

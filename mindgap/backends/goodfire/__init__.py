@@ -47,6 +47,8 @@ class GoodfireBackend:
     def lacks(self, model: ModelSpec, needs: frozenset[Capability]) -> list[str]:
         """See `Backend.lacks`. Whether the server answers is found out when a model is opened."""
         missing = []
+        if model.adapter is not None:
+            missing.append("a way to load an adapter (model.adapter)")
         if not model.goodfire_id:
             missing.append(f"the name that the server knows {model.name} by (model.goodfire_id)")
         if importlib.util.find_spec("goodfire") is None:

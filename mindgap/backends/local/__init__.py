@@ -9,7 +9,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING
 
 from mindgap.backends.base import Capability
-from mindgap.backends.local.files import files_lack, files_of, stamp_of
+from mindgap.backends.local.files import files_lack, files_of, named_adapter_lacks, stamp_of
 from mindgap.backends.local.memory import fits_beside, memory_lacks
 from mindgap.backends.local.reader import Reader
 from mindgap.backends.local.shelf import Shelf
@@ -58,6 +58,7 @@ class LocalBackend:
         from mindgap.backends.local.embedded import embedded_model_lacks, packaged_of
 
         missing += embedded_model_lacks(packaged=packaged_of(model)) if model.embedded else lacks_weights(model)
+        missing += named_adapter_lacks(model)
         missing += memory_lacks(model, device=self.device, dtype=self.dtype)
         missing += lacks_settings(model)
         if "features" in needs:

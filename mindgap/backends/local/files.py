@@ -10,6 +10,7 @@ import difflib
 import importlib.util
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,8 @@ def files_of(model: ModelSpec) -> Path | None:
 
 def stamp_of(model: ModelSpec) -> tuple[object, ...]:
     """Names, sizes and times of the model's files, and of those of the model that an adapter belongs to."""
+    if model.adapter is not None:
+        return (stamp_of(replace(model, adapter=None)), stamp_of(adapter_of(model)))
     folder = None if model.embedded else files_of(model)
     if folder is None:
         return ()
@@ -105,6 +108,24 @@ def json_in(folder: Path, name: str) -> dict[str, Any]:
 def is_adapter(folder: Path) -> bool:
     """Whether a folder holds an adapter of PEFT."""
     return (folder / ADAPTER).is_file()
+
+
+def adapter_of(model: ModelSpec) -> ModelSpec:
+    """The adapter that `model.adapter` names, as `files_of` and others take a model."""
+    return ModelSpec(model.name, hf_id=model.adapter)
+
+
+def named_adapter_lacks(model: ModelSpec) -> list[str]:
+    """What `model.adapter` lacks to be loaded onto the model, one thing a phrase."""
+    if model.adapter is None:
+        return []
+    own = adapter_of(model)
+    folder = files_of(own)
+    if folder is None or not is_adapter(folder):
+        return [f"an adapter (model.adapter={model.adapter}): there is no {ADAPTER} of it on this machine"]
+    if not _is_importable("peft"):
+        return [f"the package peft: {model.adapter} is an adapter (pip install peft)"]
+    return _weights_lack(folder) if is_folder(own) else []
 
 
 def base_of(model: ModelSpec, folder: Path) -> ModelSpec | None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from mindgap.backends.local.files import (
+    ADAPTER,
+    adapter_of,
     base_of,
     class_of,
     files_lack,
@@ -46,7 +48,8 @@ def load(spec: ModelSpec, *, device: str, dtype: str) -> Loaded:
     """Load `spec`; weights come from safetensors only, and all of them have to be there.
 
     Args:
-        spec: The model, or an adapter of PEFT, which is loaded onto the model that it was trained on.
+        spec: The model, with an adapter of PEFT where it names one; or an adapter itself, which is loaded onto the
+            model that it was trained on.
         device: `auto`, `cpu`, `cuda`, …
         dtype: `auto`, `float32`, `bfloat16` or `float16`; `auto` is float32 on a CPU and bfloat16 on an accelerator.
 
@@ -62,12 +65,15 @@ def load(spec: ModelSpec, *, device: str, dtype: str) -> Loaded:
         device = "cuda" if torch.cuda.is_available() else "cpu"
     if dtype == "auto":
         dtype = "float32" if device == "cpu" else "bfloat16"
-    source = _source(spec)
-    folder = files_of(spec)
-    if folder is not None and is_adapter(folder):
-        loaded = _load_adapter(spec, source, device, dtype)
+    folder = None if spec.embedded else files_of(spec)
+    if spec.adapter is not None:
+        loaded = _load_adapter(adapter_of(spec), replace(spec, adapter=None), device, dtype)
+    elif folder is not None and is_adapter(folder):
+        base = base_of(spec, folder)
+        assert base is not None  # `files_lack` refused it otherwise
+        loaded = _load_adapter(spec, base, device, dtype)
     else:
-        loaded = _load_model(spec, source, device, dtype)
+        loaded = _load_model(spec, _source(spec), device, dtype)
     return Loaded(loaded.model, loaded.tokenizer, f"{loaded.identity}/{dtype}")
 
 
@@ -104,9 +110,10 @@ def describe(spec: ModelSpec) -> Described:
 
     transformers.logging.set_verbosity_error()
     folder = files_of(spec)
-    if folder is not None and is_adapter(folder):
+    if spec.adapter is not None or (folder is not None and is_adapter(folder)):
+        name = f"hf_id={spec.hf_id}" if spec.adapter is None else f"adapter={spec.adapter}"
         raise UnavailableError(
-            f"model.hf_id={spec.hf_id} is an adapter; merge it into its model (peft's merge_and_unload) and serve that"
+            f"model.{name} is an adapter; merge it into its model (peft's merge_and_unload) and serve that"
         )
     source = _source(spec)
     where = {"revision": source.revision, "trust_remote_code": spec.trust_remote_code}
@@ -185,14 +192,14 @@ def _load_model(spec: ModelSpec, source: _Source, device: str, dtype: str) -> Lo
     return Loaded(model, tokenizer, identity)
 
 
-def _load_adapter(spec: ModelSpec, source: _Source, device: str, dtype: str) -> Loaded:
+def _load_adapter(spec: ModelSpec, base_spec: ModelSpec, device: str, dtype: str) -> Loaded:
     """An adapter on its base. Its layers stay beside those of the base, as PEFT itself reads them."""
     import peft
 
     folder = files_of(spec)
-    assert folder is not None
-    base_spec = base_of(spec, folder)
-    assert base_spec is not None  # `files_lack` refused it otherwise
+    if folder is None or not is_adapter(folder):
+        raise UnavailableError(f"{spec.hf_id} is no adapter on this machine: it has no {ADAPTER}")
+    source = _source(spec)
     with _reading(spec, "adapter"):
         settings = peft.PeftConfig.from_pretrained(source.name, revision=source.revision)
     if settings.is_prompt_learning:

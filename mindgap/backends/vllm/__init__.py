@@ -77,6 +77,8 @@ class VllmBackend:
         """See `Backend.lacks`. Whether the servers answer is found out when a model is opened."""
         made_here = needs & {"residual", "features"}  # vectors, once; then they are served
         missing = self.reader.lacks(model, needs) if made_here else self._files_lack(model)
+        if model.adapter is not None:
+            missing.append("a way to load an adapter (model.adapter): merge it into its model and serve that")
         if "text" in needs:
             missing.append("a way to take prompts without a chat template: its endpoint takes conversations alone")
         if not self.urls:

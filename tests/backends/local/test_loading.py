@@ -345,6 +345,28 @@ def test_an_adapter_is_loaded_on_its_base(adapter: Path, saved: Path) -> None:
     assert not torch.allclose(actual, base.engine.model(tokens).logits, atol=1e-2)
 
 
+def test_an_adapter_that_a_model_names_is_loaded_onto_it(adapter: Path, saved: Path) -> None:
+    named, own, base = opened(saved, adapter=str(adapter)), opened(adapter), opened(saved)
+    tokens = torch.tensor([[5, 6, 7, 8]])
+    assert torch.equal(named.engine.model(tokens).logits, own.engine.model(tokens).logits)
+    assert named.identity == own.identity != base.identity
+
+
+def test_an_adapter_that_is_not_there_or_is_none_is_refused(saved: Path, tmp_path: Path) -> None:
+    for name in (str(saved), str(tmp_path / "nowhere"), "somebody/nothing"):
+        assert any(f"model.adapter={name}" in phrase for phrase in lacks(saved, adapter=name))
+
+
+def test_backends_that_load_no_adapters_say_so(adapter: Path) -> None:
+    from mindgap.backends.goodfire import GoodfireBackend
+    from mindgap.backends.litellm import LiteLLMBackend
+    from mindgap.backends.vllm import VllmBackend
+
+    spec = ModelSpec("m", hf_id="a/b", litellm_id="m", goodfire_id="m", adapter=str(adapter))
+    for backend in (GoodfireBackend(), LiteLLMBackend(), VllmBackend()):
+        assert "model.adapter" in " ".join(backend.lacks(spec, frozenset({"generate"})))
+
+
 def test_another_adapter_is_another_model(adapter: Path) -> None:
     before = opened(adapter).identity
     weights = load_file(adapter / "adapter_model.safetensors")
