@@ -44,9 +44,19 @@ def arranged(arguments: list[str]) -> list[str]:
 
 def job(config: DictConfig) -> None:
     """One Hydra job."""
+    import multiprocessing
+
+    from mindgap.cli.stderr import complain
+    from mindgap.storage.trouble import disk_trouble
     from mindgap.study.job import run_job
 
-    run_job(config)
+    try:
+        run_job(config)
+    except OSError as error:
+        if multiprocessing.parent_process() is not None or (said := disk_trouble(error)) is None:
+            raise
+        complain(said)
+        sys.exit(2)  # what sums a sweep up could not be written either
 
 
 def main() -> None:

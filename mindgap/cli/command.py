@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from mindgap.cli.stderr import complain, mask_tracebacks
 from mindgap.core.errors import MindgapError
+from mindgap.storage.trouble import disk_trouble
 
 
 def command(
@@ -38,6 +39,11 @@ def command(
         return run(words) or 0
     except MindgapError as error:
         complain(error)
+        return 2
+    except OSError as error:
+        if (said := disk_trouble(error)) is None:
+            raise
+        complain(said)
         return 2
     except KeyboardInterrupt:
         sys.stderr.write(f"\nmindgap: {stopped}\n")

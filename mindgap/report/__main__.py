@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mindgap.cli.stderr import complain
 from mindgap.core.errors import MindgapError
+from mindgap.storage.trouble import disk_trouble
 
 if TYPE_CHECKING:
     from mindgap.results.sweep import SweepResults
@@ -84,6 +85,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _write(options)
     except MindgapError as error:
         complain(error)
+        return 2
+    except OSError as error:
+        if (said := disk_trouble(error)) is None:
+            raise
+        complain(said)
         return 2
     return 0
 

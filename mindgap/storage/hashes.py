@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from pathlib import Path
 
 from mindgap.storage.cache import cache_folder
@@ -17,6 +18,7 @@ def file_hash(path: Path, cache: Path | None = None) -> str:
         return known
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    kept.parent.mkdir(parents=True, exist_ok=True)
-    kept.write_text(digest)
+    with suppress(OSError):  # it is only made again then
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        kept.write_text(digest)
     return digest

@@ -102,6 +102,9 @@ def _build(folder: Path, source: str, build: Callable[[Path], None]) -> dict[str
             folder.rename(folder.with_name(f"{folder.name}.unfinished-old"))
         unfinished.rename(folder)
         _to_disk(folder.parent)
+    except OSError as error:
+        error.filename = error.filename or str(folder)  # of a full disk, say
+        raise
     finally:
         _remove_unfinished(folder)
     return files

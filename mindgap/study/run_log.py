@@ -21,10 +21,17 @@ class Masking(logging.Formatter):
         return printable(mask_text(super().format(record)))
 
 
+class _Log(logging.FileHandler):
+    """A log that a full disk cuts off; the study's own files say what is the matter."""
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        """See `logging.Handler`, which would print a traceback for every line."""
+
+
 @contextmanager
 def logging_to(path: Path, console: Console) -> Iterator[None]:
     """While the block runs, log to `path`, and warnings of ours to the console as well."""
-    to_file = logging.FileHandler(path, encoding="utf-8")
+    to_file = _Log(path, encoding="utf-8")
     to_file.setFormatter(Masking("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     to_person = RichHandler(logging.WARNING, console, show_time=False, show_path=False)
     to_person.setFormatter(Masking("%(message)s"))

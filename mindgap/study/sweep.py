@@ -32,6 +32,7 @@ from mindgap.results.files import METRICS_FILE, write_cell, write_summary
 from mindgap.results.planned import read_planned, write_planned
 from mindgap.results.runs import begin_run, end_run
 from mindgap.results.sweep import SweepResults, read_sweep
+from mindgap.storage.trouble import disk_trouble
 from mindgap.study import terminal
 from mindgap.study.check import check, check_writable
 from mindgap.study.claims import refuse_running, release
@@ -59,8 +60,12 @@ class SweepCallback(Callback):
             )
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Hydra keeps what every job was told until the last has ended; a long sweep would grow by it."""
+        """Hydra keeps what every job was told until the last has ended, and prints it where one fails.
+
+        A long sweep would grow by it, and secrets would be shown.
+        """
         job_return.cfg = job_return.hydra_cfg = None
+        job_return.overrides = [mask_argument(override) for override in job_return.overrides or ()]
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
         _under_way.clear()
@@ -222,5 +227,8 @@ def never_swallowed() -> Iterator[None]:
         complain(explain(mistake, config_folder()))
         sys.exit(2)
     except Exception as error:  # noqa: BLE001  # re-raised as an exit, which Hydra lets through
+        if said := disk_trouble(error):
+            complain(said)
+            sys.exit(2)
         print_traceback(error)
         sys.exit(1)
