@@ -48,6 +48,17 @@ class Own:
         yield
 '''
 
+OWN_TRACKER = '''"""A tracker of the user's own that fails: its job ends in a fault."""
+from dataclasses import dataclass
+@dataclass(frozen=True)
+class Own:
+    api_key: str
+    def log(self, result):
+        raise RuntimeError(f"refused: {self.api_key}")
+    def log_sweep(self, comparison):
+        raise RuntimeError(f"refused: {self.api_key}")
+'''
+
 
 def written(key: str, number: int) -> str:
     """The key, in another way each time; sometimes where a message is cut."""
@@ -182,6 +193,14 @@ def test_a_hosted_model_that_refuses(tmp_path: Path, server: str) -> None:
     assert search(tmp_path) > 10
 
 
+def test_an_address_in_the_environment_that_holds_a_password(tmp_path: Path, server: str) -> None:
+    address = f"{server}/bad/v1?api_key={CORE}-in-url".replace("://", f"://me:{CORE}%2Din-url@")
+    own = (*HOSTED, *LLM_JUDGE, "tracker.mode=offline")
+    code, said = said_by(tmp_path, *STUDY, *own, OPENAI_BASE_URL=address)
+    assert code == 1 and not leaks(said), said
+    assert search(tmp_path) > 10
+
+
 def test_a_judge_that_refuses_and_the_commands_after_it(tmp_path: Path, server: str) -> None:
     bad = (*LLM_JUDGE, f"judge.api_base={server}/bad/v1")
     good = (*HOSTED, f"backend.api_base={server}/good/v1", "tracker.mode=offline")
@@ -231,6 +250,18 @@ def test_a_judge_of_ones_own_with_its_key_in_the_yaml(tmp_path: Path, server: st
     missing = pq.read_table(next(tmp_path.glob("outputs/one/*/samples.parquet")))["behaviour_missing"].to_pylist()
     assert set(missing) == {"judge own failed: RuntimeError: refused: ***"}
     assert search(tmp_path) > 5
+
+
+def test_a_job_that_fails_with_a_key_on_the_command_line(tmp_path: Path, server: str) -> None:
+    folder = tmp_path / "conf" / "tracker"
+    folder.mkdir(parents=True)
+    (folder / "own.yaml").write_text("_target_: own_tracker.Own\napi_key: none\n")
+    (tmp_path / "conf" / "own_tracker.py").write_text(OWN_TRACKER)
+    good = (*HOSTED, f"backend.api_base={server}/good/v1", "judge=proxy", "--config-dir", "conf", "tracker=own")
+    path = os.pathsep.join([str(Path(mindgap.__file__).parents[1]), str(tmp_path / "conf")])
+    code, said = said_by(tmp_path, *STUDY, *good, f"tracker.api_key={YAML_KEY}", PYTHONPATH=path)
+    assert code != 0 and "refused: ***" in said and not leaks(said), said
+    assert search(tmp_path) > 3
 
 
 @pytest.mark.parametrize(
