@@ -74,6 +74,8 @@ def _answer(group: GroupComparison) -> list[str]:
         sentences.append(
             f"With no sign of a loss, {free.name} brings the most: {points(free.differences[target.name], target)}."
         )
+    if lost := [cell for cell in others if cell not in (chosen, best) and _clear_losses(cell, group.costs)]:
+        sentences.append(_lost(lost, group.costs))
     if len(raised) < len(others):
         sentences.append(f"{len(others) - len(raised)} of {len(others)} cells did not clearly raise it.")
     return sentences
@@ -100,8 +102,8 @@ def _nothing_clear(group: GroupComparison, target: Declaration) -> str:
     text += f"{points(difference, target)}{f' ({most.name})' if len(others) > 1 else ''}."
     if (power := most.detectable.get(target.name)) is not None:
         text += _could_be_seen(power, target, group)
-    lowered = [cell.name for cell in others if any(worse_clearly(cell, cost) for cost in group.costs)]
-    return f"{text} {listed(lowered)} clearly cost something." if lowered else text
+    lost = [cell for cell in others if _clear_losses(cell, group.costs)]
+    return f"{text} {_lost(lost, group.costs)}" if lost else text
 
 
 def _could_be_seen(power: Detectable, target: Declaration, group: GroupComparison) -> str:
@@ -118,16 +120,27 @@ def _could_be_seen(power: Detectable, target: Declaration, group: GroupCompariso
     return f"{text}." if enough is None else f"{text}; {enough[0]} × {enough[1]} would find {decimal(large, 2)}."
 
 
+def _lost(cells: list[CellComparison], costs: Costs) -> str:
+    """What cells clearly lose of which no other sentence speaks."""
+    if len(cells) == 1:
+        return f"{cells[0].name} clearly costs {listed(_clear_losses(cells[0], costs))}."
+    return f"{listed([cell.name for cell in cells])} clearly cost something."
+
+
+def _clear_losses(cell: CellComparison, costs: Costs) -> list[str]:
+    return [loss(cell.differences[cost.name], cost) for cost in costs if worse_clearly(cell, cost)]
+
+
 def _cost(cell: CellComparison, costs: Costs) -> str:
     """What a cell clearly loses, and what of that cannot be told."""
-    clear, perhaps, unseen = [], [], []
+    clear, perhaps, unseen = _clear_losses(cell, costs), [], []
     for cost in costs:
         if not is_known(cell, cost.name):
             continue
         difference = cell.differences[cost.name]
         if worse_clearly(cell, cost):
-            clear.append(loss(difference, cost))
-        elif worse(cell, cost):
+            continue
+        if worse(cell, cost):
             perhaps.append(loss(difference, cost))
         elif sign(cell, cost.name) == 0:
             unseen.append(f"{measure_named(cost)} (change {interval_in_words(difference.estimate, cost)})")

@@ -62,7 +62,7 @@ class ProxyJudge:
 
     @property
     def identity(self) -> str:
-        """See `Judge.identity`: the calibration's bytes, and the embedding model's weights. Loads both."""
+        """See `Judge.identity`: the calibration's bytes and the hash of the embedding weights, which are not loaded."""
         model = self._embedder
         return f"proxy{PROXY_VERSION}/{self._file.digest[:16]}/{model.identity if model else 'text'}"
 
@@ -108,7 +108,7 @@ class ProxyJudge:
 
     @property
     def _embedder(self) -> Embedder | None:
-        return embedder() if self._embeds else None  # loaded once a process
+        return embedder() if self._embeds else None  # one a process
 
     @property
     def _calibration(self) -> Calibration:

@@ -29,8 +29,9 @@ def search(catalogue: Catalogue, text: str, count: int) -> list[tuple[int, float
     return [(int(index), float(scores[index])) for index in best if catalogue.live[index] and scores[index] > 0]
 
 
+@lru_cache(maxsize=64)
 def relevance(catalogue: Catalogue, text: str) -> np.ndarray:
-    """How near each feature is to `text` in meaning: float32 `[features]` in [-1, 1].
+    """How near each feature is to `text` in meaning: float32 `[features]` in [-1, 1], not to be written to.
 
     -1 where it was never active, 0 where nothing is known of what it means.
 
@@ -39,7 +40,9 @@ def relevance(catalogue: Catalogue, text: str) -> np.ndarray:
     """
     scores = by_words(catalogue, text) if embedder_lacks() else embedded(catalogue) @ embedder().embed([text])[0]
     known = np.array([label != NO_PATTERN for label in catalogue.labels])
-    return np.where(catalogue.live, np.where(known, scores.clip(-1, 1), 0), -1).astype(np.float32)
+    near = np.where(catalogue.live, np.where(known, scores.clip(-1, 1), 0), -1).astype(np.float32)
+    near.flags.writeable = False  # every cell of a sweep asks again, and gets the same array
+    return near
 
 
 def documents(catalogue: Catalogue) -> list[str]:

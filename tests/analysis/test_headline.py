@@ -47,7 +47,16 @@ def test_methods_that_do_nothing_cannot_be_told_apart() -> None:
 
 def test_a_loss_without_a_gain_is_not_passed_over() -> None:
     text = headline_of(CONTROL, Kind("noise", "Noise", coherence=2.0, accuracy=0.5))
-    assert text.startswith("Noise cannot be told apart from Control") and text.endswith("Noise clearly cost something.")
+    assert text.startswith("Noise cannot be told apart from Control") and "Noise clearly costs" in text
+    assert "points of coherence (" in text and "percentage points of accuracy (" in text
+
+
+def test_a_clear_cost_is_told_also_of_a_cell_that_is_not_the_best() -> None:
+    best, heavy = Kind("gentle", "Gentle", behaviour=1.5), Kind("shout", "Shouting", behaviour=1.0, coherence=1.5)
+    text = headline_of(CONTROL, best, heavy)
+    assert "Gentle brings the most" in text and "Shouting clearly costs 1." in text
+    several = headline_of(CONTROL, best, heavy, Kind("noise", "Noise", coherence=2.0))
+    assert "Noise and Shouting clearly cost something." in several
 
 
 def test_one_cell_is_compared_with_nothing() -> None:

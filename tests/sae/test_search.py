@@ -53,6 +53,13 @@ def test_a_dead_feature_has_the_lowest_relevance_and_is_never_found(catalogue: C
     assert all(index != 4 for index, _ in search(catalogue, "funny", 5))
 
 
+def test_what_was_asked_before_is_not_computed_again_and_cannot_be_spoilt(catalogue: Catalogue) -> None:
+    scores = relevance(catalogue, "funny")
+    assert relevance(catalogue, "funny") is scores
+    with pytest.raises(ValueError, match="read-only"):
+        scores[0] = 1
+
+
 @pytest.mark.skipif(bool(embedder_lacks()), reason="the embedding model is not installed")
 def test_meaning_finds_what_shares_no_word(
     catalogue: Catalogue, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

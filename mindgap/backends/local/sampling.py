@@ -60,11 +60,19 @@ def _chosen(
     # Sorting the whole vocabulary is the slow part on a CPU, and the nucleus is nearly always among the first few.
     looked_at = min(_FIRST_LOOK, logits.shape[-1])
     kept, tokens = probabilities.topk(looked_at)
-    if looked_at < logits.shape[-1] and bool((sampled & (kept.sum(-1) < top_p)).any()):
-        kept, tokens = probabilities.sort(-1, descending=True)
+    chosen = torch.where(sampled, _picked(kept, tokens, top_p, uniform), greedy)
+    wider = sampled & (kept.sum(-1) < top_p)
+    if looked_at < logits.shape[-1] and bool(wider.any()):
+        kept, tokens = probabilities[wider].sort(-1, descending=True)
+        chosen[wider] = _picked(kept, tokens, top_p[wider], uniform[wider])
+    return chosen
+
+
+def _picked(kept: torch.Tensor, tokens: torch.Tensor, top_p: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
+    """The token of each row that `uniform` falls on; `kept` are probabilities of `tokens`, largest first."""
     cumulative = kept.cumsum(-1)
     kept = kept * (cumulative - kept < top_p[:, None])
     cumulative = kept.cumsum(-1)
     picked = (cumulative <= uniform[:, None] * cumulative[:, -1:]).sum(-1)
     picked = picked.clamp(max=(kept > 0).sum(-1) - 1)
-    return torch.where(sampled, tokens.gather(-1, picked[:, None])[:, 0], greedy)
+    return tokens.gather(-1, picked[:, None])[:, 0]

@@ -46,6 +46,20 @@ def test_a_nucleus_wider_than_the_first_look_is_still_exact() -> None:
     assert len(np.unique(chosen)) == pytest.approx(950, abs=1)
 
 
+def test_rows_with_a_wide_nucleus_a_narrow_one_and_none_choose_as_each_does_alone() -> None:
+    flat, steep = torch.zeros(1000), torch.linspace(20, 0, 1000)
+    logits = torch.stack([steep, flat, flat, steep, flat])
+    temperature, uniform = torch.tensor([1.0, 1.0, 0.0, 0.7, 1.0]), torch.tensor([0.9, 0.5, 0.9, 0.1, 0.99])
+    top_p = torch.tensor([0.9, 0.95, 0.9, 1.0, 0.5])
+    together = sampling.choose(logits, temperature, top_p, uniform).tolist()
+    alone = [
+        int(sampling.choose(*(tensor[row : row + 1] for tensor in (logits, temperature, top_p, uniform))))
+        for row in range(5)
+    ]
+    assert together == alone
+    assert len(set(together)) == 5
+
+
 def test_temperature_zero_is_greedy_beside_sampled_rows() -> None:
     logits = torch.log(torch.tensor([[0.1, 0.9], [0.1, 0.9]]))
     chosen = sampling.choose(logits, torch.tensor([0.0, 1.0]), torch.tensor([1.0, 1.0]), torch.tensor([0.99, 0.99]))
