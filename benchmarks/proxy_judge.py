@@ -151,7 +151,7 @@ def main() -> None:
     model = None
     if not arguments.without_embeddings and not embedder_lacks():
         loaded = embedder()
-        model = Remembering(loaded.identity, loaded.tokenizer, loaded.model)
+        model = Remembering(loaded.identity, loaded.folder)
     if dosed:
         for variant in [None, model] if model else [None]:
             print("with embeddings" if variant else "without embeddings")

@@ -38,6 +38,13 @@ _OTHERS = _set(
 _FUNCTION = _ARTICLES | _PREPOSITIONS | _JOINTS | _OTHERS
 _FIRST = _set("i i'm i'll i've i'd me my mine we we're we'll our us let's")
 _SECOND = _set("you you're you'll you've your yours yourself")
+_FOREIGN = _set(
+    "le les des du et est une dans pas sur avec que qui ne se ce il elle nous vous sont je mais ou où au aux "
+    "el los las una en por para como pero más al su es lo un muy der das und ist nicht ein eine "
+    "von mit auf für dem zu sich auch wir ich sie di che non sono della nel è os não em uma com dos het een "
+    "niet"
+)
+"""Commonest words of French, Spanish, German, Italian, Portuguese and Dutch, those that English has too left out."""
 _BROKEN = re.compile(r"\s[,.;:!?](?=\s|$)|[,;:]\s*[,.;:]|\b(\w+)\s+\1\b|\(\s*\)|-[:,]")
 _ANSWERED = re.compile(r"<thinking>.*</thinking>\s*<answer>[^<]*</answer>\s*$", re.S)
 _ANSWER = re.compile(r"<answer>|\b(?:answer|option)(?: is)?\W{1,4}\(?[A-J]\b", re.I)
@@ -150,6 +157,7 @@ def _grammar(text: str, tokens: list[str], spoken: list[str], parts: list[str]) 
     return {
         "misplaced": misplaced / (openers + 3),
         "function_words": sum(word in _FUNCTION for word in spoken) / (len(spoken) + SMOOTHING),
+        "foreign_words": _rate(spoken, _FOREIGN),
         "broken_punctuation": len(_BROKEN.findall(text.lower())) / (len(spoken) + 2 * SMOOTHING),
         "lower_starts": sum(part[0].islower() for part in parts) / (len(parts) + 1),
         "unfinished": float(bool(text) and text[-1].isalnum()),

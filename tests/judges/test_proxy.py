@@ -117,6 +117,8 @@ def test_scores_do_not_depend_on_what_is_judged_beside(judge: ProxyJudge) -> Non
     ("strange", "why"),
     [
         ("天空是蓝色的，因为空气散射短波长的光。傍晚时光的路径更长，剩下的光是红色的。", "not ascii"),
+        ("La réponse est simple : le ciel est bleu parce que les molécules diffusent la lumière.", "foreign words"),
+        ("Der Himmel ist blau, weil das Licht in der Luft gestreut wird, und nicht anders.", "foreign words"),
         (FORMAL.upper(), "capitals"),
         ('{"name": "sky", "reasons": ["scattering", "air"], "wavelength": {"min": 380, "max": 500}}', "quotes"),
         ("It is blue.", "compressed"),
