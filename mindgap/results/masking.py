@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from mindgap.core.measurement import Value
@@ -19,22 +21,22 @@ def without_secrets(result: CellResult) -> CellResult:
 
     Prompts, responses and scores are the data, and stay as they are.
     """
+    clean = cache(mask_text)  # most reasons are those of many samples
     return replace(
         result,
         config=mask_secrets(result.config),
-        reason=None if result.reason is None else mask_text(result.reason),
-        source=None if result.source is None else mask_text(result.source),
-        metrics={name: replace(estimate, note=mask_text(estimate.note)) for name, estimate in result.metrics.items()},
-        records=tuple(_clean_record(record) for record in result.records),
+        reason=None if result.reason is None else clean(result.reason),
+        source=None if result.source is None else clean(result.source),
+        metrics={name: replace(estimate, note=clean(estimate.note)) for name, estimate in result.metrics.items()},
+        records=tuple(_clean_record(record, clean) for record in result.records),
     )
 
 
-def _clean_record(record: Record) -> Record:
+def _clean_record(record: Record, clean: Callable[[str], str]) -> Record:
     reasons = {name: text for name in REASONS if (text := getattr(record, name)) is not None}
-    cleaned: dict[str, Any] = {name: mask_text(text) for name, text in reasons.items()}
-    measures = {name: _clean_value(value) for name, value in record.measures.items()}
+    cleaned: dict[str, Any] = {name: clean(text) for name, text in reasons.items()}
+    measures = {
+        name: value if value.missing is None else Value(None, clean(value.missing))
+        for name, value in record.measures.items()
+    }
     return replace(record, **cleaned, measures=measures)
-
-
-def _clean_value(value: Value) -> Value:
-    return value if value.missing is None else Value(None, mask_text(value.missing))
