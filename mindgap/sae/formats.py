@@ -4,13 +4,14 @@
 block it reads; its name does ("…-SAE-l19" reads the output of block 19, that is `model.layers.19`).
 
 *SAELens* (`sae_weights.safetensors` with `cfg.json` beside it), as written up to version 6: standard, topk, jumprelu,
-and batchtopk, which is jumprelu once trained. What cannot be said in the settings of `SAE` is refused by name: a
+gated, and batchtopk, which is jumprelu once trained.
+
+*Gemma Scope* is read in `mindgap.sae.gemma_scope`. What cannot be said in the settings of `SAE` is refused by name: a
 wrong activation would look like a right one.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import pickle
 import re
@@ -21,14 +22,15 @@ from typing import Any
 import torch
 
 from mindgap.core.errors import UnavailableError
-from mindgap.sae import native_format
+from mindgap.sae import gemma_scope, native_format
+from mindgap.sae.identity import identity_of, require
 from mindgap.sae.sae import SAE, Architecture
-from mindgap.storage.hashes import file_hash
 
 GOODFIRE_SUFFIXES = (".pth", ".pt")
 SAELENS_WEIGHTS, SAELENS_SETTINGS = "sae_weights.safetensors", "cfg.json"
 
 GOODFIRE_TENSORS = ("encoder_linear.weight", "encoder_linear.bias", "decoder_linear.weight", "decoder_linear.bias")
+GATED_TENSORS = ("W_enc", "b_gate", "r_mag", "b_mag", "W_dec", "b_dec")
 SAELENS_TENSORS = ("W_enc", "b_enc", "W_dec", "b_dec")
 
 
@@ -43,7 +45,16 @@ def read_sae(path: Path, cache: Path | None = None) -> SAE:
             return read_goodfire(path, cache)
         if path.name == SAELENS_WEIGHTS:
             return read_saelens(path, cache)
-    except (OSError, ValueError) as error:
+        if path.suffix == ".npz":
+            return gemma_scope.read_npz(path, cache)
+        if path.name == gemma_scope.WEIGHTS_2:
+            return gemma_scope.read_second(path, cache)
+        if path.with_name("hyperparams.json").is_file() or (path.parent.parent / "hyperparams.json").is_file():
+            raise ValueError(
+                "these are Llama Scope's own files, which do not say in which unit their threshold is. Load the "
+                "release with SAELens, save it (save_model), and name that folder"
+            )
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise UnavailableError(f"{path} cannot be read as an SAE: {error}") from error
     return native_format.load(path, cache)
 
@@ -58,9 +69,9 @@ def read_goodfire(path: Path, cache: Path | None = None) -> SAE:
         )
     layer = int(named[1])
     tensors = _state_dict(path)
-    _require(tensors, GOODFIRE_TENSORS)
+    require(tensors, GOODFIRE_TENSORS)
     return SAE(
-        identity=_identity(path.stem, path, cache, layer),
+        identity=identity_of(path.stem, path, cache, layer),
         layer=layer,
         architecture="relu",
         encoder=tensors["encoder_linear.weight"],
@@ -96,8 +107,12 @@ def read_saelens(path: Path, cache: Path | None = None) -> SAE:
     factor = tensors.pop("scaling_factor", None)
     if factor is not None and not bool((factor == 1).all()):
         raise ValueError("its activations were rescaled in finetuning (scaling_factor), which is not supported")
-    threshold = _threshold(tensors) if architecture == "jumprelu" else None
-    _require(tensors, SAELENS_TENSORS)
+    threshold = None
+    if settings.get("architecture") == "gated":
+        threshold = _ungated(tensors)
+    elif architecture == "jumprelu":
+        threshold = _threshold(tensors)
+    require(tensors, SAELENS_TENSORS)
 
     encoder, encoder_bias, decoder = tensors["W_enc"].T, tensors["b_enc"], tensors["W_dec"]
     if rescaled:  # activations count in lengths of their direction; the only kind whose weights must be copied
@@ -106,7 +121,7 @@ def read_saelens(path: Path, cache: Path | None = None) -> SAE:
         decoder = decoder / lengths[:, None]
     name = f"{settings.get('model_name') or path.parent.name}.{hook}".rpartition("/")[2]
     return SAE(
-        identity=_identity(name, path, cache, layer, architecture, k, centred, rescaled, input_scale),
+        identity=identity_of(name, path, cache, layer, architecture, k, centred, rescaled, input_scale),
         layer=layer,
         architecture=architecture,
         encoder=encoder,
@@ -143,14 +158,6 @@ def _state_dict(path: Path) -> dict[str, torch.Tensor]:
     return {str(name): tensor.detach() for name, tensor in tensors.items()}
 
 
-def _require(tensors: dict[str, torch.Tensor], names: tuple[str, ...]) -> None:
-    """Refuse tensors that are missing, and unknown ones, which could change what the others mean."""
-    if missing := [name for name in names if name not in tensors]:
-        raise ValueError(f"it lacks {', '.join(missing)}; it holds {', '.join(sorted(tensors)) or 'nothing'}")
-    if unknown := sorted(tensors.keys() - set(names)):
-        raise ValueError(f"it holds {', '.join(unknown)}, whose meaning is not known here")
-
-
 def _hook(settings: dict[str, Any]) -> tuple[str, int]:
     """Name of what the SAE reads, and the block whose output that is."""
     hook = str(settings.get("hook_name") or settings.get("hook_point") or "")
@@ -184,9 +191,9 @@ def _architecture(settings: dict[str, Any]) -> tuple[Architecture, int | None]:
         raise ValueError(f"activation_fn={function!r} of a {name} SAE is not supported")
     if name == "standard":
         return "relu", None
-    if name in ("jumprelu", "batchtopk", "matryoshka_batchtopk"):
+    if name in ("jumprelu", "gated", "batchtopk", "matryoshka_batchtopk"):
         return "jumprelu", None
-    raise ValueError(f"architecture={name!r} is not supported: standard, topk, jumprelu and batchtopk are")
+    raise ValueError(f"architecture={name!r} is not supported: standard, topk, jumprelu, gated and batchtopk are")
 
 
 def _rescaled(settings: dict[str, Any]) -> bool:
@@ -212,6 +219,18 @@ def _input_scale(settings: dict[str, Any]) -> float:
     raise ValueError(f"normalize_activations={kind!r} is another for every token, which is not supported")
 
 
+def _ungated(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
+    """The thresholds by which a gated SAE is a jumprelu one, whose tensors take the place of its own.
+
+    Where x·w + b_gate > 0 its activation is max(exp(r_mag) x·w + b_mag, 0) (Rajamanoharan et al. 2024, arXiv
+    2404.16014, section 3.2): with p = exp(r_mag) x·w + b_mag that is p where p > b_mag - exp(r_mag) b_gate and p > 0.
+    """
+    require(tensors, GATED_TENSORS)
+    gain, magnitude, gate = tensors.pop("r_mag").exp(), tensors.pop("b_mag"), tensors.pop("b_gate")
+    tensors |= {"W_enc": tensors["W_enc"] * gain, "b_enc": magnitude}
+    return (magnitude - gain * gate).clamp(min=0)
+
+
 def _threshold(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
     """Take the thresholds out of `tensors`. SAELens applies ReLU too, so a negative one is as good as zero."""
     thresholds = [name for name in ("threshold", "log_threshold", "topk_threshold") if name in tensors]
@@ -223,9 +242,3 @@ def _threshold(tensors: dict[str, torch.Tensor]) -> torch.Tensor:
     if "b_enc" in tensors:
         threshold = threshold.to(torch.float32).expand(tensors["b_enc"].shape)
     return threshold.clamp(min=0)
-
-
-def _identity(name: str, path: Path, cache: Path | None, *settings: object) -> str:
-    """The same wherever the file lies, and another one for other settings."""
-    content = json.dumps([file_hash(path, cache), *settings])
-    return f"{name}@{hashlib.sha256(content.encode()).hexdigest()[:16]}"

@@ -3,6 +3,7 @@
     mindgap:tiny                          shipped with this package
     /some/folder, ~/some/file.pth         on disk
     Goodfire/Llama-3.1-8B-Instruct-SAE-l19          on the Hugging Face hub, file and revision known here
+    google/gemma-scope-2b-pt-res/layer_20/width_16k/average_l0_71   Gemma Scope's own files; of Gemma Scope 2, too
     owner/repository/path/in/it[@revision]          on the hub: a SAELens folder, or one file
 
 Nothing is downloaded: what is not on this machine is named with the command that fetches it.
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 
 SHIPPED = "mindgap:"
 FORMS = "mindgap:NAME, a file or folder, or owner/repository/path on the Hugging Face hub"
-WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt")
+WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".npz")
+NAMED = ("sae_weights.safetensors", "sae.safetensors", "params.safetensors")
+"""Files that are the SAE wherever others lie beside them."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +93,10 @@ def _find_shipped(name: str) -> tuple[Path, str]:
 
 def _find_in_folder(folder: Path) -> tuple[Path, str]:
     weights = sorted(path for path in folder.iterdir() if path.suffix in WEIGHTS_SUFFIXES and path.is_file())
-    named = [path for path in weights if path.name in ("sae_weights.safetensors", "sae.safetensors")]
+    named = [path for path in weights if path.name in NAMED]
     if len(chosen := named or weights) == 1:
         return chosen[0], ""
-    names = ", ".join(path.name for path in weights) or "no file ending in .safetensors, .pth or .pt"
+    names = ", ".join(path.name for path in weights) or "no file ending in .safetensors, .pth, .pt or .npz"
     return folder, f"one SAE in {folder}: it holds {names}. Name the file itself"
 
 
@@ -108,10 +111,7 @@ def _find_on_hub(release: str) -> tuple[Path, str]:
     known = next((known for known in KNOWN if known.repository == repository and path in ("", known.file)), None)
     if known:
         path, revision = known.file, revision or known.revision
-    if path.endswith(WEIGHTS_SUFFIXES):
-        wanted = [path] if not path.endswith("sae_weights.safetensors") else _saelens(path.rpartition("/")[0])
-    else:
-        wanted = _saelens(path)
+    wanted = _wanted(repository, path)
     cached = [try_to_load_from_cache(repository, file, revision=revision or None) for file in wanted]
     if all(isinstance(file, str) for file in cached):
         return Path(str(cached[0])), ""
@@ -119,6 +119,13 @@ def _find_on_hub(release: str) -> tuple[Path, str]:
     return Path(release), f"the SAE's weights: {shlex.join(['hf', 'download', repository, *wanted, *at])}"
 
 
-def _saelens(folder: str) -> list[str]:
+def _wanted(repository: str, path: str) -> list[str]:
+    """Files of a release on the hub, the weights first; `path` is that of a file or folder in the repository."""
+    beside = {"sae_weights.safetensors": ["cfg.json"], "params.safetensors": ["config.json"], "params.npz": []}
+    folder, _, name = path.rpartition("/") if path.endswith(WEIGHTS_SUFFIXES) else (path, "", "")
+    if not name and repository.startswith("google/gemma-scope-2-"):
+        name = "params.safetensors"
+    elif not name:
+        name = "params.npz" if repository.startswith("google/gemma-scope-") else "sae_weights.safetensors"
     prefix = f"{folder}/" if folder else ""
-    return [f"{prefix}sae_weights.safetensors", f"{prefix}cfg.json"]
+    return [prefix + file for file in (name, *beside.get(name, []))]

@@ -28,6 +28,8 @@ settings
   texts=a.jsonl,b.txt      what the model reads: JSON lines ({"text": …, "messages": […]}) or paragraphs. Replies that
                            the model wrote under many system prompts show which manners a feature goes with.
                            Without texts, a catalogue that is there is labelled anew
+  labels=FILE              labels of Neuronpedia in the place of ours: its explanations of this SAE, as JSON lines or a
+                           list, gzipped or not, or a folder of such files
   labeller=none            a model that litellm knows, to put labels into words; none = by word statistics
   labeller_base=URL        address of an OpenAI-compatible server for it; labeller_key=OPENAI_API_KEY names the
                            variable that holds its key, or none
@@ -36,7 +38,7 @@ settings
 The catalogue lies beside an SAE that `mindgap.training.train` made, else in the user's cache folder. To look at it:
   python -m mindgap.features list model=NAME"""
 
-SETTINGS = ("texts", "labeller", "labeller_base", "labeller_key")
+SETTINGS = ("texts", "labels", "labeller", "labeller_base", "labeller_key")
 
 
 def describe(engine: Engine, sae: SAE, texts: Sequence[Text], on_done: Callable[[int], None]) -> Catalogue:
@@ -56,6 +58,7 @@ def _run(arguments: Sequence[str]) -> None:
     from mindgap.cli.arguments import model_of, split_arguments
     from mindgap.core.build import build
     from mindgap.sae.locate import catalogue_of, catalogue_path, release_of
+    from mindgap.sae.neuronpedia import neuronpedia_labels, with_neuronpedia
 
     words, plain, config = split_arguments(arguments, SETTINGS, "training.describe")
     if words:
@@ -65,6 +68,7 @@ def _run(arguments: Sequence[str]) -> None:
     model = model_of(config)
     release = release_of(model)
     labeller = _labeller(plain)
+    labels = neuronpedia_labels(Path(plain["labels"]).expanduser()) if "labels" in plain else None
     if "texts" in plain:
         files = [Path(name).expanduser() for name in plain["texts"].split(",") if name]
         if missing := [str(file) for file in files if not file.is_file()]:
@@ -83,6 +87,8 @@ def _run(arguments: Sequence[str]) -> None:
     else:
         catalogue = catalogue_of(model)
     path = catalogue_path(release, catalogue.sae)
+    if labels is not None:
+        catalogue = with_neuronpedia(catalogue, labels)
     catalogue.save(path)
     if labeller is not None:
         catalogue = _label(catalogue, labeller, path)

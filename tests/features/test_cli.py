@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -18,6 +19,7 @@ from small_catalogue import small_catalogue
 from mindgap.features.__main__ import main
 from mindgap.features.show import percent, print_feature
 from mindgap.sae import native_format
+from mindgap.sae.catalogue import FILE, load
 from mindgap.sae.labels import labelled
 from mindgap.training.describe import main as describe_main
 
@@ -173,6 +175,11 @@ def test_help_names_the_commands(capsys: pytest.CaptureFixture[str]) -> None:
     assert "autosteer" in capsys.readouterr().out
 
 
+def labels_of(folder: Path) -> tuple[str, ...]:
+    (path,) = [path for path in folder.rglob(FILE) if path.is_file()]
+    return load(path).labels
+
+
 def test_an_sae_is_described_labelled_by_an_llm_and_looked_at(
     small_model: SimpleNamespace,
     chat_server: ChatServer,  # noqa: F811
@@ -198,3 +205,7 @@ def test_an_sae_is_described_labelled_by_an_llm_and_looked_at(
     said = capsys.readouterr().out
     assert "phrase of the server" in said
     assert "30 texts" in said
+    live = next(index for index, label in enumerate(labels_of(tmp_path)) if label)
+    (tmp_path / "np.jsonl").write_text(json.dumps({"index": live, "description": "explained elsewhere"}))
+    assert describe_main([*model, f"labels={tmp_path / 'np.jsonl'}"]) == 0
+    assert labels_of(tmp_path)[live] == "explained elsewhere"

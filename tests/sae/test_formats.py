@@ -227,6 +227,20 @@ def test_one_factor_for_all_tokens_is_folded_in(tmp_path: Path, centred: bool) -
     torch.testing.assert_close(sae.decode(expected), (expected @ w["W_dec"] + w["b_dec"]) / 0.25)
 
 
+def test_a_gated_sae_is_its_formula(tmp_path: Path) -> None:
+    """Active where x·w + b_gate > 0, and then max(exp(r_mag) x·w + b_mag, 0); x less the decoder's bias."""
+    tensors = weights()
+    tensors |= {name: torch.randn(FEATURES) for name in ("b_gate", "r_mag", "b_mag")}
+    del tensors["b_enc"]
+    sae = read(saelens(tmp_path, new(architecture="gated"), {name: t.contiguous() for name, t in tensors.items()}))
+    projected = (X - tensors["b_dec"]) @ tensors["W_enc"]
+    gate = (projected + tensors["b_gate"] > 0).float()
+    expected = gate * torch.relu(projected * tensors["r_mag"].exp() + tensors["b_mag"])
+    torch.testing.assert_close(sae.encode(X), expected, atol=1e-5, rtol=1e-5)
+    assert 0 < float((expected > 0).float().mean()) < 1
+    torch.testing.assert_close(sae.decode(expected), expected @ tensors["W_dec"] + tensors["b_dec"])
+
+
 # -- SAELens: what is refused ----------------------------------------------------------------------------------------
 
 
@@ -244,7 +258,8 @@ def test_one_factor_for_all_tokens_is_folded_in(tmp_path: Path, centred: bool) -
         (new(normalize_activations="covariance_whitening"), {}, "covariance_whitening"),
         (new(normalize_activations="expected_average_only_in"), {}, "norm_scaling_factor"),
         (OLD | {"normalize_activations": True}, {}, "norm_scaling_factor"),
-        (new(architecture="gated"), {}, "gated"),
+        (new(architecture="temporal"), {}, "temporal"),
+        (new(architecture="gated"), {}, "lacks b_gate, r_mag, b_mag"),
         (new(architecture="transcoder"), {}, "transcoder"),
         (OLD | {"activation_fn_str": "tanh-relu"}, {}, "tanh-relu"),
         (new(architecture="topk"), {}, "without a k"),
