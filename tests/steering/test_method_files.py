@@ -11,6 +11,8 @@ from mindgap.core.compose import composed, config_folder
 from mindgap.core.errors import ConfigError
 from mindgap.steering.directed import CONTROLS, Directed
 from mindgap.steering.methods import Method
+from mindgap.study.experiment import build_experiment
+from mindgap.study.jobs import jobs_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "conf" / "method"
 NEEDS_A_FILE = {
@@ -54,3 +56,16 @@ def test_what_a_backend_cannot_do_is_refused_with_the_reason(name: str) -> None:
     for backend in (GoodfireBackend(), LiteLLMBackend()):
         lacking = " ".join(backend.lacks(ModelSpec("m", litellm_id="m", goodfire_id="m"), needs))
         assert "activation" in lacking or "vector" in lacking or "inside" in lacking, lacking
+
+
+def test_one_command_runs_every_method_that_needs_no_key_at_equal_damage() -> None:
+    experiments = [build_experiment({**job, "sweep": "s"}) for job in jobs_of(["experiment=methods"])]
+    run = {experiment.method.name: experiment for experiment in experiments}
+    every = {path.stem for path in FOLDER.glob("*.yaml")}
+    assert every - set(run) == {"autosteer_scaled"}  # at equal damage it is autosteer
+    assert len(experiments) == len(run)
+    assert {experiment.strength_label for experiment in experiments} == {"none", "damage1"}
+    (agentic,) = run["agentic"].method.interventions
+    assert agentic.picker is None  # type: ignore[attr-defined]
+    (trained,) = run["loreft"].method.interventions
+    assert trained.source.epochs == 4  # type: ignore[attr-defined]
