@@ -27,7 +27,7 @@ SMALLEST_WIDTH = 0.01
 """Of a feature's range: one that hardly varied in fitting does not make every other text a stranger."""
 FAR = 0.25
 """Beyond the range of a feature by this share of its width, a response is unlike what was met in fitting. So are
-1.1 % of the recorded ones themselves, since the range leaves out their extremes."""
+1.0 % of the recorded ones themselves, since the range leaves out their extremes."""
 MEANING_SCALE = 6.0
 """Brings the coordinates of a unit vector of 384 dimensions to about the spread of a standardised feature."""
 
