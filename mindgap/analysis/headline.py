@@ -96,8 +96,12 @@ def _nothing_clear(group: GroupComparison, target: Declaration) -> str:
     reference, others = group.reference, group.others
     most = max((cell for cell in others if is_known(cell, target.name)), key=lambda cell: change(cell, target.name))
     difference = most.differences[target.name]
-    who = "No method can" if len(others) > 1 else f"{most.name} cannot"
-    text = f"{who} be told apart from {reference.name} by how much it raises the behaviour: "
+    several = len(others) > 1
+    if any(sign(cell, target.name) < 0 for cell in others):
+        text = f"{'No method raises' if several else f'{most.name} does not raise'} the behaviour over {reference.name}: "
+    else:
+        who = "No method can" if several else f"{most.name} cannot"
+        text = f"{who} be told apart from {reference.name} by how much it raises the behaviour: "
     text += f"{'the largest change is ' if len(others) > 1 else 'the change is '}"
     text += f"{points(difference, target)}{f' ({most.name})' if len(others) > 1 else ''}."
     if (power := most.detectable.get(target.name)) is not None:

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mindgap.cli.stderr import complain
 from mindgap.core.errors import MindgapError
@@ -106,6 +106,11 @@ def _write(options: argparse.Namespace) -> None:
         against = against_paper(comparison.sweep.cells, read_published(options.against))
     for path in write_report(comparison, formats=options.format, max_samples=options.max_samples, against=against):
         _say(str(path))
+    if _question(options):
+        from mindgap.analysis.headline import headline
+
+        for group in comparison.groups:
+            _say(f"\n{headline(group)}")
     if against is not None:
         from mindgap.cli.console import console_for
         from mindgap.presentation.published_tables import print_against
@@ -130,9 +135,14 @@ def _asked(options: argparse.Namespace) -> SweepResults:
         folder = options.output or sweeps[0].folder.parent / name
         sweep = joined(sweeps, folder)
         folder.mkdir(parents=True, exist_ok=True)
-    names = ("margin", "metric", "at_least", "confidence", "reference")
-    changed = {name: value for name in names if (value := getattr(options, name)) is not None}
+    changed = _question(options)
     return sweep.asking(replace(sweep.question, **changed)) if changed else sweep
+
+
+def _question(options: argparse.Namespace) -> dict[str, Any]:
+    """What the options ask otherwise than the sweep was run with."""
+    names = ("margin", "metric", "at_least", "confidence", "reference")
+    return {name: value for name in names if (value := getattr(options, name)) is not None}
 
 
 def _say(line: str) -> None:

@@ -20,6 +20,16 @@ def test_reports_are_written_beside_the_cells(tmp_path: Path, capsys: pytest.Cap
     assert all(Path(path).stat().st_size for path in printed)
 
 
+def test_another_question_is_answered_where_it_was_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = write_sweep(tmp_path / "study", kinds=KINDS[:2], queries=("be funny", "be terse"), items=4)
+    assert main([str(folder)]) == 0
+    assert capsys.readouterr().out.split() == [str(folder / "report.html")]
+    assert main([str(folder), "--reference", "prompt"]) == 0
+    path, answer = capsys.readouterr().out.split("\n\n")
+    assert path == str(folder / "report.html")
+    assert "Prompting" in answer and answer.strip() in (folder / "comparison.json").read_text(encoding="utf-8")
+
+
 def test_a_wrong_folder_is_one_clear_line_and_status_2(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "mindgap.report", str(tmp_path / "nowhere")]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
