@@ -98,7 +98,8 @@ def _nothing_clear(group: GroupComparison, target: Declaration) -> str:
     difference = most.differences[target.name]
     several = len(others) > 1
     if any(sign(cell, target.name) < 0 for cell in others):
-        text = f"{'No method raises' if several else f'{most.name} does not raise'} the behaviour over {reference.name}: "
+        who = "No method raises" if several else f"{most.name} does not raise"
+        text = f"{who} the behaviour over {reference.name}: "
     else:
         who = "No method can" if several else f"{most.name} cannot"
         text = f"{who} be told apart from {reference.name} by how much it raises the behaviour: "

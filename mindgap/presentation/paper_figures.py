@@ -103,7 +103,9 @@ def heat_map(group: GroupComparison, measure: Declaration) -> Figure | None:
         return None
     with _style() as plt:
         width = COLUMN if len(shown) <= 5 else PAGE
-        figure, axes = plt.subplots(figsize=(width, 0.8 + 0.19 * len(queries)))
+        names = [_text(comparison.name) for comparison in shown]  # one line each: they stand slanted
+        height = 0.75 + 0.19 * len(queries) + 0.045 * max(map(len, names))
+        figure, axes = plt.subplots(figsize=(width, height))
         scale = measure.range if measure.range == (1, 5) else (None, None)
         image = axes.imshow(table, cmap="cividis", aspect="auto", vmin=scale[0], vmax=scale[1])
         for (row, place), value in np.ndenumerate(table):
@@ -112,12 +114,11 @@ def heat_map(group: GroupComparison, measure: Declaration) -> Figure | None:
                 said = f"{value:.{min(measure.digits, 2)}f}"
                 axes.text(place, row, said, ha="center", va="center", size=5.8, color="white" if dark else "black")
         axes.set_yticks(range(len(queries)), [_text(query.removeprefix("be "), 30) for query in queries])
-        names = [_text(comparison.name) for comparison in shown]  # one line each: they stand slanted
-        axes.set_xticks(range(len(shown)), names, rotation=35, ha="left", rotation_mode="anchor")
+        axes.set_xticks(range(len(shown)), names, rotation=60, ha="left", rotation_mode="anchor")
         axes.xaxis.tick_top()
         axes.tick_params(length=0)
         axes.spines[:].set_visible(False)
-        bar = figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
+        bar = figure.colorbar(image, ax=axes, location="bottom", aspect=40, pad=0.03)  # the names need the width
         bar.outline.set_visible(False)
         bar.set_label(_text(measure.label))
         return _done(figure)
