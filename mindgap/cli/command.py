@@ -30,13 +30,23 @@ def command(
     Returns:
         The exit code: that of `run`, 2 for a mistake, 130 for Ctrl-C.
     """
-    mask_tracebacks()
     words = list(sys.argv[1:] if arguments is None else arguments)
     if any(word in ("-h", "--help") for word in words) or not (words or bare):
         sys.stdout.write(text + "\n")
         return 0 if words else 2
+    return exit_code(lambda: run(words), stopped)
+
+
+def exit_code(run: Callable[[], int | None], stopped: str = "stopped.") -> int:
+    """What `run` returns, None = 0. What a user can mend is said on standard error and gives 2; Ctrl-C gives 130.
+
+    Args:
+        run: Does the work.
+        stopped: What is said after Ctrl-C.
+    """
+    mask_tracebacks()
     try:
-        return run(words) or 0
+        return run() or 0
     except MindgapError as error:
         complain(error)
         return 2

@@ -9,9 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mindgap.cli.stderr import complain
-from mindgap.core.errors import MindgapError
-from mindgap.storage.trouble import disk_trouble
+from mindgap.cli.command import exit_code
 
 if TYPE_CHECKING:
     from mindgap.results.sweep import SweepResults
@@ -21,7 +19,7 @@ WIDE = 200
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the reports and say where they are. Returns the exit code: 0 done, 2 not a sweep, or no W&B Report."""
+    """Write the reports and say where they are. Exit codes: 0 done, 2 no sweep or no W&B Report, 130 stopped."""
     from mindgap.report.write import MAX_SAMPLES
 
     parser = argparse.ArgumentParser(
@@ -81,17 +79,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error("--output is for the reports of several sweeps; those of one go into its own folder")
     if len(options.folders) > 1 and options.tracker:
         parser.error("a W&B Report is one sweep's: give one folder with --tracker wandb")
-    try:
-        _write(options)
-    except MindgapError as error:
-        complain(error)
-        return 2
-    except OSError as error:
-        if (said := disk_trouble(error)) is None:
-            raise
-        complain(said)
-        return 2
-    return 0
+    return exit_code(lambda: _write(options))
 
 
 def _write(options: argparse.Namespace) -> None:
