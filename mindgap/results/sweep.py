@@ -346,8 +346,8 @@ def _joined(label: str, settings: Mapping[str, str]) -> str:
 
 
 def strength_name(cell: CellResult) -> str:
-    """The strength's label for people: `dose 0.3` for `dose0.3`, `×2` for `x2`, others as they are."""
-    return re.sub(r"^x(?=[-\d])", "×", re.sub(r"^dose(?=[-\d])", "dose ", cell.strength))
+    """The strength's label for people: `dose 0.3` for `dose0.3`, `×2` for `x2`; likewise damage, others as they are."""
+    return re.sub(r"^x(?=[-\d])", "×", re.sub(r"^(dose|damage)(?=[-\d])", r"\1 ", cell.strength))
 
 
 def _sweeps_in(folder: Path) -> str:

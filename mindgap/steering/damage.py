@@ -35,7 +35,7 @@ NEAR = 1.1
 """A strength is right up to so many times the limit."""
 FASTEST = 2.5
 """Most that a correction changes the strength."""
-EQUAL_ROUNDS = 5
+EQUAL_ROUNDS = 8
 """How often a strength is tried at most where all methods shall do equal damage."""
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from sweeps import KINDS, Kind, make_cell, write_sweep
 
-from mindgap.results.sweep import NoSweepError, grouped, read_sweep
+from mindgap.results.sweep import NoSweepError, grouped, read_sweep, strength_name
 
 SMALL: dict[str, Any] = {"queries": ("be funny", "be concise"), "items": 3}
 
@@ -65,6 +65,13 @@ def test_an_adapter_is_compared_with_what_is_done_to_its_base_and_told_in_the_na
     assert names[0] == "Control" and "Control, adapter glad-lora" in names and "Prompting, adapter glad-lora" in names
     assert group.called("control") is base[0]
     assert group.called("Control, adapter glad-lora") is tuned[0]
+
+
+@pytest.mark.parametrize(
+    ("label", "said"), [("damage0.5", "damage 0.5"), ("dose0.3", "dose 0.3"), ("x2", "×2"), ("native", "native")]
+)
+def test_a_strength_is_told_in_words(label: str, said: str, tmp_path: Path) -> None:
+    assert strength_name(make_cell(tmp_path, KINDS[2], **SMALL, strength=label)) == said
 
 
 def test_names_are_unique_where_label_and_strength_are_not(tmp_path: Path) -> None:

@@ -68,4 +68,4 @@ def test_one_command_runs_every_method_that_needs_no_key_at_equal_damage() -> No
     (agentic,) = run["agentic"].method.interventions
     assert agentic.picker is None  # type: ignore[attr-defined]
     (trained,) = run["loreft"].method.interventions
-    assert trained.source.epochs == 4  # type: ignore[attr-defined]
+    assert trained.source.prompts == 8  # type: ignore[attr-defined]
