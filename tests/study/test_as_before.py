@@ -17,6 +17,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mindgap.analysis.schema import comparison_json
@@ -96,16 +97,16 @@ def rounded(estimate: Estimate) -> dict[str, Any]:
 
 
 def test_the_proxy_judge_scores_the_demos_replies_as_it_did(demo: Path) -> None:
+    """Not as version 0.1.0, whose calibration was another, but as its own calibration did when it was fitted."""
     judge = ProxyJudge()
-    sweep = read_sweep(demo)
-    if sweep.judges != (judge.name,):
-        pytest.skip(f"judged by {sweep.judges} then, and the judge here is {judge.name}: no sentence embeddings")
-    for cell in sweep.cells:
-        requests = judge_requests(cell)
-        scores = dict(judge.judge(list(requests.values())))
-        for number, record in enumerate(record for record in cell.records if record.key in requests):
-            assert scores[number].behaviour.value == pytest.approx(record.behaviour, abs=1e-5)
-            assert scores[number].coherence.value == pytest.approx(record.coherence, abs=1e-5)
+    if judge.name != "proxy":
+        pytest.skip("no sentence embeddings here: another judge")
+    known = json.loads((BEFORE.parent / "proxy_scores.json").read_text(encoding="utf-8"))
+    assert judge.identity.split("/")[1] == known["calibration"], "another calibration: score the replies anew"
+    for cell in read_sweep(demo).cells:
+        scores = dict(judge.judge(list(judge_requests(cell).values())))
+        now = [[scores[number].behaviour.value, scores[number].coherence.value] for number in sorted(scores)]
+        assert np.array(now, float) == pytest.approx(np.array(known["scores"][cell.folder.name], float), abs=1e-5)
 
 
 def test_a_sweep_of_the_version_before_is_reported_by_the_command(
