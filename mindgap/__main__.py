@@ -65,11 +65,12 @@ def main() -> None:
     Exit codes: 0 done, 1 a cell failed, 2 cannot run, 130 stopped by Ctrl-C, 143 by SIGTERM.
     """
     from mindgap.cli.signals import Stopped, stoppable
-    from mindgap.cli.stderr import mask_tracebacks
 
-    mask_tracebacks()
     try:
         with stoppable():
+            from mindgap.cli.stderr import mask_tracebacks
+
+            mask_tracebacks()
             _main()
     except KeyboardInterrupt as stop:
         print("\nmindgap: stopped. What is finished is kept: the same command goes on from here.", file=sys.stderr)
