@@ -105,7 +105,7 @@ def _nothing_clear(group: GroupComparison, target: Declaration) -> str:
         text = f"{who} be told apart from {reference.name} by how much it raises the behaviour: "
     text += f"{'the largest change is ' if len(others) > 1 else 'the change is '}"
     text += f"{points(difference, target)}{f' ({most.name})' if len(others) > 1 else ''}."
-    if (power := most.detectable.get(target.name)) is not None:
+    if sign(most, target.name) == 0 and (power := most.detectable.get(target.name)) is not None:
         text += _could_be_seen(power, target, group)
     lost = [cell for cell in others if _clear_losses(cell, group.costs)]
     return f"{text} {_lost(lost, group.costs)}" if lost else text

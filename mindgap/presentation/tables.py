@@ -123,7 +123,7 @@ def latex(table: Table, *, label: str) -> str:
     kind = "table" if len(table.columns) <= NARROW else "table*"
     lines = [
         rf"\begin{{{kind}}}[t]",
-        r"  \centering\footnotesize\setlength{\tabcolsep}{3pt}",
+        r"  \centering\footnotesize\setlength{\tabcolsep}{3pt}\setlength{\belowcaptionskip}{4pt}",
         rf"  \caption{{{latex_text(' '.join([table.caption + '.', *table.notes]))}}}",
         rf"  \label{{tab:{label}}}",
         r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",

@@ -93,7 +93,7 @@ def _write(options: argparse.Namespace) -> None:
 
         against = against_paper(comparison.sweep.cells, read_published(options.against))
     for path in write_report(comparison, formats=options.format, max_samples=options.max_samples, against=against):
-        _say(str(path))
+        _say(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))
     if _question(options):
         from mindgap.analysis.headline import headline
 

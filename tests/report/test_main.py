@@ -20,6 +20,15 @@ def test_reports_are_written_beside_the_cells(tmp_path: Path, capsys: pytest.Cap
     assert all(Path(path).stat().st_size for path in printed)
 
 
+def test_paths_below_the_current_folder_are_told_from_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_sweep(tmp_path / "study", kinds=KINDS[:2], queries=("be funny",), items=4)
+    monkeypatch.chdir(tmp_path)
+    assert main(["study"]) == 0
+    assert capsys.readouterr().out == "study/report.html\n"
+
+
 def test_another_question_is_answered_where_it_was_asked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = write_sweep(tmp_path / "study", kinds=KINDS[:2], queries=("be funny", "be terse"), items=4)
     assert main([str(folder)]) == 0
