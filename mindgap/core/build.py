@@ -73,7 +73,7 @@ def unknown_key(path: str, known: Iterable[str]) -> str:
     parent, _, key = path.rpartition(".")
     names = sorted(known)
     near = difflib.get_close_matches(key, names, n=1)
-    hint = f"Did you mean {_join(parent, near[0])}?" if near else f"There are: {', '.join(names)}"
+    hint = f"Did you mean {_join(parent, near[0])}?" if near else f"There are: {', '.join(names) or 'none'}"
     return f"{path}: there is no such setting. {hint}"
 
 

@@ -101,6 +101,11 @@ def test_the_wrong_kind_is_what_is_said_and_not_that_its_settings_are_unknown() 
         build_experiment(experiment(tracker={"_target_": NATIVE, "project": "mindgap", "mode": "auto"}))
 
 
+def test_where_there_are_no_settings_that_is_said() -> None:
+    with pytest.raises(ConfigError, match=r"strength\.dose: there is no such setting\. There are: none"):
+        build({"_target_": "mindgap.steering.strength.Native", "dose": 1}, "strength", Strength)
+
+
 def test_a_strength_that_is_none_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"strength\._target_: .* a Strength is needed, with label and apply"):
         build_experiment(experiment(strength={"_target_": LOCAL}))
