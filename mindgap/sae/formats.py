@@ -6,8 +6,8 @@ block it reads; its name does ("…-SAE-l19" reads the output of block 19, that 
 *SAELens* (`sae_weights.safetensors` with `cfg.json` beside it), as written up to version 6: standard, topk, jumprelu,
 gated, and batchtopk, which is jumprelu once trained.
 
-*Gemma Scope* is read in `mindgap.sae.gemma_scope`. What cannot be said in the settings of `SAE` is refused by name: a
-wrong activation would look like a right one.
+*Gemma Scope* and *Llama Scope* are read in modules of their own. What cannot be said in the settings of `SAE` is
+refused by name: a wrong activation would look like a right one.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from typing import Any
 import torch
 
 from mindgap.core.errors import UnavailableError
-from mindgap.sae import gemma_scope, native_format
-from mindgap.sae.identity import identity_of, require
+from mindgap.sae import gemma_scope, llama_scope, native_format
+from mindgap.sae.identity import hook_of, identity_of, require
 from mindgap.sae.sae import SAE, Architecture
 
 GOODFIRE_SUFFIXES = (".pth", ".pt")
@@ -49,11 +49,8 @@ def read_sae(path: Path, cache: Path | None = None) -> SAE:
             return gemma_scope.read_npz(path, cache)
         if path.name == gemma_scope.WEIGHTS_2:
             return gemma_scope.read_second(path, cache)
-        if path.with_name("hyperparams.json").is_file() or (path.parent.parent / "hyperparams.json").is_file():
-            raise ValueError(
-                "these are Llama Scope's own files, which do not say in which unit their threshold is. Load the "
-                "release with SAELens, save it (save_model), and name that folder"
-            )
+        if (settings := llama_scope.settings_beside(path)) is not None:
+            return llama_scope.read_llama_scope(path, settings, cache)
     except (OSError, ValueError, zipfile.BadZipFile) as error:
         raise UnavailableError(f"{path} cannot be read as an SAE: {error}") from error
     return native_format.load(path, cache)
@@ -94,7 +91,7 @@ def read_saelens(path: Path, cache: Path | None = None) -> SAE:
         raise ValueError(f"{SAELENS_SETTINGS} beside it holds no settings")
     # Up to version 5 all keys stood in one dictionary, some under other names; then "metadata" took a part of them.
     settings = settings | (settings.get("metadata") or {})
-    hook, layer = _hook(settings)
+    hook, layer = hook_of(settings)
     architecture, k = _architecture(settings)
     centred = bool(settings.get("apply_b_dec_to_input", True))
     rescaled = _rescaled(settings)
@@ -156,26 +153,6 @@ def _state_dict(path: Path) -> dict[str, torch.Tensor]:
     if not isinstance(tensors, dict) or not all(isinstance(tensor, torch.Tensor) for tensor in tensors.values()):
         raise ValueError("it is no plain state dict: names with a tensor each")
     return {str(name): tensor.detach() for name, tensor in tensors.items()}
-
-
-def _hook(settings: dict[str, Any]) -> tuple[str, int]:
-    """Name of what the SAE reads, and the block whose output that is."""
-    hook = str(settings.get("hook_name") or settings.get("hook_point") or "")
-    number = settings.get("hook_layer", settings.get("hook_point_layer"))
-    hook = hook.replace("{layer}", str(number))
-    if settings.get("hook_head_index", settings.get("hook_point_head_index")) is not None:
-        raise ValueError(f"it reads one head of {hook}, not the residual stream")
-    if block := re.fullmatch(r"blocks\.(\d+)\.hook_resid_(pre|post)", hook):
-        layer = int(block[1]) - (block[2] == "pre")
-        if layer < 0:
-            raise ValueError(f"it reads {hook}, the embeddings; only outputs of blocks can be read and steered")
-        return hook, layer
-    if block := re.fullmatch(r"(?:\w+\.)*(?:layers|h)\.(\d+)", hook):  # the name of a module in transformers
-        return hook, int(block[1])
-    raise ValueError(
-        f"it reads {hook or 'an unknown place'} (hook_name), not the residual stream at the output of a block "
-        "(blocks.N.hook_resid_post or blocks.N.hook_resid_pre)"
-    )
 
 
 def _architecture(settings: dict[str, Any]) -> tuple[Architecture, int | None]:

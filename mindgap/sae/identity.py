@@ -1,13 +1,18 @@
-"""What files of any format have in common: what an SAE is called, and which tensors it must hold."""
+"""What files of several formats have in common: what an SAE is called, what it reads, which tensors it must hold."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from mindgap.storage.hashes import file_hash
+
+LLAMA_SCOPE_WEIGHTS, LLAMA_SCOPE_SETTINGS = "checkpoints/final.safetensors", "hyperparams.json"
+"""Files of an SAE of Llama Scope, in its folder."""
 
 
 def identity_of(name: str, path: Path, cache: Path | None, *settings: object) -> str:
@@ -22,3 +27,23 @@ def require(tensors: Mapping[str, object], names: Sequence[str]) -> None:
         raise ValueError(f"it lacks {', '.join(missing)}; it holds {', '.join(sorted(tensors)) or 'nothing'}")
     if unknown := sorted(tensors.keys() - set(names)):
         raise ValueError(f"it holds {', '.join(unknown)}, whose meaning is not known here")
+
+
+def hook_of(settings: Mapping[str, Any]) -> tuple[str, int]:
+    """What the SAE reads by SAELens' name, and the block whose output that is. Raises ValueError for other places."""
+    hook = str(settings.get("hook_name") or settings.get("hook_point") or "")
+    number = settings.get("hook_layer", settings.get("hook_point_layer"))
+    hook = hook.replace("{layer}", str(number))
+    if settings.get("hook_head_index", settings.get("hook_point_head_index")) is not None:
+        raise ValueError(f"it reads one head of {hook}, not the residual stream")
+    if block := re.fullmatch(r"blocks\.(\d+)\.hook_resid_(pre|post)", hook):
+        layer = int(block[1]) - (block[2] == "pre")
+        if layer < 0:
+            raise ValueError(f"it reads {hook}, the embeddings; only outputs of blocks can be read and steered")
+        return hook, layer
+    if block := re.fullmatch(r"(?:\w+\.)*(?:layers|h)\.(\d+)", hook):  # the name of a module in transformers
+        return hook, int(block[1])
+    raise ValueError(
+        f"it reads {hook or 'an unknown place'} (hook_name), not the residual stream at the output of a block "
+        "(blocks.N.hook_resid_post or blocks.N.hook_resid_pre)"
+    )

@@ -142,12 +142,3 @@ def test_unknown_arrays_damage_and_pickles_are_refused(tmp_path: Path) -> None:
         load_sae(str(broken), tmp_path / "cache")
     with pytest.raises(UnavailableError, match="allow_pickle=False"):
         load_sae(str(first(tmp_path / "c", threshold=np.array([print], dtype=object))), tmp_path / "cache")
-
-
-def test_llama_scope_s_own_files_are_refused_with_the_way_round(tmp_path: Path) -> None:
-    folder = tmp_path / "Llama3_1-8B-Base-L15R-8x"
-    (folder / "checkpoints").mkdir(parents=True)
-    (folder / "hyperparams.json").write_text("{}")
-    save_file({"encoder.weight": torch.zeros(2, 2)}, folder / "checkpoints" / "final.safetensors")
-    with pytest.raises(UnavailableError, match=r"Llama Scope.*save_model"):
-        load_sae(str(folder / "checkpoints" / "final.safetensors"), tmp_path / "cache")

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from mindgap.core.errors import UnavailableError
-from mindgap.sae.releases import KNOWN, load_sae, sae_lacks
+from mindgap.sae.releases import KNOWN, _saelens_list, load_sae, sae_lacks
 
 GOODFIRE = KNOWN[0]
 
@@ -107,3 +108,69 @@ def test_looking_for_a_release_loads_no_torch() -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+LIST = """\
+gemma-scope-2b-pt-res-canonical:
+  conversion_func: gemma_2
+  model: gemma-2-2b
+  repo_id: google/gemma-scope-2b-pt-res
+  saes:
+  - id: layer_20/width_16k/canonical
+    path: layer_20/width_16k/average_l0_71
+gpt2-small-res-jb:
+  conversion_func: null
+  model: gpt2-small
+  repo_id: jbloom/GPT2-Small-SAEs-Reformatted
+  saes:
+  - id: blocks.8.hook_resid_pre
+    path: blocks.8.hook_resid_pre
+others:
+  conversion_func: dictionary_learning_1
+  model: pythia
+  repo_id: canrager/lm_sae
+  saes:
+  - id: a
+    path: a
+"""
+
+
+@pytest.fixture
+def saelens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """An installed `sae_lens` that cannot be imported, with a list in the form of its own."""
+    package = tmp_path / "site" / "sae_lens"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise ImportError('transformer_lens')")
+    (package / "pretrained_saes.yaml").write_text(LIST)
+    monkeypatch.syspath_prepend(str(tmp_path / "site"))
+    _saelens_list.cache_clear()
+    yield
+    _saelens_list.cache_clear()
+
+
+@pytest.mark.usefixtures("saelens")
+def test_a_name_of_saelens_list_is_found_where_it_lies_on_the_hub(hub: Path) -> None:
+    gemma = "saelens:gemma-scope-2b-pt-res-canonical/layer_20/width_16k/canonical"
+    assert "hf download google/gemma-scope-2b-pt-res layer_20/width_16k/average_l0_71/params.npz" in sae_lacks(gemma)[0]
+    put(hub, "google/gemma-scope-2b-pt-res", "a" * 40, "layer_20/width_16k/average_l0_71/params.npz")
+    assert sae_lacks(gemma) == []
+    assert "blocks.8.hook_resid_pre/cfg.json" in sae_lacks("saelens:gpt2-small-res-jb/blocks.8.hook_resid_pre")[0]
+
+
+@pytest.mark.usefixtures("saelens", "hub")
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("gpt2-small-res/a", "Did you mean gpt2-small-res-jb"),
+        ("gpt2-small-res-jb/blocks.9.hook_resid_pre", "Did you mean blocks.8.hook_resid_pre"),
+        ("gpt2-small-res-jb", "calls nothing"),
+        ("others/a", "dictionary_learning_1"),
+    ],
+)
+def test_a_name_that_is_not_on_the_list_or_not_read_here_is_said_to_be(name: str, words: str) -> None:
+    assert words in sae_lacks(f"saelens:{name}")[0]
+
+
+def test_without_saelens_its_names_cannot_be_known(hub: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mindgap.sae.releases._saelens_list", dict)
+    assert "pip install --no-deps sae-lens" in sae_lacks("saelens:gpt2-small-res-jb/a")[0]
