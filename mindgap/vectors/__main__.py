@@ -35,7 +35,7 @@ settings
 example
   python -m mindgap.vectors export glad.gguf method=vector query="be glad"
   python -m mindgap.vectors show glad.gguf model=tiny
-  python -m mindgap method=vector_file method.interventions.0.source.path=glad.gguf"""
+  python -m mindgap method=saved_vector method.interventions.0.source.path=glad.gguf"""
 
 GROUPS = ("model", "method", "strength", "backend")
 DEFAULTS = ("method=vector",)

@@ -207,7 +207,7 @@ OPTIONS = [
     f"{path.parent.name}={path.stem}"
     for path in sorted(config_folder().glob("*/*.yaml"))
     if path.parent.name in ("model", "method", "query_set", "task", "judge", "strength", "backend", "tracker")
-    and path.stem not in ("features", "cast", "vector_file")  # which features or file, only a user can say
+    and path.stem not in ("features", "cast", "saved_vector")  # which features or file, only a user can say
 ]
 
 

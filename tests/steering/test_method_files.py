@@ -16,7 +16,7 @@ from mindgap.study.jobs import jobs_of
 
 FOLDER = Path(__file__).resolve().parents[2] / "conf" / "method"
 NEEDS_A_FILE = {
-    "vector_file": "method.interventions.0.source.path=a.gguf",
+    "saved_vector": "method.interventions.0.source.path=a.gguf",
 }
 DIRECTED = sorted(path.stem for path in FOLDER.glob("*.yaml") if "directed.Directed" in path.read_text())
 
@@ -40,7 +40,7 @@ def test_each_is_made_and_has_its_null_one_word_away(name: str) -> None:
             assert method(name, *words).interventions[0].control == control  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize(("name", "setting"), [("vector_file", "source.path"), ("cast", "condition.pairs")])
+@pytest.mark.parametrize(("name", "setting"), [("saved_vector", "source.path"), ("cast", "condition.pairs")])
 def test_what_needs_a_file_says_so(name: str, setting: str) -> None:
     with pytest.raises(ConfigError, match="is empty; name a file"):
         method(name, f"method.interventions.0.{setting}=''")

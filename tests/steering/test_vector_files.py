@@ -87,7 +87,7 @@ def test_constant_norm_is_what_repeng_calls_normalize(
     bench: SteeringBench, recorded: dict[str, np.ndarray], tmp_path: Path
 ) -> None:
     method = method_of(
-        "defaults: [vector_file, _self_]\nname: mine\ninterventions: [{_target_: mindgap.steering.directed.Directed, "
+        "defaults: [saved_vector, _self_]\nname: mine\ninterventions: [{_target_: mindgap.steering.directed.Directed, "
         "operation: add_constant_norm, source: {_target_: mindgap.steering.vector_source.VectorFile, "
         f"path: '{DATA / 'repeng.gguf'}'}}}}]\n",
         tmp_path,

@@ -39,9 +39,8 @@ def test_an_intervention_has_the_name_of_the_method_that_consists_of_it() -> Non
 
 
 def test_names_match_a_pattern() -> None:
-    assert [name for name, _ in cells("method=glob(vec*)")] == ["vector", "vector_file", "vector_prompt"]
-    some = cells("method=glob(vec*,exclude=vector_file)")  # README's, as vector_file wants a file
-    assert [name for name, _ in some] == ["vector", "vector_prompt"]
+    assert [name for name, _ in cells("method=glob(vec*)")] == ["vector", "vector_prompt"]
+    assert [name for name, _ in cells("method=glob(vec*,exclude=vector)")] == ["vector_prompt"]
 
 
 def test_a_setting_of_the_class_that_the_yaml_does_not_show(tmp_path: Path) -> None:
