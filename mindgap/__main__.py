@@ -92,6 +92,7 @@ def _main() -> None:
     os.environ["MINDGAP_SWEEP"] = datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
     sys.argv[1:] = with_names_quoted(arranged(arguments), config_folder())
+    from mindgap.cli.signals import give_way
     from mindgap.cli.stderr import complain
     from mindgap.core.explain import Composing, UserMistake, explain
 
@@ -101,6 +102,7 @@ def _main() -> None:
         _print("")
         sys.exit(1)
     except Exception as error:
+        give_way(error)
         if _summed_up(error):
             sys.exit(1)
         if isinstance(error, UserMistake) or (isinstance(error, Composing) and not _is_ours(error)):

@@ -16,6 +16,10 @@ AGAIN = 0.05
 """Seconds until an interrupt that was raised where Python ignores exceptions is raised once more."""
 
 
+_asked: list[int] = []
+"""Numbers of the signals that asked this process to end."""
+
+
 class Stopped(KeyboardInterrupt):
     """The user, or whoever runs this process, wants it to end.
 
@@ -26,6 +30,15 @@ class Stopped(KeyboardInterrupt):
     def __init__(self, number: int) -> None:
         super().__init__()
         self.code = 128 + number
+
+
+def give_way(error: Exception) -> None:
+    """Raise `Stopped` from `error` if this process was asked to end: what an interrupt meets may make an error of it.
+
+    An import that is broken off does, for one, where a package has something to say about imports that fail.
+    """
+    if _asked:
+        raise Stopped(_asked[-1]) from error
 
 
 @contextmanager
@@ -41,6 +54,7 @@ def stoppable() -> Iterator[None]:
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
+        _asked.append(number)
         raise Stopped(number)
 
     def unraisable(said: Any) -> None:
@@ -54,6 +68,7 @@ def stoppable() -> Iterator[None]:
 
     ignored = [number for number in SIGNALS if signal.getsignal(number) is signal.SIG_IGN]  # as `nohup` has it
     before = sys.unraisablehook
+    _asked.clear()
     for number in SIGNALS:
         if number not in ignored:
             signal.signal(number, stop)

@@ -16,6 +16,7 @@ from omegaconf import DictConfig
 from rich.console import Console
 
 from mindgap.cli.console import console_for
+from mindgap.cli.signals import give_way
 from mindgap.core.errors import MindgapError
 from mindgap.core.records import Record
 from mindgap.measures.estimates import count, estimates
@@ -108,6 +109,7 @@ def _run(
             population=experiment.population,
         )
     except Exception as error:  # noqa: BLE001  # the seam between cells: whatever broke this one must not lose the others
+        give_way(error)
         mistake = isinstance(error, MindgapError)  # its sentence is on the screen, its traceback only in the file
         log.log(logging.INFO if mistake else logging.ERROR, "the cell failed\n%s", traceback.format_exc())
         reason = str(error) if mistake else f"{type(error).__name__}: {error}"

@@ -17,6 +17,7 @@ from rich.console import Console
 from mindgap.analysis.headline import headline
 from mindgap.analysis.whole import compare_sweep
 from mindgap.cli.console import console_for
+from mindgap.cli.signals import give_way
 from mindgap.cli.stderr import complain, print_traceback
 from mindgap.core.build import build
 from mindgap.core.characters import printable
@@ -224,9 +225,11 @@ def never_swallowed() -> Iterator[None]:
     try:
         yield
     except UserMistake as mistake:
+        give_way(mistake)
         complain(explain(mistake, config_folder()))
         sys.exit(2)
     except Exception as error:  # noqa: BLE001  # re-raised as an exit, which Hydra lets through
+        give_way(error)
         if said := disk_trouble(error):
             complain(said)
             sys.exit(2)

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from mindgap.cli.signals import give_way
 from mindgap.judges.fetch import judgement_key
 from mindgap.storage.atomic import replacing
 from mindgap.storage.store import Store
@@ -48,6 +49,7 @@ def answer_together(cells: Mapping[str, Experiment], folder: Path, console: Cons
                 try:
                     planned[name] = plan_cell(experiment, store, progress)
                 except Exception as error:  # noqa: BLE001  # its own job meets the same error and writes it down
+                    give_way(error)
                     log.warning("%s is left to its own job: %s", name, error)
             own: dict[str, set[str]] = {}
             for batch in _batches(planned):
