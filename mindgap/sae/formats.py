@@ -12,7 +12,6 @@ refused by name: a wrong activation would look like a right one.
 
 from __future__ import annotations
 
-import json
 import pickle
 import re
 import zipfile
@@ -23,7 +22,7 @@ import torch
 
 from mindgap.core.errors import UnavailableError
 from mindgap.sae import gemma_scope, llama_scope, native_format
-from mindgap.sae.identity import hook_of, identity_of, require
+from mindgap.sae.identity import hook_of, identity_of, mapped_tensors, require, settings_in
 from mindgap.sae.sae import SAE, Architecture
 
 GOODFIRE_SUFFIXES = (".pth", ".pt")
@@ -81,14 +80,7 @@ def read_goodfire(path: Path, cache: Path | None = None) -> SAE:
 
 def read_saelens(path: Path, cache: Path | None = None) -> SAE:
     """The SAE in SAELens' weights file `path`, with `cfg.json` beside it. Raises ValueError, saying what is wrong."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        settings = json.loads(path.with_name(SAELENS_SETTINGS).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{SAELENS_SETTINGS} beside it is not JSON ({error})") from error
-    if not isinstance(settings, dict):
-        raise ValueError(f"{SAELENS_SETTINGS} beside it holds no settings")
+    settings = settings_in(path.with_name(SAELENS_SETTINGS))
     # Up to version 5 all keys stood in one dictionary, some under other names; then "metadata" took a part of them.
     settings = settings | (settings.get("metadata") or {})
     hook, layer = hook_of(settings)
@@ -96,11 +88,7 @@ def read_saelens(path: Path, cache: Path | None = None) -> SAE:
     centred = bool(settings.get("apply_b_dec_to_input", True))
     rescaled = _rescaled(settings)
     input_scale = _input_scale(settings)
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except SafetensorError as error:
-        raise ValueError(f"it is no safetensors file ({error})") from error
+    tensors = mapped_tensors(path)
     factor = tensors.pop("scaling_factor", None)
     if factor is not None and not bool((factor == 1).all()):
         raise ValueError("its activations were rescaled in finetuning (scaling_factor), which is not supported")

@@ -9,14 +9,13 @@ small letters, with a `config.json` beside it that says both.
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from mindgap.sae.identity import identity_of, require
+from mindgap.sae.identity import identity_of, mapped_tensors, require, settings_in
 from mindgap.sae.sae import SAE
 
 WEIGHTS, WEIGHTS_2, SETTINGS_2 = "params.npz", "params.safetensors", "config.json"
@@ -46,12 +45,7 @@ def read_npz(path: Path, cache: Path | None = None) -> SAE:
 
 def read_second(path: Path, cache: Path | None = None) -> SAE:
     """The SAE in `params.safetensors` of Gemma Scope 2. Raises ValueError, saying what is wrong."""
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        settings = json.loads(path.with_name(SETTINGS_2).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{SETTINGS_2} beside it is not JSON ({error})") from error
+    settings = settings_in(path.with_name(SETTINGS_2))
     reads, writes = (str(settings.get(f"hf_hook_point_{end}") or "") for end in ("in", "out"))
     if settings.get("type", "sae") != "sae" or settings.get("affine_connection") or writes not in ("", reads):
         raise ValueError(f"it is a {settings.get('type', 'transcoder')} from {reads} to {writes}, not an SAE")
@@ -60,11 +54,7 @@ def read_second(path: Path, cache: Path | None = None) -> SAE:
         raise ValueError(f"it reads {reads or 'an unknown place'} (hf_hook_point_in), not the output of a block")
     if (architecture := settings.get("architecture")) not in ("jump_relu", "jumprelu"):
         raise ValueError(f"architecture={architecture!r} of {SETTINGS_2} is not supported: jump_relu is")
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except SafetensorError as error:
-        raise ValueError(f"it is no safetensors file ({error})") from error
+    tensors = mapped_tensors(path)
     tensors = {re.sub("^w_", "W_", name): tensor for name, tensor in tensors.items()}
     name = str(settings.get("model_name") or "gemma").rpartition("/")[2]
     return _made(tensors, f"{name}.{path.parent.name}", int(block[1]), path, cache)

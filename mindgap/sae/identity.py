@@ -1,4 +1,4 @@
-"""What files of several formats have in common: what an SAE is called, what it reads, which tensors it must hold."""
+"""What files of several formats have in common: names, settings, tensors, and what an SAE reads."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindgap.storage.hashes import file_hash
+
+if TYPE_CHECKING:
+    import torch
 
 LLAMA_SCOPE_WEIGHTS, LLAMA_SCOPE_SETTINGS = "checkpoints/final.safetensors", "hyperparams.json"
 """Files of an SAE of Llama Scope, in its folder."""
@@ -27,6 +30,28 @@ def require(tensors: Mapping[str, object], names: Sequence[str]) -> None:
         raise ValueError(f"it lacks {', '.join(missing)}; it holds {', '.join(sorted(tensors)) or 'nothing'}")
     if unknown := sorted(tensors.keys() - set(names)):
         raise ValueError(f"it holds {', '.join(unknown)}, whose meaning is not known here")
+
+
+def settings_in(file: Path) -> dict[str, Any]:
+    """The settings beside an SAE's weights. Raises ValueError, saying what is wrong."""
+    try:
+        settings = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file.name} beside it is not JSON ({error})") from error
+    if not isinstance(settings, dict):
+        raise ValueError(f"{file.name} beside it holds no settings")
+    return settings
+
+
+def mapped_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a safetensors file by name, mapped, not read. Raises ValueError where it is none."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
+    except SafetensorError as error:
+        raise ValueError(f"it is no safetensors file ({error})") from error
 
 
 def hook_of(settings: Mapping[str, Any]) -> tuple[str, int]:

@@ -7,14 +7,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from mindgap.sae.identity import LLAMA_SCOPE_SETTINGS as SETTINGS
-from mindgap.sae.identity import hook_of, identity_of, require
+from mindgap.sae.identity import hook_of, identity_of, mapped_tensors, require, settings_in
 from mindgap.sae.sae import SAE
 
 TENSORS = ("encoder.weight", "encoder.bias", "decoder.weight", "decoder.bias")
@@ -28,19 +27,15 @@ def settings_beside(path: Path) -> Path | None:
 
 def read_llama_scope(path: Path, settings_file: Path, cache: Path | None = None) -> SAE:
     """The SAE in the weights file `path`. Raises ValueError, saying what is wrong."""
-    from safetensors import SafetensorError, safe_open
-
-    settings = _settings(settings_file)
+    settings = settings_in(settings_file)
+    if (function := settings.get("act_fn", "jumprelu")) != "jumprelu":
+        raise ValueError(f"act_fn={function!r} of {SETTINGS} is not supported: jumprelu is")
     hook, layer = hook_of({"hook_name": settings.get("hook_point_in")})
     if settings.get("hook_point_out", hook) != hook:
         raise ValueError(f"it is a transcoder from {hook} to {settings['hook_point_out']}, not an SAE")
     scale = _number(settings, "d_model") ** 0.5 / _number(settings, "dataset_average_activation_norm")
     threshold = _number(settings, "jump_relu_threshold") * scale
-    try:
-        with safe_open(path, framework="pt") as file:
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
-    except SafetensorError as error:
-        raise ValueError(f"it is no safetensors file ({error})") from error
+    tensors = mapped_tensors(path)
     require(tensors, TENSORS)
     encoder = tensors["encoder.weight"]
     return SAE(
@@ -55,18 +50,6 @@ def read_llama_scope(path: Path, settings_file: Path, cache: Path | None = None)
         threshold=torch.full((len(encoder),), max(threshold, 0.0)),  # ReLU is applied too
         input_scale=scale,
     )
-
-
-def _settings(file: Path) -> dict[str, Any]:
-    try:
-        settings = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{SETTINGS} is not JSON ({error})") from error
-    if not isinstance(settings, dict):
-        raise ValueError(f"{SETTINGS} holds no settings")
-    if (function := settings.get("act_fn", "jumprelu")) != "jumprelu":
-        raise ValueError(f"act_fn={function!r} of {SETTINGS} is not supported: jumprelu is")
-    return settings
 
 
 def _number(settings: dict[str, Any], name: str) -> float:
