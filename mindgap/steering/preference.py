@@ -9,71 +9,38 @@ from typing import ClassVar, cast
 
 import numpy as np
 
-from mindgap.backends.base import Capability, TrainableEndpoint
-from mindgap.core.edits import Declined
-from mindgap.core.errors import ConfigError
+from mindgap.backends.base import TrainableEndpoint
 from mindgap.core.keys import content_key
-from mindgap.core.records import Query
 from mindgap.steering.adam import adam, resumed
 from mindgap.steering.bench import SteeringBench, Text, plain
-from mindgap.steering.sources import Layers, Placed, blocks, check_one_block
-from mindgap.steering.stimulus import replies_of, swapped_texts
-from mindgap.steering.vectors import check_prompts, reference_norm
+from mindgap.steering.sources import Placed
+from mindgap.steering.trained import Trained
+from mindgap.steering.vectors import reference_norm
 
 log = logging.getLogger(__name__)
 
-WHERE = "method.interventions"
-
 
 @dataclass(frozen=True)
-class Preference:
+class Preference(Trained):
     """`_target_: mindgap.steering.preference.Preference`. BiPO (Cao et al. 2024, arXiv 2406.00045).
 
     Minimises -log σ(d β [log p(r+ | q, d v) / p(r+ | q) - log p(r- | q, d v) / p(r- | q)]) over v, with d drawn as 1 or
-    -1 for every step, so that -v steers the other way. Adam without weight decay, in an order fixed by the seed.
-
-    Every epoch is kept in the store: training that was stopped goes on where it was.
+    -1 for every step, so that -v steers the other way.
 
     Attributes:
-        pairs: File of pairs of replies to the same messages (see `mindgap.steering.pairs.read_pairs`); None = the
-            model's replies to contrast prompts under the query and without.
-        layers: One block: a depth, or a list of one.
-        prompts: How many pairs are made where no file gives them.
-        epochs: Times that all pairs are seen.
-        batch: Pairs a step.
         beta: β of the loss.
         rate: Step of Adam, as a share of the residual stream's median size per coordinate (its norm over √d_model).
     """
 
-    pairs: str | None = None
-    layers: Layers = 0.5
-    prompts: int = 16
-    epochs: int = 10
-    batch: int = 4
     beta: float = 0.1
     rate: float = 0.01
-    needs: ClassVar[frozenset[Capability]] = frozenset({"generate", "residual"})
-    pairs_texts: ClassVar[bool] = True
+    above_zero: ClassVar[tuple[str, ...]] = ("epochs", "batch", "beta", "rate")
 
-    def __post_init__(self) -> None:
-        check_one_block(self.layers)
-        check_prompts(self.prompts)
-        for name in ("epochs", "batch", "beta", "rate"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{WHERE}: {name}={getattr(self, name)}, must be above 0")
-
-    def directions(
-        self, queries: Sequence[Query], bench: SteeringBench, *, shuffled: bool = False
-    ) -> list[tuple[Placed, ...] | Declined]:
-        """See `Source.directions`. Raises ConfigError for a file without pairs of replies."""
-        (layer,) = blocks(self.layers, bench.layers)
-        made: list[tuple[Placed, ...] | Declined] = []
-        for query in queries:
-            positive, negative = replies_of(self.pairs, query, bench, self.prompts)
-            if shuffled:
-                positive, negative = swapped_texts(positive, negative, bench.seed, query.text)
-            made.append((Placed(layer, self.trained(positive, negative, layer, bench)),))
-        return made
+    def placed(
+        self, showing: Sequence[Text], other: Sequence[Text], layer: int, bench: SteeringBench
+    ) -> tuple[Placed, ...]:
+        """See `Trained.placed`."""
+        return (Placed(layer, self.trained(showing, other, layer, bench)),)
 
     def trained(
         self, positive: Sequence[Text], negative: Sequence[Text], layer: int, bench: SteeringBench

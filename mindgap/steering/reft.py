@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import logging
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, cast
+from typing import cast
 
 import numpy as np
 
-from mindgap.backends.base import Capability, ReftForm, TrainableEndpoint
+from mindgap.backends.base import ReftForm, TrainableEndpoint
 from mindgap.core.edits import Declined
 from mindgap.core.errors import ConfigError
 from mindgap.core.keys import content_key
-from mindgap.core.records import Query
 from mindgap.steering.adam import adam, resumed
 from mindgap.steering.bench import SteeringBench, Text, plain
-from mindgap.steering.sources import Layers, Placed, blocks, check_one_block
-from mindgap.steering.stimulus import replies_of, swapped_texts
-from mindgap.steering.vectors import check_prompts, reference_norm
+from mindgap.steering.sources import Placed
+from mindgap.steering.trained import Trained
+from mindgap.steering.vectors import reference_norm
 
 log = logging.getLogger(__name__)
 
@@ -27,55 +25,15 @@ WHERE = "method.interventions"
 
 
 @dataclass(frozen=True)
-class _Reft(ABC):
-    """What both kinds have in common: replies that show the behaviour are made likelier.
-
-    Adam without weight decay, in an order fixed by the seed. Every epoch is kept in the store: training that was
-    stopped goes on where it was.
+class _Reft(Trained):
+    """What both kinds have in common: replies that show the behaviour are made likelier, and no others are seen.
 
     Attributes:
-        pairs: File of pairs of replies to the same messages (see `mindgap.steering.pairs.read_pairs`), of which those
-            that show the behaviour are trained on; None = the model's replies to contrast prompts under the query.
-        layers: One block: a depth, or a list of one.
-        prompts: How many pairs are made where no file gives them.
-        epochs: Times that all replies are seen.
-        batch: Replies a step.
         rate: Step of Adam, as a share of a parameter's typical size: 1/√d_model of a direction's coordinates, the
             stream's median norm of an offset.
     """
 
-    pairs: str | None = None
-    layers: Layers = 0.5
-    prompts: int = 16
-    epochs: int = 10
-    batch: int = 4
     rate: float = 0.05
-    needs: ClassVar[frozenset[Capability]] = frozenset({"generate", "residual"})
-    pairs_texts: ClassVar[bool] = True
-
-    def __post_init__(self) -> None:
-        check_one_block(self.layers)
-        check_prompts(self.prompts)
-        for name in ("epochs", "batch", "rate"):
-            if not getattr(self, name) > 0:
-                raise ConfigError(f"{WHERE}: {name}={getattr(self, name)}, must be above 0")
-
-    def directions(
-        self, queries: Sequence[Query], bench: SteeringBench, *, shuffled: bool = False
-    ) -> list[tuple[Placed, ...] | Declined]:
-        """See `Source.directions`. Raises ConfigError for a file without pairs of replies."""
-        (layer,) = blocks(self.layers, bench.layers)
-        made: list[tuple[Placed, ...] | Declined] = []
-        for query in queries:
-            positive, negative = replies_of(self.pairs, query, bench, self.prompts)
-            if shuffled:
-                positive, _ = swapped_texts(positive, negative, bench.seed, query.text)
-            made.append(self._placed(positive, layer, bench))
-        return made
-
-    @abstractmethod
-    def _placed(self, texts: Sequence[Text], layer: int, bench: SteeringBench) -> tuple[Placed, ...] | Declined:
-        """What is trained on some replies, where it belongs."""
 
     def _trained(
         self,
@@ -134,9 +92,12 @@ class ReftR1(_Reft):
         if self.top < 1 or self.sparsity < 0:
             raise ConfigError(f"{WHERE}: top={self.top} must be 1 or more, and sparsity={self.sparsity} 0 or more")
 
-    def _placed(self, texts: Sequence[Text], layer: int, bench: SteeringBench) -> tuple[Placed, ...] | Declined:
-        unit = self.trained(texts, layer, bench)
-        largest = max(float((bench.stream(text, layer) @ unit).max(initial=0.0)) for text in texts)
+    def placed(
+        self, showing: Sequence[Text], other: Sequence[Text], layer: int, bench: SteeringBench
+    ) -> tuple[Placed, ...] | Declined:
+        """See `Trained.placed`."""
+        unit = self.trained(showing, layer, bench)
+        largest = max(float((bench.stream(text, layer) @ unit).max(initial=0.0)) for text in showing)
         if not largest:
             return Declined("the direction that was trained is active at no token of the replies: it has no length")
         return (Placed(layer, np.float32(largest) * unit),)
@@ -156,8 +117,11 @@ class LoReft(_Reft):
     rank_one`.
     """
 
-    def _placed(self, texts: Sequence[Text], layer: int, bench: SteeringBench) -> tuple[Placed, ...] | Declined:
-        found, d_model = self.trained(texts, layer, bench), bench.d_model
+    def placed(
+        self, showing: Sequence[Text], other: Sequence[Text], layer: int, bench: SteeringBench
+    ) -> tuple[Placed, ...]:
+        """See `Trained.placed`."""
+        found, d_model = self.trained(showing, layer, bench), bench.d_model
         return (Placed(layer, found[:d_model], reads=found[d_model:-1], offset=float(found[-1])),)
 
     def trained(self, texts: Sequence[Text], layer: int, bench: SteeringBench) -> np.ndarray:
