@@ -8,7 +8,8 @@ from pathlib import Path
 from mindgap.core.errors import UnavailableError
 from mindgap.core.model import ModelSpec
 from mindgap.sae.catalogue import FILE, Catalogue, load
-from mindgap.sae.releases import SHIPPED, load_sae
+from mindgap.sae.releases import load_sae
+from mindgap.storage.named import SHIPPED
 
 OWN = "sae.safetensors"
 """Name of the file that `mindgap.training.train` writes."""

@@ -23,11 +23,12 @@ from typing import TYPE_CHECKING, Any
 
 from mindgap.core.errors import UnavailableError, did_you_mean
 from mindgap.sae.identity import LLAMA_SCOPE_SETTINGS, LLAMA_SCOPE_WEIGHTS
+from mindgap.storage.named import SHIPPED
 
 if TYPE_CHECKING:
     from mindgap.sae.sae import SAE
 
-SHIPPED, LISTED = "mindgap:", "saelens:"
+LISTED = "saelens:"
 FORMS = "mindgap:NAME, a file or folder, owner/repository/path on the Hugging Face hub, or saelens:RELEASE/SAE"
 CONVERTED = (None, "goodfire", "gemma_2", "gemma_3", "llama_scope")
 """How SAELens' list says that a release has to be read (`conversion_func`), where it is read here too."""

@@ -6,6 +6,7 @@ from importlib.resources import files
 from pathlib import Path
 
 SHIPPED = "mindgap:"
+"""What a name begins with that is one of this package's own."""
 
 
 def named_file(name: str) -> Path:
