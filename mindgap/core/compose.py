@@ -6,10 +6,18 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from copy import deepcopy
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
 
 from mindgap.core.errors import ConfigError
+
+if TYPE_CHECKING:
+    from hydra._internal.hydra import Hydra
+    from hydra.core.override_parser.types import Override
+    from omegaconf import DictConfig
 
 SWEEP_VARIABLE = "MINDGAP_SWEEP"
 """Environment variable that the configuration names its sweep by."""
@@ -76,6 +84,73 @@ def composing(folder: Path, sweep: str | None = None) -> Iterator[None]:
             del os.environ[SWEEP_VARIABLE]
         else:
             os.environ[SWEEP_VARIABLE] = sweep_before
+
+
+def choices_of(overrides: Iterable[str]) -> tuple[str, ...]:
+    """Those overrides that choose options of groups, and those of Hydra's own. Hydra must be initialised."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    groups = {*GlobalHydra.instance().config_loader().list_groups(""), "hydra"}
+
+    def chooses(override: str) -> bool:
+        key = override.partition("=")[0].lstrip("+~").partition("@")[0]
+        return key.partition("/")[0] in groups or key.startswith("hydra.")
+
+    return tuple(filter(chooses, overrides))
+
+
+def compose_job(overrides: Sequence[str], config_name: str = "config") -> DictConfig:
+    """What `hydra.compose` makes of one job's overrides, in a tenth of the time where jobs choose the same options.
+
+    Hydra reads and merges some twenty files for every composition. Options that were chosen before are not composed
+    again; the values of a job are put into a copy. Hydra must be initialised.
+    """
+    from hydra._internal.config_loader_impl import ConfigLoaderImpl
+    from hydra.core.global_hydra import GlobalHydra
+
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    choices = choices_of(overrides)
+    known = _compositions.setdefault(hydra, _Compositions())
+    config = known.of(config_name, choices)
+    values = known.parsed([override for override in overrides if override not in choices])
+    ConfigLoaderImpl._apply_overrides_to_config(values, config)
+    return config
+
+
+@dataclass
+class _Compositions:
+    """What one Hydra has composed and parsed so far.
+
+    Attributes:
+        configs: By the file they begin from and the options chosen.
+        overrides: By their text.
+    """
+
+    configs: dict[tuple[str, tuple[str, ...]], DictConfig] = field(default_factory=dict)
+    overrides: dict[str, Override] = field(default_factory=dict)
+
+    def of(self, config_name: str, choices: tuple[str, ...]) -> DictConfig:
+        """A configuration of the caller's own."""
+        from hydra import compose
+
+        key = config_name, choices
+        if key not in self.configs:
+            self.configs[key] = compose(config_name, overrides=list(choices))
+        return deepcopy(self.configs[key])
+
+    def parsed(self, texts: Sequence[str]) -> list[Override]:
+        from hydra.core.global_hydra import GlobalHydra
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+
+        parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
+        new = [text for text in dict.fromkeys(texts) if text not in self.overrides]
+        self.overrides |= zip(new, parser.parse_overrides(new), strict=True)
+        return [self.overrides[text] for text in texts]
+
+
+_compositions: WeakKeyDictionary[Hydra, _Compositions] = WeakKeyDictionary()
+"""Of every Hydra that this process has initialised and still holds."""
 
 
 def composed(overrides: Sequence[str], folder: Path) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from mindgap.core.compose import choices_of, compose_job
 from mindgap.core.errors import ConfigError
 from mindgap.core.targets import target
 
@@ -38,7 +39,7 @@ def grid(overrides: Sequence[Override]) -> list[list[str]]:
     swept = {override.key_or_group for override in overrides if override.is_sweep_override()}
     had: dict[str, bool] = {}
     fitted: dict[tuple[str, ...], None] = {}
-    compose = lru_cache(_composed)
+    compose = lru_cache(_options)
     for job in jobs:
         kept = []
         for override, fits in _fitted(job, compose):
@@ -57,12 +58,12 @@ def grid(overrides: Sequence[Override]) -> list[list[str]]:
 
 def fitted(overrides: Sequence[str]) -> list[str]:
     """The overrides of one job, as `grid` has them; those that fit nothing stay as they are."""
-    return [override if fits is None else fits for override, fits in _fitted(overrides, lru_cache(_composed))]
+    return [override if fits is None else fits for override, fits in _fitted(overrides, lru_cache(_options))]
 
 
 def _fitted(job: Sequence[str], compose: Any) -> list[tuple[str, str | None]]:
     """Each override, and the same as it has to be written; None where nothing has such a setting."""
-    choices = _choices(job)
+    choices = choices_of(job)
     pairs: list[tuple[str, str | None]] = []
     for override in job:
         key, _, value = override.partition("=")
@@ -74,26 +75,17 @@ def _fitted(job: Sequence[str], compose: Any) -> list[tuple[str, str | None]]:
     return pairs
 
 
-def _choices(job: Sequence[str]) -> tuple[str, ...]:
-    """Those overrides that choose options, and those of Hydra's own."""
-    from hydra.core.global_hydra import GlobalHydra
-
-    groups = GlobalHydra.instance().config_loader().list_groups("")
-    keys = [(override, override.partition("=")[0].lstrip("+~")) for override in job]
-    return tuple(override for override, key in keys if key in groups or key.startswith("hydra"))
-
-
 def _below_a_group(override: str) -> bool:
     """Whether an override sets something inside an option, and does not choose one."""
     key = override.partition("=")[0]
     return "." in key and not key.lstrip("+~").startswith("hydra")
 
 
-def _composed(choices: tuple[str, ...]) -> Any:
-    from hydra import compose
+def _options(choices: tuple[str, ...]) -> Any:
+    """The configuration of these options, as they are written."""
     from omegaconf import OmegaConf
 
-    return OmegaConf.to_container(compose("config", overrides=list(choices)), resolve=False)
+    return OmegaConf.to_container(compose_job(choices), resolve=False)
 
 
 def _place(config: Mapping[str, Any], parts: Sequence[str]) -> str | None:
@@ -173,7 +165,7 @@ def _hint(key: str, jobs: Sequence[Sequence[str]], compose: Any) -> str:
 
     known: dict[str, None] = {}
     for job in jobs:
-        config = compose(_choices(job))
+        config = compose(choices_of(job))
         group = key.partition(".")[0]
         node = config.get(group)
         if isinstance(node, Mapping):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mindgap.core.compose import composing, config_folder, literal
+from mindgap.core.compose import compose_job, composing, config_folder, literal
 from mindgap.core.errors import ConfigError
 from mindgap.core.explain import Composing, explain
 from mindgap.study.grid import fitted, grid
@@ -57,17 +57,15 @@ def sweeps_plainly(config: DictConfig) -> bool:
 
 def compose_jobs(config: DictConfig) -> list[DictConfig]:
     """The configurations that Hydra's sweeper is about to run; of sweepers that choose as they go, the base one."""
-    from hydra import compose
     from hydra.core.global_hydra import GlobalHydra
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
-    typed = list(config.hydra.overrides.task)
+    typed, name = list(config.hydra.overrides.task), str(config.hydra.job.config_name)
     try:
         if not sweeps_plainly(config):
-            return [compose(config.hydra.job.config_name, overrides=fitted(typed))]
+            return [compose_job(fitted(typed), name)]
         parser = OverridesParser.create(config_loader=GlobalHydra.instance().config_loader())
-        jobs = _jobs(config, parser.parse_overrides(typed))
-        return [compose(config.hydra.job.config_name, overrides=job) for job in jobs]
+        return [compose_job(job, name) for job in _jobs(config, parser.parse_overrides(typed))]
     except Composing as mistake:
         raise ConfigError(explain(mistake, config_folder())) from mistake
 
@@ -125,6 +123,6 @@ def jobs_of(
             choices = [str(override.input_line) for override in single if "." not in override.key_or_group]
             choices += [str(override.input_line) for override in single if override.is_hydra_override()]
             whole = compose("config", overrides=choices, return_hydra_config=True)
-            return [plain(compose("config", overrides=job)) for job in _jobs(whole, parsed)]
+            return [plain(compose_job(job)) for job in _jobs(whole, parsed)]
     except Composing as mistake:
         raise ConfigError(explain(mistake, folder)) from mistake

@@ -1,22 +1,26 @@
 """SIGKILL at any moment loses what was in flight and no more; the same command then ends as if nothing had been.
 
 A study through the real clients: a model and a judge behind a server on loopback, which counts what it is asked.
-`MINDGAP_KILLS` says how many kills; `make chaos` takes 1,000.
+`MINDGAP_KILLS` says how many kills; `make chaos` takes 1,000. Most of a short study is imports: nine of ten rounds are
+forked from a process that has made them, so that kills fall on what comes after; the tenth starts as a user does.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import multiprocessing
 import os
 import random
+import runpy
 import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
+from collections.abc import Callable, Iterator
+from multiprocessing import forkserver
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +37,22 @@ BEYOND = CONCURRENCY + max(1, CONCURRENCY // 8) + 1
 VOLATILE = ("seconds", "made", "cached", "count_made", "count_cached", "headline")
 """What depends on how long it took and how much was known before; a headline says how long a reply takes."""
 
+IMPORTS = (
+    *("litellm", "matplotlib.pyplot", "mindgap.__main__", "mindgap.report", "mindgap.study.sweep", "openai", "pandas"),
+    *("pyarrow.parquet", "scipy.optimize", "scipy.stats", "wandb"),
+)
+"""What takes longest of what a study imports."""
+COLD = 10
+"""Of so many rounds one imports all by itself."""
+
 pytestmark = [pytest.mark.chaos, pytest.mark.timeout(0)]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def stopped() -> Iterator[None]:
+    """No server of forks is left behind."""
+    yield
+    forkserver._forkserver._stop()  # type: ignore[attr-defined]
 
 
 def answer(body: dict[str, Any]) -> Reply:
@@ -62,25 +81,69 @@ def command(server: ChatServer, tracker: str) -> list[str]:
 
 
 def start(folder: Path, server: ChatServer, tracker: str = "none") -> subprocess.Popen[str]:
-    """The study, in a process group of its own."""
+    """The study, in a process group of its own; what it prints goes to `printed`."""
+    with (folder / "printed").open("w") as printed:
+        return subprocess.Popen(
+            command(server, tracker),
+            cwd=folder,
+            env=environment(),
+            stdout=printed,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+
+def environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith("WANDB_")}
-    return subprocess.Popen(
-        command(server, tracker),
-        cwd=folder,
-        env={**kept, "PYTHONPATH": str(Path(mindgap.__file__).parents[1]), "OMP_NUM_THREADS": "1"},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+    return {**kept, "PYTHONPATH": str(Path(mindgap.__file__).parents[1]), "OMP_NUM_THREADS": "1"}
 
 
-def finish(folder: Path, server: ChatServer, tracker: str = "none") -> float:
+class Forked:
+    """A study that begins where its imports are made; used like what `start` returns."""
+
+    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # as a study says before it imports litellm
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([*IMPORTS])
+
+    def __init__(self, folder: Path, server: ChatServer, tracker: str = "none") -> None:
+        self._process = self.context.Process(target=_be_study, args=(folder, command(server, tracker), environment()))
+        self._process.start()
+        self.pid, self.kill = self._process.pid or 0, self._process.kill
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.exitcode
+
+    def wait(self, timeout: float | None = None) -> int:
+        self._process.join(timeout)
+        if self._process.exitcode is None:
+            raise subprocess.TimeoutExpired("the study", timeout or 0.0)
+        return self._process.exitcode
+
+
+def _be_study(folder: Path, arguments: list[str], environment: dict[str, str]) -> None:
+    """What `start` does, in this process."""
+    os.setsid()
+    os.chdir(folder)
+    os.environ.clear()
+    os.environ |= environment
+    printed = os.open("printed", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    os.dup2(printed, 1)
+    os.dup2(printed, 2)
+    sys.argv = arguments[2:]
+    runpy.run_module("mindgap", run_name="__main__", alter_sys=True)
+
+
+Start = Callable[[Path, ChatServer, str], subprocess.Popen[str] | Forked]
+
+
+def finish(folder: Path, server: ChatServer, tracker: str = "none", start: Start = start) -> float:
     """Run the study to its end; the seconds that took."""
     began = time.monotonic()
-    process = start(folder, server, tracker)
-    printed, _ = process.communicate(timeout=300)
-    assert process.returncode == 0, printed
+    code = start(folder, server, tracker).wait(300)
+    printed = (folder / "printed").read_text()
+    assert code == 0, printed
     assert "Traceback" not in printed, printed
     return time.monotonic() - began
 
@@ -123,19 +186,25 @@ def litter(folder: Path) -> list[str]:
 def test_killed_at_random_moments_a_study_ends_as_if_it_had_not_been(tmp_path: Path, server: ChatServer) -> None:
     undisturbed = tmp_path / "undisturbed"
     undisturbed.mkdir()
-    longest = finish(undisturbed, server)
+    longest = {start: finish(undisturbed, server)}
     expected, requests = left(undisturbed), asked(server)
     assert set(requests.values()) == {1}, "nothing is asked twice"
+    shutil.rmtree(undisturbed / "outputs")
+    finish(undisturbed, server, start=Forked)  # imports what remains to be imported
+    shutil.rmtree(undisturbed / "outputs")
+    longest[Forked] = finish(undisturbed, server, start=Forked)
+    assert left(undisturbed) == expected
     draw, killed, rounds = random.Random(17), 0, 0
     while killed < KILLS:
         folder = tmp_path / f"round{rounds}"
         folder.mkdir()
         server.asked.clear()
         tracker = "wandb" if rounds % 5 == 4 else "none"
+        begin: Start = Forked if rounds % COLD else start
         kills = 0
         for _ in range(draw.randint(1, 5)):
-            process = start(folder, server, tracker)
-            wait = draw.uniform(0.1, longest * (1.6 if tracker == "wandb" else 1.1))
+            process = begin(folder, server, tracker)
+            wait = draw.uniform(0.1, longest[begin] * (1.6 if tracker == "wandb" else 1.1))
             try:
                 process.wait(wait)
             except subprocess.TimeoutExpired:
@@ -144,8 +213,8 @@ def test_killed_at_random_moments_a_study_ends_as_if_it_had_not_been(tmp_path: P
                     os.killpg(process.pid, signal.SIGKILL)
                 else:
                     process.kill()
-            process.communicate()
-        finish(folder, server, tracker)
+            process.wait()
+        finish(folder, server, tracker, begin)
         said = f"round {rounds}, {kills} kills, tracker={tracker}"
         assert left(folder) == expected, said
         assert litter(folder) == [], said
@@ -167,14 +236,10 @@ def test_a_stop_has_its_exit_code_at_every_moment(
     for _ in range(max(3, KILLS // 10)):
         shutil.rmtree(tmp_path / "outputs", ignore_errors=True)
         process = start(tmp_path, server)
-        lines: list[str] = []
-        reader = threading.Thread(target=lambda out=process.stdout, lines=lines: lines.extend(out), daemon=True)
-        reader.start()
         time.sleep(draw.uniform(0.5, longest * 0.95))  # before that, Python itself is still starting
         process.send_signal(number)
-        assert process.wait(60) in (code, 0), "".join(lines)
-        reader.join(10)
-        printed = "".join(lines)
+        assert process.wait(60) in (code, 0), (tmp_path / "printed").read_text()
+        printed = (tmp_path / "printed").read_text()
         assert "Traceback" not in printed, printed
         if process.returncode == code:
             assert "the same command goes on from here" in printed

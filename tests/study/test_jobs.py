@@ -5,8 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hydra import compose
+from omegaconf import OmegaConf
 
+from mindgap.core.compose import compose_job, composing, config_folder
 from mindgap.core.errors import ConfigError
+from mindgap.core.explain import Composing
 from mindgap.study.experiment import build_experiment
 from mindgap.study.jobs import jobs_of
 
@@ -77,3 +81,40 @@ def test_a_mistaken_command_line(overrides: list[str], words: str) -> None:
     with pytest.raises(ConfigError, match=words) as mistake:
         build_all(overrides)
     assert len(str(mistake.value)) < 700
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        [],
+        ["method=prompt", "judge=proxy", "resamples=200", "seed=3"],
+        [
+            "method=vector",
+            "method.interventions.0.depth=0.3",
+            "strength=dose",
+            "strength.dose=0.1",
+            "+decoding.top_k=5",
+        ],
+        ["backend@judge.backend=vllm", "judge=local", "judge.backend.urls=[http://a:1]", "model@judge.model=70b"],
+        ["query_set=quick", "query_set.queries=[be kind, be brief]", "++task.limit=2", "~decoding.top_p", "sweep=a"],
+        ["experiment=demo", "hydra.verbose=true", "model.template={enable_thinking:false}", "+tracker.x=${seed}"],
+    ],
+)
+def test_a_job_is_composed_as_hydra_composes_it(job: list[str]) -> None:
+    with composing(config_folder()):
+        expected = compose("config", overrides=job)
+        first, again = compose_job(job), compose_job(job)
+    assert OmegaConf.to_container(first, resolve=False) == OmegaConf.to_container(expected, resolve=False)
+    assert again == first
+    assert again is not first, "a job may change its configuration"
+    assert OmegaConf.is_struct(first)
+
+
+def test_what_hydra_refuses_is_refused_in_its_words() -> None:
+    for job in (["method.nothing=1"], ["+seed=1"], ["~nothing"], ["method=nothing"], ["seed=${"]):
+        with composing(config_folder()):
+            with pytest.raises(Composing) as theirs:
+                compose("config", overrides=job)
+            with pytest.raises(Composing) as ours:
+                compose_job(job)
+        assert str(ours.value) == str(theirs.value)
