@@ -55,6 +55,11 @@ class AddVector:
         """Euclidean norm of the vector, in the units of the residual stream."""
         return float(np.linalg.norm(self.vector))
 
+    @property
+    def changes(self) -> bool:
+        """Whether it can change anything."""
+        return self.norm != 0
+
     @cached_property
     def key(self) -> str:
         """Its part of the request's content key."""
@@ -175,6 +180,11 @@ class FeatureEdit:
     def norm(self) -> float | None:
         """Euclidean norm of `added`, in the units of the residual stream."""
         return None if self.added is None else float(np.linalg.norm(self.added))
+
+    @property
+    def changes(self) -> bool:
+        """Whether it can change anything."""
+        return self.gain != 1 or self.offset * self.scale != 0
 
     @cached_property
     def key(self) -> str:

@@ -102,13 +102,15 @@ class SlotCache(Cache):
         """The next pass reads whole prompts into the slots from `first` on."""
         self.window.first, self.window.positions, self.window.span = first, None, 0
 
-    def begin_extension(self, positions: torch.Tensor, span: int) -> None:
-        """The next pass appends tokens at `positions`, `[rows, tokens]`, to slots `0 … rows - 1`.
+    def begin_extension(self, positions: torch.Tensor, span: int, first: int = 0) -> None:
+        """The next pass appends tokens at `positions`, `[rows, tokens]`, to the slots from `first` on.
 
         Args:
+            positions: Where they go.
             span: One more than the highest of the positions.
+            first: Slot of the first row.
         """
-        self.window.first, self.window.positions, self.window.span = 0, positions, span
+        self.window.first, self.window.positions, self.window.span = first, positions, span
 
     def move(self, source: torch.Tensor, target: torch.Tensor, length: int) -> None:
         """Copy rows `source` over rows `target` in every layer (index tensors), up to position `length`."""

@@ -174,11 +174,26 @@ class Engine:
         return Steering(self.blocks, tables, FeatureTable(varying, whole or sae, self.device), directions)
 
     def pass_over_prompts(
-        self, prompts: list[list[int]], requests: list[int], cache: SlotCache, steering: Steering
+        self,
+        prompts: list[list[int]],
+        requests: list[int],
+        cache: SlotCache,
+        steering: Steering,
+        *,
+        ends: Sequence[int],
     ) -> None:
+        """Read prompts, or what they begin with, into the slots that the cache says.
+
+        Args:
+            prompts: Their token ids.
+            requests: Whose edits each has.
+            cache: Begun by `SlotCache.begin_prompts`.
+            steering: The edits.
+            ends: Index of each prompt's last token.
+        """
         tokens, real = self.padded(prompts)
-        ends = torch.tensor([len(prompt) for prompt in prompts], device=self.device)  # the last token is read later
-        steering.rows_are(torch.tensor(requests, device=self.device), response=False, real=real, ends=ends)
+        rows = torch.tensor(requests, device=self.device)
+        steering.rows_are(rows, response=False, real=real, ends=torch.tensor(ends, device=self.device))
         positions = torch.arange(tokens.shape[1], device=self.device)[None].expand_as(tokens)
         self.forward(tokens, positions, None, cache, steering, logits_to_keep=1)
 
@@ -189,17 +204,27 @@ class Engine:
         span: int,
         cache: SlotCache,
         steering: Steering,
+        *,
+        first: int = 0,
+        logits_to_keep: int = 0,
     ) -> torch.Tensor:
         """Logits `[rows, tokens, vocabulary]` of tokens that are added to slots at `positions`, both `[rows, tokens]`.
 
         Say first which requests the rows are of: `Steering.rows_are`.
 
         Args:
+            tokens: Their ids.
+            positions: Where each goes in its slot.
             span: One more than the highest position.
+            cache: Keys and values of what came before.
+            steering: The edits.
+            first: Slot of the first row.
+            logits_to_keep: See `forward`.
         """
-        cache.begin_extension(positions, span)
+        cache.begin_extension(positions, span, first)
         steering.at(positions)
-        return self.forward(tokens, positions, self.attention.masks(positions, span, self.dtype), cache, steering)
+        masks = self.attention.masks(positions, span, self.dtype)
+        return self.forward(tokens, positions, masks, cache, steering, logits_to_keep)
 
     def pass_over_row(
         self, tokens: Sequence[int], request: int, steering: Steering, *, response_from: int

@@ -6,6 +6,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import chain
 
 import torch
@@ -15,6 +16,7 @@ from mindgap.backends.local.chat import Chat
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.gates import decided
 from mindgap.backends.local.halving import TooLargeError, in_halves
+from mindgap.backends.local.prompts import Prompt, acting, common, families, read
 from mindgap.backends.local.running_text import pieces
 from mindgap.backends.local.steering import Steering
 from mindgap.core.edits import Edit
@@ -23,6 +25,10 @@ from mindgap.core.records import OptionScores, OptionsRequest
 
 LOGITS_PER_PASS = 64 * 2**20
 """Most logits one scoring pass may produce; bounds its memory to about 0.75 GB in float32."""
+
+
+LEAST_TRUNK = 8
+"""Tokens that the options of a prompt have to begin with for these to be read once for all."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +42,49 @@ class _Continuation:
 
 @dataclass(frozen=True)
 class _Prefix:
-    """A prompt under the steering of request `index`, and the options that follow it."""
+    """A prompt under the steering of request `index`, and the options that follow it.
+
+    acting: What its edits do at the prompt; see `prompts.acting`.
+    """
 
     prompt: list[int]
     index: int
+    acting: tuple[str, ...]
     continuations: list[_Continuation] = field(default_factory=list)
 
     @property
+    def to_read(self) -> Prompt:
+        return Prompt(self.prompt[:-1], self.index, self.acting)
+
+    @cached_property
     def longest(self) -> int:
         return max((len(continuation.tokens) for continuation in self.continuations), default=0)
+
+    @cached_property
+    def trunk(self) -> int:
+        """Tokens that all of several options begin with; 0 where they are too few to be worth a pass of their own."""
+        first, *others = (continuation.tokens for continuation in self.continuations)
+        shared = min((common(first, tokens) for tokens in others), default=0)
+        return shared if shared >= LEAST_TRUNK else 0
+
+
+@dataclass(frozen=True)
+class _Appended:
+    """Tokens to be read behind what a slot holds.
+
+    Attributes:
+        before: The token before them, which is not in the slot yet.
+        start: Where in the row's text that token stands.
+        tokens: What follows; may be empty.
+        end: Index of the last prompt token.
+        request: Whose edits the row has.
+    """
+
+    before: int
+    start: int
+    tokens: list[int]
+    end: int
+    request: int
 
 
 @dataclass(frozen=True)
@@ -232,70 +272,118 @@ def encoded(chat: Chat, context: int, request: OptionsRequest) -> EncodedOptions
 
 
 def _prefixes(requests: Sequence[EncodedOptions]) -> list[_Prefix]:
-    """Every distinct (prompt, steering) with the options that follow it, longest first."""
+    """Every distinct (prompt, steering) with the options that follow it, longest first, but families stay together."""
     prefixes: dict[tuple[object, ...], _Prefix] = {}
     for index, request in enumerate(requests):
         if request.error is not None:
             continue
         key = (tuple(request.prompt), *(edit.key for edit in request.edits))
-        prefix = prefixes.setdefault(key, _Prefix(request.prompt, index))
+        acts = acting(request.edits, len(request.prompt) - 1)
+        prefix = prefixes.setdefault(key, _Prefix(request.prompt, index, acts))
         prefix.continuations.extend(
             _Continuation(index, number, tokens) for number, tokens in enumerate(request.options) if tokens
         )
-    return sorted(
+    asked = sorted(
         (prefix for prefix in prefixes.values() if prefix.continuations),
         key=lambda prefix: (len(prefix.prompt), prefix.longest),
         reverse=True,
     )
+    together = sorted(sorted(members) for members in families([prefix.to_read for prefix in asked]))
+    return [asked[index] for members in together for index in members]
 
 
 def _scoring_groups(engine: Engine, prefixes: list[_Prefix]) -> Iterator[list[_Prefix]]:
-    """Groups that fit one pass over prompts and one over options. A prefix with many options is split."""
+    """Groups whose options fit one pass. A prefix with many options is split."""
     group: list[_Prefix] = []
     for prefix in prefixes:
-        longest = max([prefix.longest, *(member.longest for member in group)])
-        width = max([len(prefix.prompt), *(len(member.prompt) for member in group)])
-        logits = longest * engine.vocabulary
-        budget = engine.tokens_per_pass()
-        in_memory = engine.rows_in_memory(width + longest)
-        most = min(budget // longest, engine.tokens_per_pass(LOGITS_PER_PASS) // logits, in_memory)
-        rows = sum(len(member.continuations) for member in group)
-        if group and (rows + len(prefix.continuations) > most or width * (len(group) + 1) > budget):
-            yield group
-            group = []
-        step = max(1, most)
-        for start in range(step, len(prefix.continuations), step):
-            yield [replace(prefix, continuations=prefix.continuations[start : start + step])]
-        group.append(replace(prefix, continuations=prefix.continuations[:step]))
+        for part in _split(engine, prefix):
+            if group and not _fits(engine, [*group, part]):
+                yield group
+                group = []
+            group.append(part)
     if group:
         yield group
 
 
+def _split(engine: Engine, prefix: _Prefix) -> Iterator[_Prefix]:
+    options = prefix.continuations
+    if len(options) == 1 or _fits(engine, [prefix]):
+        yield prefix
+        return
+    for half in (options[: len(options) // 2], options[len(options) // 2 :]):
+        yield from _split(engine, replace(prefix, continuations=half))
+
+
+def _fits(engine: Engine, group: Sequence[_Prefix]) -> bool:
+    """Whether no pass over trunks or options has too many tokens, logits or rows."""
+    options = sum(len(prefix.continuations) for prefix in group)
+    trunk = max(prefix.trunk for prefix in group)
+    rest = max(prefix.longest - prefix.trunk for prefix in group)
+    most = min(engine.tokens_per_pass(), engine.tokens_per_pass(LOGITS_PER_PASS) // engine.vocabulary)
+    return max(len(group) * trunk, options * rest) <= most and options <= engine.rows_in_memory(_capacity(group))
+
+
+def _capacity(group: Sequence[_Prefix]) -> int:
+    """Positions that a slot needs for any of these, padded to the longest of its pass."""
+    trunk = max(prefix.trunk for prefix in group)
+    rest = max(prefix.longest - prefix.trunk for prefix in group)
+    return max(len(prefix.prompt) + prefix.trunk for prefix in group) + max(trunk, rest)
+
+
 def _score(engine: Engine, group: list[_Prefix], steering: Steering) -> _Scored:
-    """Read the prompts once, copy their slots to one row per option, append the options, sum their logprobs."""
-    rows = [(slot, continuation) for slot, prefix in enumerate(group) for continuation in prefix.continuations]
-    width = max(len(prefix.prompt) for prefix in group)
-    longest = max(prefix.longest for prefix in group)
-    cache = SlotCache(engine.layers, max(len(rows), len(group)), width + longest)
-    source = torch.tensor([slot for slot, _ in rows], device=engine.device)
-    if width > 1:
-        cache.begin_prompts(0)
-        engine.pass_over_prompts(
-            [prefix.prompt[:-1] for prefix in group], [prefix.index for prefix in group], cache, steering
-        )
-        cache.move(source, torch.arange(len(rows), device=engine.device), width)
-    tokens, real = engine.padded([[group[slot].prompt[-1], *c.tokens[:-1]] for slot, c in rows])
-    targets, _ = engine.padded([continuation.tokens for _, continuation in rows])
-    starts = torch.tensor([[len(group[slot].prompt) - 1] for slot, _ in rows], device=engine.device)
-    positions = starts + torch.arange(tokens.shape[1], device=engine.device)
+    """Read prompts and what all of a prompt's options begin with once, copy slots to one row per option, read on."""
+    longest = _capacity(group)
+    cache = SlotCache(engine.layers, sum(len(prefix.continuations) for prefix in group), longest)
+    order = read(engine, cache, steering, [prefix.to_read for prefix in group])
+    group = [group[index] for index in order]
+    trunks = [_appended(prefix, prefix.prompt, prefix.continuations[0].tokens[: prefix.trunk]) for prefix in group]
+    sums = _append(engine, cache, steering, trunks)
+    scored: _Scored = []
+    slots, rows, ending = [], [], []
+    for slot, prefix in enumerate(group):
+        for continuation in prefix.continuations:
+            text, rest = [*prefix.prompt, *continuation.tokens[: prefix.trunk]], continuation.tokens[prefix.trunk :]
+            if rest:
+                slots.append(slot)
+                rows.append(_appended(prefix, text, rest))
+                ending.append(continuation)
+            else:
+                scored.append((continuation, sums[slot]))
+    cache.move(
+        torch.tensor(slots, dtype=torch.long, device=engine.device),
+        torch.arange(len(rows), device=engine.device),
+        longest,
+    )
+    likelihoods = _append(engine, cache, steering, rows)
+    return scored + [
+        (continuation, sums[slot] + likelihood)
+        for continuation, slot, likelihood in zip(ending, slots, likelihoods, strict=True)
+    ]
+
+
+def _appended(prefix: _Prefix, text: Sequence[int], tokens: list[int]) -> _Appended:
+    """`tokens` behind `text`, which is the prompt, perhaps with the beginning of an option."""
+    return _Appended(text[-1], len(text) - 1, tokens, len(prefix.prompt) - 1, prefix.index)
+
+
+def _append(engine: Engine, cache: SlotCache, steering: Steering, rows: Sequence[_Appended]) -> list[Likelihood]:
+    """Read on in slots 0, 1, …; how likely the tokens of each row were."""
+    if not any(row.tokens for row in rows):
+        return [CERTAIN] * len(rows)
+    device = engine.device
+    tokens, real = engine.padded([[row.before, *row.tokens][: len(row.tokens)] for row in rows])
+    targets, _ = engine.padded([row.tokens for row in rows])
+    starts = torch.tensor([[row.start] for row in rows], device=device)
+    positions = starts + torch.arange(tokens.shape[1], device=device)
     span = int(starts.max()) + tokens.shape[1]
-    requests = torch.tensor([continuation.index for _, continuation in rows], device=engine.device)
-    steering.rows_are(requests, response=True, real=real, ends=starts[:, 0])
+    requests = torch.tensor([row.request for row in rows], device=device)
+    ends = torch.tensor([row.end for row in rows], device=device)
+    steering.rows_are(requests, response=True, real=real, ends=ends)
     logits = engine.pass_over_extension(tokens, positions, span, cache, steering).float()
     chosen = logits.gather(-1, targets[:, :, None])[:, :, 0] - logits.logsumexp(-1)
     sums: list[float] = (chosen.double() * real).sum(-1).tolist()
     greedy: list[bool] = ((logits.argmax(-1) == targets) | ~real).all(-1).tolist()
-    return list(zip((continuation for _, continuation in rows), map(Likelihood, sums, greedy), strict=True))
+    return list(map(Likelihood, sums, greedy))
 
 
 def _score_row_by_row(engine: Engine, group: list[_Prefix], steering: Steering) -> _Scored:

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import torch
 
-from mindgap.backends.local import halving, sampling
+from mindgap.backends.local import halving, prompts, sampling
 from mindgap.backends.local.cache import SlotCache
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.gates import decided
@@ -99,8 +99,8 @@ class _Waiting:
 
     def __init__(self, engine: Engine, rows: list[Row], edits: Sequence[tuple[Edit, ...]], alone: bool) -> None:
         self.engine, self.rows, self.edits = engine, rows, edits
-        # taken from the end: longest first, groups alike in length
-        self._waiting = sorted(rows, key=lambda row: len(row.prompt))
+        # taken from the end: longest first, equal ones one after the other
+        self._waiting = sorted(rows, key=lambda row: (len(row.prompt), row.prompt))
         longest = max(row.longest for row in rows)
         self._slots = min(engine.rows_in_memory(longest), len(rows))
         self._session: RunningBatch | None = open_session(
@@ -225,17 +225,13 @@ class Session:
         for row in rows:
             row.steering = self.edit_sets.number(row.edits)
         self._batch = None
-        waiting = sorted(rows, key=lambda row: len(row.prompt), reverse=True)
-        self._make_room(len(self.rows) + len(waiting), 1 + max(row.position for row in (*self.rows, *waiting)))
-        while waiting:
-            width = len(waiting[0].prompt) - 1
-            group = waiting[: max(1, self.engine.tokens_per_pass() // max(1, width))]
-            if width > 0:
-                self._cache.begin_prompts(len(self.rows))
-                prompts, steering = [row.prompt[:-1] for row in group], [row.steering for row in group]
-                self.engine.pass_over_prompts(prompts, steering, self._cache, self.edit_sets.steering)
-            self.rows += group
-            del waiting[: len(group)]
+        self._make_room(len(self.rows) + len(rows), 1 + max(row.position for row in (*self.rows, *rows)))
+        to_read = [
+            prompts.Prompt(row.prompt[:-1], row.steering, prompts.acting(row.edits, len(row.prompt) - 1))
+            for row in rows
+        ]
+        order = prompts.read(self.engine, self._cache, self.edit_sets.steering, to_read, len(self.rows))
+        self.rows += [rows[index] for index in order]
 
     @torch.inference_mode()
     def step(self) -> torch.Tensor:

@@ -1,0 +1,20 @@
+"""What takes longest of what a study imports and sets up, for processes that are forked after it."""
+
+import litellm  # noqa: F401
+import matplotlib.pyplot  # noqa: F401
+import openai  # noqa: F401
+import pandas  # noqa: F401
+import plotly.graph_objects
+import pyarrow.parquet  # noqa: F401
+import scipy.optimize
+import scipy.stats  # noqa: F401
+import wandb  # noqa: F401
+
+import mindgap.__main__
+import mindgap.judges.llm
+import mindgap.report
+import mindgap.study.run
+import mindgap.study.sweep
+import mindgap.tasks.questions  # noqa: F401
+
+plotly.graph_objects.Scatter(x=[0], y=[0])  # reads what plotly checks its figures by
