@@ -188,7 +188,7 @@ def test_killed_at_random_moments_a_study_ends_as_if_it_had_not_been(tmp_path: P
         shutil.rmtree(undisturbed / "outputs")
         longest[Forked] = finish(undisturbed, server, start=Forked)
     assert left(undisturbed) == expected
-    draw, killed, rounds = random.Random(17), 0, 0
+    draw, killed, rounds = random.Random(KILLS), 0, 0
     while killed < KILLS:
         folder = tmp_path / f"round{rounds}"
         folder.mkdir()
