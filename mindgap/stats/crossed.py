@@ -281,15 +281,15 @@ class Resampling:
             start = rows.stop
             for place, queries in enumerate(distinct):
                 parts = np.flatnonzero(part_of.reshape(-1) == place)
-                masks, here = of_items[parts].T.astype(float), drawn_queries * queries
+                masks, here = of_items[parts].T.astype(float), drawn_queries[:, queries]
                 known: dict[bytes, np.ndarray] = {}  # tables without missing values share their counts
                 for column, table in enumerate(tables):
                     shared = table.counts.tobytes()
                     if shared not in known and table.counts.min() == table.counts.max():
                         known[shared] = table.counts[0, 0] * here.sum(1)[:, None] * (drawn_items @ masks)
                     elif shared not in known:
-                        known[shared] = ((here @ table.counts) * drawn_items) @ masks
-                    totals, weights = ((here @ table.sums) * drawn_items) @ masks, known[shared]
+                        known[shared] = _drawn_sums(here, drawn_items, table.counts[queries], masks)
+                    totals, weights = _drawn_sums(here, drawn_items, table.sums[queries], masks), known[shared]
                     found = np.full(totals.shape, np.nan)
                     np.divide(totals, weights, out=found, where=weights > 0)
                     means[rows, parts, column] = found
@@ -316,6 +316,28 @@ class Resampling:
             yield _only_block(self.queries, self.items, self.resamples, self.seed)
         else:
             yield from _all_blocks(self.queries, self.items, self.resamples, self.seed, size)
+
+
+def _drawn_sums(drawn_queries: np.ndarray, drawn_items: np.ndarray, cells: np.ndarray, masks: np.ndarray) -> np.ndarray:
+    """Sum over what is drawn of a table, within sets of items.
+
+    Args:
+        drawn_queries: How often each query is drawn, `[block, queries]`.
+        drawn_items: How often each item is, `[block, items]`.
+        cells: `[queries, items]`.
+        masks: The sets, `[items, sets]`.
+
+    Returns:
+        `[block, sets]`.
+    """
+    queries, items = cells.shape
+    sets = masks.shape[1]
+    if sets * queries >= items:
+        return np.asarray(((drawn_queries @ cells) * drawn_items) @ masks)
+    # The same product the other way round: what is multiplied number by number is [block, sets, queries] and not
+    # [block, items], which takes longer than the products of matrices.
+    by_query = (masks.T[:, None, :] * cells).reshape(sets * queries, items) @ drawn_items.T
+    return np.asarray(np.einsum("sqb,bq->bs", by_query.reshape(sets, queries, -1), drawn_queries))
 
 
 @lru_cache(maxsize=1)
