@@ -1,11 +1,13 @@
-"""Tokens per second through vLLM servers: unsteered, under one edit, under many at once; beside the local engine's.
+"""Tokens per second through vLLM servers: unsteered, under one edit, under many at once; beside other engines.
 
     python -m mindgap.serve model=tiny python=/vllm/bin/python &
-    python benchmarks/vllm_throughput.py tiny http://127.0.0.1:8000 [--requests 64] [--tokens 64] [--rounds 5] [--local]
+    python benchmarks/vllm_throughput.py tiny http://127.0.0.1:8000 [--requests 64] [--tokens 64] [--rounds 5]
 
-Rounds alternate, so that what else the machine does falls on all alike; the ratio is the median over rounds of steered
-over unsteered of the same round. Servers without the plugin cannot be asked: what it costs to have it there and steer
-nothing is measured by running vLLM's own benchmark with and without MINDGAP_VLLM=1.
+`--local` measures the local engine too. `--plain http://127.0.0.1:8001` measures a server without the plugin, unsteered;
+`python -m mindgap.serve model=tiny port=8001 show=true` prints the command for it, to be run with MINDGAP_VLLM=0.
+
+Rounds alternate, so that what else the machine does falls on all alike; a ratio is the median over rounds of that of
+the same round.
 """
 
 from __future__ import annotations
@@ -19,13 +21,19 @@ from typing import Any
 import numpy as np
 
 from mindgap.backends.local import LocalBackend
+from mindgap.backends.local.load import describe
 from mindgap.backends.vllm import VllmBackend
+from mindgap.backends.vllm.endpoint import VllmEndpoint
+from mindgap.backends.vllm.servers import Server, Servers
 from mindgap.cli.arguments import model_of
 from mindgap.core.compose import composed, config_folder
 from mindgap.core.directions import DirectionEdit
 from mindgap.core.edits import AddVector, Edit
+from mindgap.core.model import ModelSpec
 from mindgap.core.records import Decoding, Message, Request
+from mindgap.providers.loop import run_each
 
+KINDS = ("unsteered", "1 edit", "32 edits", "ablations")
 NOUNS = ("rivers", "clocks", "bread", "bridges", "maps", "whales", "letters", "gardens")
 
 
@@ -38,6 +46,15 @@ def edits_of(kind: str, number: int, width: int, layers: int) -> tuple[Edit, ...
     vector = np.random.default_rng(number % distinct).standard_normal(width).astype(np.float32)
     vector /= np.linalg.norm(vector)
     return (DirectionEdit(block, vector, "ablate"),) if kind == "ablations" else (AddVector(block, 0.5 * vector),)
+
+
+def without_plugin(url: str, model: ModelSpec, backend: VllmBackend) -> VllmEndpoint:
+    """A server that does not steer, which `VllmBackend.open` would not take."""
+    servers = [Server(url)]
+    room = Servers(servers, backend.concurrency, backend.timeout, 0, signature="")
+    ((_, (served, *_)),) = run_each(room.models, servers, 1)
+    room.model = str(served["id"])
+    return VllmEndpoint(backend, model, describe(model), room, context=int(served["max_model_len"]))
 
 
 def tokens_per_second(endpoint: Any, requests: Sequence[Request]) -> float:
@@ -57,36 +74,44 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=64)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--local", action="store_true", help="measure the local engine too, in the same rounds")
+    parser.add_argument("--plain", metavar="URL", help="measure a server without the plugin too, in the same rounds")
     given = parser.parse_args()
     model = model_of(composed([f"model={given.model}", "tracker=none"], config_folder()))
-    endpoints: dict[str, Any] = {"vllm": VllmBackend(tuple(given.urls), concurrency=given.requests).open(model)}
+    backend = VllmBackend(tuple(given.urls), concurrency=given.requests)
+    served = backend.open(model)
+    measured: list[tuple[str, str, Any]] = [("vllm", kind, served) for kind in KINDS]
+    if given.plain:
+        measured.append(("no plugin", "unsteered", without_plugin(given.plain, model, backend)))
     if given.local:
-        endpoints["local"] = LocalBackend().open(model)
-    served = endpoints["vllm"]
-    kinds = ("unsteered", "1 edit", "32 edits", "ablations")
-    rates: dict[tuple[str, str], list[float]] = {}
+        local = LocalBackend().open(model)
+        measured += [("local", kind, local) for kind in KINDS]
+    rates: dict[tuple[str, str], list[float]] = {(name, kind): [] for name, kind, _ in measured}
     for turn in range(given.rounds + 1):  # the first warms up
-        for name, endpoint in endpoints.items():
-            for kind in kinds:
-                asked = [
-                    Request(
-                        endpoint.identity,
-                        (Message("user", f"Tell me a long story, number {turn}-{number}, about {noun}."),),
-                        Decoding(given.tokens, 0.0),
-                        0,
-                        edits_of(kind, number, served.d_model, served.layers),
-                    )
-                    for number in range(given.requests)
-                    for noun in [NOUNS[number % len(NOUNS)]]
-                ]
-                rate = tokens_per_second(endpoint, asked)
-                if turn:
-                    rates.setdefault((name, kind), []).append(rate)
+        for name, kind, endpoint in measured:
+            asked = [
+                Request(
+                    endpoint.identity,
+                    (Message("user", f"Tell me a long story, number {turn}-{number}, about {noun}."),),
+                    Decoding(given.tokens, 0.0),
+                    0,
+                    edits_of(kind, number, served.d_model, served.layers),
+                )
+                for number in range(given.requests)
+                for noun in [NOUNS[number % len(NOUNS)]]
+            ]
+            rate = tokens_per_second(endpoint, asked)
+            if turn:
+                rates[name, kind].append(rate)
     print(f"{given.requests} requests of {given.tokens} tokens, median of {given.rounds} rounds")
-    print(f"{'':8}{'':12}{'tokens/s':>10}{'over unsteered':>16}")
+    print(f"{'':22}{'tokens/s':>10}{'over unsteered':>16}{'over no plugin':>16}")
     for (name, kind), values in rates.items():
-        ratios = [value / base for value, base in zip(values, rates[name, "unsteered"], strict=True)]
-        print(f"{name:8}{kind:12}{statistics.median(values):10.1f}{statistics.median(ratios):16.3f}")
+        row = f"{name:10}{kind:12}{statistics.median(values):10.1f}{over(values, rates[name, 'unsteered']):16.3f}"
+        print(row + (f"{over(values, rates['no plugin', 'unsteered']):16.3f}" if given.plain else ""))
+
+
+def over(values: Sequence[float], bases: Sequence[float]) -> float:
+    """Median over rounds of the ratio within a round."""
+    return statistics.median(value / base for value, base in zip(values, bases, strict=True))
 
 
 if __name__ == "__main__":

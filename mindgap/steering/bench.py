@@ -35,6 +35,11 @@ class SteeringBench:
     advance: Callable[[str], None] | None = None
 
     @property
+    def read_as(self) -> str:
+        """What is read from the model is kept under it: its identity, or that of the engine that reads for it."""
+        return str(getattr(self.endpoint, "read_as", self.endpoint.identity))
+
+    @property
     def layers(self) -> int:
         return self.endpoint.layers
 
@@ -99,7 +104,7 @@ class SteeringBench:
     ) -> np.ndarray:
         """What `measure` gives, from the store where it has been measured on these texts at this place before."""
         self._tell()
-        key = content_key(kind, source=self.endpoint.identity, texts=plain(texts), **where)
+        key = content_key(kind, source=self.read_as, texts=plain(texts), **where)
         if (known := self.store.array(key)) is None:
             known = np.asarray(measure(), dtype=np.float32)
             self.store.put_array(key, known)

@@ -50,7 +50,7 @@ class Preference(Trained):
         settings = {name: getattr(self, name) for name in ("batch", "beta", "rate")}
 
         def key(epoch: int) -> str:
-            source, seed = bench.endpoint.identity, bench.seed
+            source, seed = bench.read_as, bench.seed
             return content_key(
                 "preference", source=source, seed=seed, texts=plain(texts), layer=layer, epoch=epoch, **settings
             )

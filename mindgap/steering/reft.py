@@ -51,7 +51,7 @@ class _Reft(Trained):
 
         def key(epoch: int) -> str:
             return content_key(
-                f"reft {form.kind}", source=bench.endpoint.identity, seed=bench.seed, texts=plain(texts), layer=layer,
+                f"reft {form.kind}", source=bench.read_as, seed=bench.seed, texts=plain(texts), layer=layer,
                 epoch=epoch, batch=self.batch, rate=self.rate, top=form.top, sparsity=form.sparsity,
             )  # fmt: skip
 

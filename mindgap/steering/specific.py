@@ -110,9 +110,10 @@ def bank(layer: int, bench: SteeringBench) -> Means:
 
 def bank_key(layer: int, bench: SteeringBench) -> str:
     """Names a bank by everything that can change it."""
+    written, read = bench.endpoint.identity, bench.read_as
     return content_key(
         "bank",
-        source=bench.endpoint.identity,
+        source=written if written == read else f"{written}, read by {read}",
         layer=layer,
         behaviours=behaviours_of_the_bank(),
         asked=ASKED,

@@ -21,12 +21,10 @@ PRESSED = "--max-num-batched-tokens 64 --max-model-len 512 --block-size 32 --num
 """Prompts are read in pieces, and so little memory that requests are preempted and read anew."""
 
 
-STARTS_SERVERS = [
-    pytest.mark.vllm,
-    pytest.mark.skipif(
-        not os.environ.get(VARIABLE), reason=f"{VARIABLE} names no Python with vLLM: make test-vllm sets one up"
-    ),
-]
+NEEDS_VLLM = pytest.mark.skipif(
+    not os.environ.get(VARIABLE), reason=f"{VARIABLE} names no Python with vLLM: make test-vllm sets one up"
+)
+STARTS_SERVERS = [pytest.mark.vllm, NEEDS_VLLM]
 """Marks of tests that start servers."""
 
 

@@ -18,6 +18,7 @@ from mindgap.core.model import ModelSpec
 from mindgap.core.records import Completion, Message, OptionScores, OptionsRequest, Request
 
 if TYPE_CHECKING:
+    from mindgap.backends.local.chat import Chat
     from mindgap.backends.local.engine import Engine
 
 ENGINE_VERSION = 1
@@ -97,7 +98,17 @@ def _open(backend: LocalBackend, model: ModelSpec) -> LocalEndpoint:
     )
     engine.way = tried(engine, loaded.identity)
     can: frozenset[Capability] = CAN | {"features"} if model.sae else CAN
-    return LocalEndpoint(engine, f"local{ENGINE_VERSION}/{loaded.identity}{engine.chat.identity}", can, model)
+    return LocalEndpoint(engine, identity_of(loaded.identity, engine.chat), can, model)
+
+
+def identity_of(weights: str, chat: Chat) -> str:
+    """What the local engine is called in content keys.
+
+    Args:
+        weights: Which ones, and their numeric type.
+        chat: How prompts are made.
+    """
+    return f"local{ENGINE_VERSION}/{weights}{chat.identity}"
 
 
 @dataclass(frozen=True)

@@ -56,15 +56,11 @@ def load(spec: ModelSpec, *, device: str, dtype: str) -> Loaded:
     Raises:
         UnavailableError: Where the model cannot be read, in a sentence.
     """
-    import torch
     import transformers
 
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    if dtype == "auto":
-        dtype = "float32" if device == "cpu" else "bfloat16"
+    device, dtype = placed(device, dtype)
     folder = None if spec.embedded else files_of(spec)
     if spec.adapter is not None:
         loaded = _load_adapter(adapter_of(spec), replace(spec, adapter=None), device, dtype)
@@ -75,6 +71,17 @@ def load(spec: ModelSpec, *, device: str, dtype: str) -> Loaded:
     else:
         loaded = _load_model(spec, _source(spec), device, dtype)
     return Loaded(loaded.model, loaded.tokenizer, f"{loaded.identity}/{dtype}")
+
+
+def placed(device: str, dtype: str) -> tuple[str, str]:
+    """The device and the numeric type that `auto` means on this machine; others as they are."""
+    import torch
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    if dtype == "auto":
+        dtype = "float32" if device == "cpu" else "bfloat16"
+    return device, dtype
 
 
 @dataclass(frozen=True)

@@ -38,6 +38,11 @@ class Reader:
         def engine(self) -> Engine: ...
 
     @property
+    def read_as(self) -> str:
+        """What readings of the model are kept under: the identity of the engine that reads."""
+        return self.identity
+
+    @property
     def layers(self) -> int:
         return self.engine.layers
 

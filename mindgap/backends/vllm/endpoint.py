@@ -9,9 +9,10 @@ from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 from mindgap.backends.base import Capability
+from mindgap.backends.local import identity_of
 from mindgap.backends.local.architecture import size_of
 from mindgap.backends.local.chat import Chat
-from mindgap.backends.local.load import Described
+from mindgap.backends.local.load import Described, placed
 from mindgap.backends.local.reader import Reader
 from mindgap.backends.replies import completion_of
 from mindgap.backends.vllm import CLIENT_VERSION, VllmBackend
@@ -54,6 +55,15 @@ class VllmEndpoint(Reader):
     def engine(self) -> Engine:
         """The model, loaded here."""
         return self._backend.reader.open(self._spec).engine
+
+    @cached_property
+    def read_as(self) -> str:
+        """What is read here is kept as the local engine's, and what that has read before is not read again."""
+        reader = self._backend.reader
+        if self._spec.trust_remote_code:  # the name then has a hash of the code, which is known once it has run
+            return reader.open(self._spec).identity
+        dtype = placed(reader.device, reader.dtype)[1]
+        return identity_of(f"{self._described.identity}/{dtype}", self.chat)
 
     @property
     def layers(self) -> int:
