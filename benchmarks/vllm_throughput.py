@@ -3,7 +3,7 @@
     python -m mindgap.serve model=tiny python=/vllm/bin/python &
     python benchmarks/vllm_throughput.py tiny http://127.0.0.1:8000 [--requests 64] [--tokens 64] [--rounds 5]
 
-`--local` measures the local engine too. `--plain http://127.0.0.1:8001` measures a server without the plugin, unsteered;
+`--local` measures the local engine too. `--plain http://127.0.0.1:8001` asks a server without the plugin, unsteered;
 `python -m mindgap.serve model=tiny port=8001 show=true` prints the command for it, to be run with MINDGAP_VLLM=0.
 
 Rounds alternate, so that what else the machine does falls on all alike; a ratio is the median over rounds of that of

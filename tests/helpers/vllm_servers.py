@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 VARIABLE = "MINDGAP_VLLM_PYTHON"
-PRESSED = "--max-num-batched-tokens 64 --max-model-len 512 --block-size 32 --num-gpu-blocks-override 24"
+PRESSED = "--max-num-batched-tokens 64 --max-model-len 704 --block-size 32 --num-gpu-blocks-override 24"
 """Prompts are read in pieces, and so little memory that requests are preempted and read anew."""
 
 

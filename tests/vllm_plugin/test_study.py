@@ -20,16 +20,27 @@ from vllm_servers import PRESSED, STARTS_SERVERS, Fleet, serving
 pytestmark = [*STARTS_SERVERS, pytest.mark.timeout(1500)]
 
 STUDY = (
-    *("-m", "method=control,vector,ablation", "query_set=quick", "task=starter", "task.limit=2"),
+    *("--config-dir", "conf", "-m", "method=control,few,turned", "query_set=quick", "task=starter", "task.limit=2"),
     *("decoding.temperature=0", "decoding.max_tokens=16", "judge=proxy", "judge.embedding=false"),
     *("tracker=none", "resamples=200", "sweep=one"),
 )
+METHODS = {
+    "few": "{_target_: mindgap.steering.vectors.DifferenceInMeans, depth: 0.4, prompts: 4}",
+    "turned": "{_target_: mindgap.steering.directed.Directed, operation: add_constant_norm, norm: 0.3, "
+    "source: {_target_: mindgap.steering.contrast_source.Contrast, layers: 0.4, prompts: 4}}",
+}
+"""Interventions of two methods: one adds a vector, the other does what a server computes token by token."""
 SAID = ("method", "query", "item", "response", "finish_reason", "answer", "loglik_answer", "completion_tokens", "error")
 """Columns of a sample that depend on what the model said."""
 
 
 def study(folder: Path, *settings: str) -> subprocess.Popen[str]:
-    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "conf" / "method").mkdir(parents=True, exist_ok=True)
+    for name, intervention in METHODS.items():
+        text = (
+            f"_target_: mindgap.steering.methods.Method\nname: {name}\nlabel: {name}\ninterventions: [{intervention}]\n"
+        )
+        (folder / "conf" / "method" / f"{name}.yaml").write_text(text)
     command = [sys.executable, "-m", "mindgap", *STUDY, *settings]
     return subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 

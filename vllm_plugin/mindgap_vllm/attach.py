@@ -27,6 +27,8 @@ SETTINGS = "mindgap"
 """Of the plugin, in vLLM's `--additional-config`."""
 BLOCK_LISTS = ("layers", "h", "blocks")
 """What models call the list of their blocks."""
+ARMED = "mindgap armed"
+"""Put there by the plugin itself."""
 MARK = f"mindgap-vllm/{VERSION}"
 """What replies say at the end of `system_fingerprint`."""
 
@@ -160,17 +162,18 @@ def _attaching_points(original: Callable[..., Any]) -> Callable[..., Any]:
             eager=config.model_config.enforce_eager,
         )
         for block, point in zip(blocks, board.points, strict=True):
-            block.register_forward_hook(_hook(point))
+            # a part of the block, found by its name: what was compiled is loaded by other processes, with other tables
+            block.mindgap_point = point
+            block.register_forward_hook(_steer)
         self.mindgap_board = board
+        # Compiled models are cached by this: one of a server that was not armed would leave everything unsteered.
+        config.additional_config[ARMED] = VERSION
 
     return load_model
 
 
-def _hook(point: Any) -> Callable[..., Any]:
-    def steer(module: Any, args: Any, output: Any) -> Any:
-        return point(output)
-
-    return steer
+def _steer(block: Any, args: Any, output: Any) -> Any:
+    return block.mindgap_point(output)
 
 
 def _blocks(model: Any, count: int) -> Any:

@@ -101,7 +101,8 @@ class Board:
         names = ("weights", "numbers", "read_rows", "read_numbers", "write_rows")
         own = {name: torch.empty(0) if place is None else whole[name][place] for name in names}
         tables = Tables(self.sums.table, whole["sum_rows"][layer], self.directions.table, whole["program"], **own)
-        return Point(tables, changes=place is not None)
+        as_one = not self.eager and whole["program"].device.type == "cpu"
+        return Point(tables, changes=place is not None, as_one=as_one)
 
     @property
     def steered(self) -> int:

@@ -53,6 +53,7 @@ class Point(nn.Module):
     Args:
         tables: This block's; `weights` and what follows are of no use where `changes` is False.
         changes: Whether changes may act here.
+        as_one: Whether they are one step of the compiled model, see `changed_as_one`.
 
     Attributes:
         adds: Whether any token of the running pass is added to here. Looked at by eager passes alone: a graph that was
@@ -70,12 +71,12 @@ class Point(nn.Module):
     read_numbers: torch.Tensor
     write_rows: torch.Tensor
 
-    def __init__(self, tables: Tables, *, changes: bool) -> None:
+    def __init__(self, tables: Tables, *, changes: bool, as_one: bool) -> None:
         super().__init__()
         for name, tensor in tables._asdict().items():
             if changes or name in ("sums", "sum_rows"):
                 self.register_buffer(name, tensor, persistent=False)
-        self.changes = changes
+        self.changes, self._changed = changes, changed_as_one if as_one else changed
         self.adds = self.acts = True
 
     def forward(self, output: Any) -> Any:
@@ -93,45 +94,87 @@ class Point(nn.Module):
             steered = steered + self.sums.index_select(0, self.sum_rows[:tokens])
         if self.changes and self.acts:
             stream = hidden.float() if residual is None else hidden.float() + residual.float()
-            steered = steered + self._changed(stream, tokens).to(hidden.dtype)
+            added = self._changed(
+                stream,
+                self.program[:tokens],
+                self.weights[:tokens],
+                self.directions,
+                self.numbers,
+                self.read_rows,
+                self.read_numbers,
+                self.write_rows,
+            )
+            steered = steered + added.to(hidden.dtype)
         return (steered, *output[1:]) if isinstance(output, tuple) else steered
 
-    def _changed(self, stream: torch.Tensor, tokens: int) -> torch.Tensor:
-        """What the changes add to the stream, both `[tokens, d_model]` float32."""
-        program, weight = self.program[:tokens], self.weights[:tokens]
-        z = self._read(stream, program)
-        numbers = self.numbers.index_select(0, program)  # [tokens, changes, fields]
-        kind, own, second, low, high, angle, gain, offset, needed = numbers[..., : len(FIELDS)].unbind(-1)
-        along, across = z.gather(1, own.long()), z.gather(1, second.long())
-        norm = stream.norm(dim=-1, keepdim=True)
-        longer = (norm**2 + 2 * weight * along + weight**2).clamp_min(1e-24).sqrt()
-        kept = torch.where((kind == CONSTANT_NORM) & (weight != 0), norm / longer, 1.0)
-        amount = torch.where(kind <= CONSTANT_NORM, weight * kept, 0.0)
-        bounded = torch.minimum(torch.maximum(along, low), high)
-        amount = torch.where(kind == BOUND, weight * (bounded - along), amount)
-        held = self._held(z, numbers[..., len(FIELDS) :]) >= needed
-        amount = torch.where(kind == FEATURE, weight * (along * gain + offset) * held, amount)
-        radius, now = torch.hypot(along, across), torch.atan2(across, along)
-        turned = now + weight * _within_half_a_turn(angle - now)
-        rotates = weight != 0
-        amount = torch.where((kind == ROTATE) & rotates, radius * turned.cos() - along, amount)
-        amount = torch.where((kind == ROTATE_SECOND) & rotates, radius * turned.sin() - across, amount)
-        writes = self.directions[self.write_rows.index_select(0, program)]  # [tokens, changes, d_model]
-        return (amount[..., None] * writes).sum(1) + (kept - 1).sum(-1, keepdim=True) * stream
 
-    def _read(self, stream: torch.Tensor, program: torch.Tensor) -> torch.Tensor:
-        """Projections and activations: `[tokens, reads]`."""
-        reads = self.directions[self.read_rows.index_select(0, program)]  # [tokens, reads, d_model]
-        bias, threshold = self.read_numbers.index_select(0, program).unbind(-1)
-        z = (stream[:, None] * reads).sum(-1) + bias
-        return torch.where(z > threshold, z, 0.0)
+def changed(
+    stream: torch.Tensor,
+    program: torch.Tensor,
+    weight: torch.Tensor,
+    directions: torch.Tensor,
+    numbers: torch.Tensor,
+    read_rows: torch.Tensor,
+    read_numbers: torch.Tensor,
+    write_rows: torch.Tensor,
+) -> torch.Tensor:
+    """What the changes add to the stream, both `[tokens, d_model]` float32; the others as in `Tables`."""
+    reads = directions[read_rows.index_select(0, program)]  # [tokens, reads, d_model]
+    bias, threshold = read_numbers.index_select(0, program).unbind(-1)
+    z = (stream[:, None] * reads).sum(-1) + bias
+    z = torch.where(z > threshold, z, 0.0)  # projections and activations: [tokens, reads]
+    own_numbers = numbers.index_select(0, program)  # [tokens, changes, …]
+    kind, own, second, low, high, angle, gain, offset, needed = own_numbers[..., : len(FIELDS)].unbind(-1)
+    along, across = z.gather(1, own.long()), z.gather(1, second.long())
+    norm = stream.norm(dim=-1, keepdim=True)
+    longer = (norm**2 + 2 * weight * along + weight**2).clamp_min(1e-24).sqrt()
+    kept = torch.where((kind == CONSTANT_NORM) & (weight != 0), norm / longer, 1.0)
+    amount = torch.where(kind <= CONSTANT_NORM, weight * kept, 0.0)
+    bounded = torch.minimum(torch.maximum(along, low), high)
+    amount = torch.where(kind == BOUND, weight * (bounded - along), amount)
+    held = _held(z, own_numbers[..., len(FIELDS) :]) >= needed
+    amount = torch.where(kind == FEATURE, weight * (along * gain + offset) * held, amount)
+    radius, now = torch.hypot(along, across), torch.atan2(across, along)
+    turned = now + weight * _within_half_a_turn(angle - now)
+    rotates = weight != 0
+    amount = torch.where((kind == ROTATE) & rotates, radius * turned.cos() - along, amount)
+    amount = torch.where((kind == ROTATE_SECOND) & rotates, radius * turned.sin() - across, amount)
+    writes = directions[write_rows.index_select(0, program)]  # [tokens, changes, d_model]
+    return (amount[..., None] * writes).sum(1) + (kept - 1).sum(-1, keepdim=True) * stream
 
-    def _held(self, z: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
-        """How many comparisons of each change hold: `[tokens, changes]`."""
-        each = numbers.reshape(*numbers.shape[:-1], -1, 5)  # [tokens, changes, comparisons, 5]
-        read, bound, below, at, above = each.unbind(-1)
-        compared = z.gather(1, read.long().flatten(1)).view_as(read)
-        return torch.where(compared < bound, below, torch.where(compared > bound, above, at)).sum(-1)
+
+@torch.library.custom_op("mindgap::changed", mutates_args=())
+def changed_as_one(
+    stream: torch.Tensor,
+    program: torch.Tensor,
+    weight: torch.Tensor,
+    directions: torch.Tensor,
+    numbers: torch.Tensor,
+    read_rows: torch.Tensor,
+    read_numbers: torch.Tensor,
+    write_rows: torch.Tensor,
+) -> torch.Tensor:
+    """`changed`, one step of a model that is compiled for a CPU.
+
+    There all blocks are compiled as one graph, and these lines, compiled anew for each of them, would take most of the
+    time. A CPU can look whether there is anything to do, too; a graph on a GPU cannot.
+    """
+    if not weight.any():
+        return torch.zeros_like(stream)
+    return changed(stream, program, weight, directions, numbers, read_rows, read_numbers, write_rows)
+
+
+@changed_as_one.register_fake
+def _(stream: torch.Tensor, *tables: torch.Tensor) -> torch.Tensor:
+    return torch.empty_like(stream)
+
+
+def _held(z: torch.Tensor, numbers: torch.Tensor) -> torch.Tensor:
+    """How many comparisons of each change hold: `[tokens, changes]`."""
+    each = numbers.reshape(*numbers.shape[:-1], -1, 5)  # [tokens, changes, comparisons, 5]
+    read, bound, below, at, above = each.unbind(-1)
+    compared = z.gather(1, read.long().flatten(1)).view_as(read)
+    return torch.where(compared < bound, below, torch.where(compared > bound, above, at)).sum(-1)
 
 
 def _within_half_a_turn(angle: torch.Tensor) -> torch.Tensor:
