@@ -22,7 +22,7 @@ test: $(INSTALLED) ## every test; pass options with ARGS="-k store"
 
 # Where MINDGAP_VLLM_PYTHON names a Python that has vLLM and the plugin, that one serves; else one is set up, once.
 test-vllm: $(INSTALLED) $(if $(MINDGAP_VLLM_PYTHON),,$(VLLM_INSTALLED)) ## tests that start real vLLM servers, on the CPU: minutes
-	@MINDGAP_VLLM_PYTHON=$${MINDGAP_VLLM_PYTHON:-$(CURDIR)/$(VLLM_VENV)/bin/python} $(RUN) pytest tests/vllm_plugin $(ARGS)
+	@MINDGAP_VLLM_PYTHON=$${MINDGAP_VLLM_PYTHON:-$(abspath $(VLLM_VENV))/bin/python} $(RUN) pytest tests/vllm_plugin $(ARGS)
 
 chaos: $(INSTALLED) ## a study killed 1,000 times and made whole each time: hours
 	@MINDGAP_KILLS=$${MINDGAP_KILLS:-1000} $(RUN) pytest -s tests/chaos $(ARGS)

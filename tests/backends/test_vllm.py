@@ -68,10 +68,19 @@ def test_requests_are_shared_and_no_server_gets_more_than_it_may_have(pair: tupl
         lambda body: answer("unsteered", fingerprint="vllm-0.32.0-abc"),
         lambda body: answer("unsteered", fingerprint=None),
         lambda body: answer("another plugin", fingerprint="mindgap-vllm/0.2.0"),
+        lambda body: answer("a later plugin", fingerprint="mindgap-vllm/0.1.0.1"),
         lambda body: Reply(body="no JSON"),
         lambda body: Reply(body='{"error": {"message": "The model `m` does not exist."}}', status=404),
     ],
-    ids=["broken", "without the plugin", "without a fingerprint", "other plugin", "no JSON", "another model"],
+    ids=[
+        "broken",
+        "without the plugin",
+        "without a fingerprint",
+        "other plugin",
+        "later plugin",
+        "no JSON",
+        "another model",
+    ],
 )
 def test_what_a_bad_server_says_is_never_taken(
     pair: tuple[ChatServer, ChatServer], bad: Callable[[dict[str, Any]], Reply]

@@ -60,7 +60,7 @@ def serving(*settings: str, replicas: int = 1) -> Iterator[Fleet]:
     with tempfile.TemporaryDirectory() as folder:
         told = Path(folder) / "stderr"
         command = [sys.executable, "-m", "mindgap.serve", "model=tiny", f"port={free_port(replicas)}"]
-        command += [f"replicas={replicas}", f"logs={folder}", "wait=600", *settings]
+        command += [f"replicas={replicas}", f"logs={folder}", "wait=1200", *settings]
         with told.open("wb") as stderr:
             server = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=stderr, env=environment, text=True)
         try:

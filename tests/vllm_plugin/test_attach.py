@@ -105,6 +105,7 @@ print(json.dumps(said))
 """A program in vLLM's environment: what the plugin says of configurations that vLLM itself makes."""
 
 
+@pytest.mark.vllm
 @NEEDS_VLLM
 def test_vllms_own_configurations_are_read() -> None:
     from mindgap.backends.local.embedded import embedded_model

@@ -8,11 +8,12 @@ import urllib.error
 import urllib.request
 from collections.abc import Mapping
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from vllm_servers import STARTS_SERVERS, Fleet
+from vllm_servers import PRESSED, STARTS_SERVERS, Fleet, serving
 
 from mindgap.backends.local import LocalBackend
 from mindgap.backends.vllm import VllmBackend
@@ -115,6 +116,29 @@ def preemptions(url: str) -> float:
 def test_a_mixed_batch_equals_the_local_engine_in_pieces_and_preempted(pressed: Fleet) -> None:
     assert_equal(pressed)
     assert sum(map(preemptions, pressed.urls)) > 0
+
+
+@pytest.mark.slow
+def test_a_compiled_server_says_the_same_also_from_its_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("VLLM_CACHE_ROOT", str(tmp_path))
+    settings = ("sequences=32", f"options={PRESSED}")
+    with serving(*settings) as fleet:
+        assert_equal(fleet)
+        assert preemptions(fleet.urls[0]) > 0
+    compiled = sorted(tmp_path.glob("torch_compile_cache/torch_aot_compile/*/rank_0_0/model"))
+    assert len(compiled) == 1
+    written = compiled[0].stat().st_mtime_ns
+    with serving(*settings) as fleet:
+        assert_equal(fleet)
+    assert compiled[0].stat().st_mtime_ns == written  # it was read, not made again
+
+
+@pytest.mark.slow
+def test_a_model_spread_over_three_processes_says_the_same() -> None:
+    """It has nine heads: it can be spread over three."""
+    with serving("eager=true", "sequences=32", f"options={PRESSED} --tensor-parallel-size 3") as fleet:
+        assert_equal(fleet)
+        assert preemptions(fleet.urls[0]) > 0
 
 
 def complete(url: str, **body: Any) -> tuple[int, dict[str, Any]]:

@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 import pytest
 from vllm_servers import PRESSED, STARTS_SERVERS, Fleet, serving
 
-pytestmark = [*STARTS_SERVERS, pytest.mark.timeout(1500)]
+pytestmark = [*STARTS_SERVERS, pytest.mark.slow, pytest.mark.timeout(1500)]
 
 STUDY = (
     *("--config-dir", "conf", "-m", "method=control,few,turned", "query_set=quick", "task=starter", "task.limit=2"),

@@ -173,7 +173,7 @@ def _choice(answer: Any, signature: str) -> dict[str, Any]:
         whole = {**choice, "usage": usage}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise Trouble(f"the server's reply is not a completion ({type(error).__name__})") from error
-    if signature not in said:
+    if not said.endswith(signature):
         raise Trouble(
             f"its reply does not say that mindgap's plugin is there ({said or 'no fingerprint'}): start it with "
             "python -m mindgap.serve",
