@@ -7,7 +7,8 @@
 `python -m mindgap.serve model=tiny port=8001 show=true` prints the command for it, to be run with MINDGAP_VLLM=0.
 
 Rounds alternate, so that what else the machine does falls on all alike; a ratio is the median over rounds of that of
-the same round.
+the same round. Beside tokens per second stand tokens per second of processor time that the servers take, which other
+programs on the machine disturb less: the first ratio is of the one, the second of the other.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ import sys
 import time
 from collections.abc import Sequence
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
+import psutil
 
 from mindgap.backends.local import LocalBackend
 from mindgap.backends.local.load import describe
@@ -58,13 +61,29 @@ def without_plugin(url: str, model: ModelSpec, backend: VllmBackend) -> VllmEndp
     return VllmEndpoint(backend, model, describe(model), room, context=int(served["max_model_len"]))
 
 
-def tokens_per_second(endpoint: Any, requests: Sequence[Request]) -> float:
-    start = time.perf_counter()
+def processes(urls: Sequence[str]) -> list[psutil.Process]:
+    """Those that listen at the addresses, with all that they have started; this one where there are none."""
+    ports = {urlsplit(url).port for url in urls}
+    listen = {
+        each.pid for each in psutil.net_connections("tcp") if each.status == "LISTEN" and each.laddr.port in ports
+    }
+    found = [psutil.Process(pid) for pid in listen] if urls else [psutil.Process()]
+    return [*found, *(child for each in found for child in each.children(recursive=True))]
+
+
+def measure(endpoint: Any, requests: Sequence[Request], working: Sequence[psutil.Process]) -> tuple[float, float]:
+    """Tokens per second, and per second of a processor that the work takes."""
+
+    def busy() -> float:
+        return sum(times.user + times.system for times in (each.cpu_times() for each in working))
+
+    start, before = time.perf_counter(), busy()
     replies = dict(endpoint.generate(requests))
-    seconds = time.perf_counter() - start
+    seconds, worked = time.perf_counter() - start, busy() - before
     failed = [reply.error for reply in replies.values() if reply.error]
     assert not failed, failed[0]
-    return sum(reply.completion_tokens for reply in replies.values()) / seconds
+    tokens = sum(reply.completion_tokens for reply in replies.values())
+    return tokens / seconds, tokens / worked
 
 
 def main() -> None:
@@ -80,15 +99,17 @@ def main() -> None:
     model = model_of(composed([f"model={given.model}", "tracker=none"], config_folder()))
     backend = VllmBackend(tuple(given.urls), concurrency=given.requests)
     served = backend.open(model)
-    measured: list[tuple[str, str, Any]] = [("vllm", kind, served) for kind in KINDS]
+    here = processes(given.urls)
+    measured: list[tuple[str, str, Any, list[psutil.Process]]] = [("vllm", kind, served, here) for kind in KINDS]
     if given.plain:
-        measured.append(("no plugin", "unsteered", without_plugin(given.plain, model, backend)))
+        plain = without_plugin(given.plain, model, backend)
+        measured.append(("no plugin", "unsteered", plain, processes([given.plain])))
     if given.local:
         local = LocalBackend().open(model)
-        measured += [("local", kind, local) for kind in KINDS[:2]]
-    rates: dict[tuple[str, str], list[float]] = {(name, kind): [] for name, kind, _ in measured}
+        measured += [("local", kind, local, processes([])) for kind in KINDS[:2]]
+    rates: dict[tuple[str, str], list[tuple[float, float]]] = {(name, kind): [] for name, kind, _, _ in measured}
     for turn in range(given.rounds + 1):  # the first warms up
-        for name, kind, endpoint in measured:
+        for name, kind, endpoint, working in measured:
             asked = [
                 Request(
                     endpoint.identity,
@@ -100,20 +121,28 @@ def main() -> None:
                 for number in range(given.requests)
                 for noun in [NOUNS[number % len(NOUNS)]]
             ]
-            rate = tokens_per_second(endpoint, asked)
+            rate = measure(endpoint, asked, working)
             if turn:
                 rates[name, kind].append(rate)
-                print(f"round {turn}: {name} {kind}: {rate:.1f}", file=sys.stderr, flush=True)
+                print(f"round {turn}: {name} {kind}: {rate[0]:.1f}, {rate[1]:.1f}", file=sys.stderr, flush=True)
     print(f"{given.requests} requests of {given.tokens} tokens, median of {given.rounds} rounds")
-    print(f"{'':22}{'tokens/s':>10}{'over unsteered':>16}{'over no plugin':>16}")
+    bases = {"unsteered": None, **({"no plugin": ("no plugin", "unsteered")} if given.plain else {})}
+    print(f"{'':22}{'tokens/s':>10}{'/CPU s':>8}" + "".join(f"{'over ' + base:>24}" for base in bases))
     for (name, kind), values in rates.items():
-        row = f"{name:10}{kind:12}{statistics.median(values):10.1f}{over(values, rates[name, 'unsteered']):16.3f}"
-        print(row + (f"{over(values, rates['no plugin', 'unsteered']):16.3f}" if given.plain else ""))
+        row = f"{name:10}{kind:12}{median(values, 0):10.1f}{median(values, 1):8.1f}"
+        for base in bases.values():
+            ratios = [over(values, rates[base or (name, "unsteered")], what) for what in (0, 1)]
+            row += f"{ratios[0]:16.3f}, {ratios[1]:.3f} "
+        print(row)
 
 
-def over(values: Sequence[float], bases: Sequence[float]) -> float:
+def median(values: Sequence[tuple[float, float]], what: int) -> float:
+    return statistics.median(value[what] for value in values)
+
+
+def over(values: Sequence[tuple[float, float]], bases: Sequence[tuple[float, float]], what: int) -> float:
     """Median over rounds of the ratio within a round."""
-    return statistics.median(value / base for value, base in zip(values, bases, strict=True))
+    return statistics.median(value[what] / base[what] for value, base in zip(values, bases, strict=True))
 
 
 if __name__ == "__main__":
