@@ -19,6 +19,7 @@ torch = pytest.importorskip("torch")
 
 from mindgap_vllm.board import Batch, Board  # noqa: E402
 from mindgap_vllm.fields import ProgramError  # noqa: E402
+from mindgap_vllm.point import changed, changed_as_one  # noqa: E402
 from mindgap_vllm.wire import Limits, read_program  # noqa: E402
 from torch import nn  # noqa: E402
 
@@ -106,7 +107,7 @@ def board(**change: object) -> Board:
     return Board(LIMITS, **{**settings, **change})  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("eager", [False, True])
+@pytest.mark.parametrize("eager", [False, True])  # not eager: as a model that is compiled for a CPU
 @pytest.mark.parametrize("chunk", [1, 3, LENGTH])
 def test_a_shared_pass_steers_every_token_as_the_local_engine_does(eager: bool, chunk: int) -> None:
     random, many = torch.Generator().manual_seed(2), kinds()
@@ -131,6 +132,17 @@ def test_a_shared_pass_steers_every_token_as_the_local_engine_does(eager: bool, 
     for i, edits in enumerate(many):
         expected = torch.stack(locally(edits, streams[i]))
         torch.testing.assert_close(made[i], expected, rtol=1e-5, atol=2e-5, msg=lambda m, i=i: f"{many[i]}: {m}")
+
+
+@pytest.mark.parametrize("steered", [False, True])
+def test_changes_as_one_step_are_what_a_compiler_takes_them_for(steered: bool) -> None:
+    here, text = board(), program_of([DirectionEdit(1, np.ones(WIDTH), "ablate")], start=3, sae=None)
+    here.prepare(Batch(["a", "b"], {"a": text} if steered else {}, np.array([0, 9]), np.array([4, 1])))
+    tables, stream = here.points[1], torch.randn(5, WIDTH)
+    names = ("directions", "numbers", "read_rows", "read_numbers", "write_rows")
+    given = (stream, tables.program[:5], tables.weights[:5], *(getattr(tables, name) for name in names))
+    torch.testing.assert_close(changed_as_one(*given), changed(*given), rtol=0, atol=1e-6)
+    torch.library.opcheck(changed_as_one, given, test_utils=("test_schema", "test_faketensor"))
 
 
 def test_what_left_the_batch_leaves_no_trace() -> None:
