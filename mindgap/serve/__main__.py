@@ -36,7 +36,7 @@ settings
   length=0                 longest text in tokens; 0 = as long as the model can read
   memory=0.9               share of a GPU's memory that a server takes
   api_key_env=NAME         environment variable with the key that clients have to send; by default none is asked for
-  eager=false              true = no compilation and no graphs. Compiling takes minutes, once: what was made is kept
+  eager=auto               true = no compilation and no graphs; auto = on a CPU alone, where compiling takes minutes
   wait=1800                seconds that servers get to start
   options='--FLAG VALUE'   further flags for vLLM
   logs=outputs/serve       folder for what they write

@@ -32,7 +32,7 @@ class Settings:
     length: int = 0
     memory: float = 0.9
     api_key_env: str = ""
-    eager: bool = False
+    eager: str = "auto"
     wait: int = 1800
     sums: int = 16
     vectors: int = 16
@@ -51,6 +51,8 @@ class Settings:
                 raise ConfigError(f"{name} must be at least {bound}, not {getattr(self, name)}")
         if self.dtype not in DTYPES:
             raise ConfigError(f"dtype={self.dtype}: choose {', '.join(DTYPES)}")
+        if self.eager not in ("auto", "true", "false"):
+            raise ConfigError(f"eager={self.eager}: choose auto, true or false")
         if not 1 <= self.port <= 65536 - self.replicas:
             raise ConfigError(
                 f"port={self.port}: {self.replicas} servers take as many ports from there on, below 65536"
@@ -86,6 +88,11 @@ class Settings:
         return self.dtype if self.dtype != "auto" else "bfloat16" if self.gpus else "float32"
 
     @property
+    def runs_eagerly(self) -> bool:
+        """Whether nothing is compiled: on a CPU that takes minutes at every start, and gains little."""
+        return self.eager == "true" or (self.eager == "auto" and not self.gpus)
+
+    @property
     def blocks(self) -> list[int] | None:
         """Blocks at which changes may act; None = all. Raises ConfigError."""
         if self.change_layers == "all":
@@ -119,7 +126,7 @@ class Settings:
         if self.gpus:
             words += ["--tensor-parallel-size", str(self.gpus // self.replicas)]
             words += ["--gpu-memory-utilization", str(self.memory)]
-        words += ["--enforce-eager"] if self.eager else []
+        words += ["--enforce-eager"] if self.runs_eagerly else []
         return words + shlex.split(self.options)
 
     def environment(self, replica: int) -> dict[str, str]:

@@ -29,7 +29,11 @@ def test_a_server_is_started_by_its_module_with_all_that_steering_needs() -> Non
     assert json.loads(flag(command, "--additional-config"))["mindgap"]["version"] == "0.1.0"
     environment = read({}).environment(0)
     assert environment["MINDGAP_VLLM"] == "1" and environment["VLLM_USE_V2_MODEL_RUNNER"] == "0"
-    assert "--enforce-eager" not in command and "--enforce-eager" in words(eager="true")
+
+
+def test_a_model_is_compiled_for_gpus_and_on_a_cpu_when_that_is_asked_for() -> None:
+    assert "--enforce-eager" in words() and "--enforce-eager" in words(gpus="1", eager="true")
+    assert "--enforce-eager" not in words(eager="false") and "--enforce-eager" not in words(gpus="1")
 
 
 def test_room_for_edits_is_the_plugins() -> None:
@@ -58,7 +62,8 @@ def test_replicas_share_gpus_and_ports(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"host": "0.0.0.0"}, "clients must need a key"),
         ({"api_key_env": "MINDGAP_NO_SUCH_KEY"}, "not set"),
         ({"change_layers": "some"}, "numbers of blocks"),
-        ({"eager": "yes"}, "true or false"),
+        ({"eager": "yes"}, "choose auto, true or false"),
+        ({"show": "yes"}, "true or false"),
         ({"sums": "many"}, "a whole number"),
     ],
 )
