@@ -17,7 +17,7 @@ from mindgap.core.estimate import Estimate, finite
 from mindgap.core.moved import with_current_names
 from mindgap.results.cell import CellResult
 from mindgap.results.masking import without_secrets
-from mindgap.results.samples import read_samples, samples_table
+from mindgap.results.samples import declaration_of, read_samples, samples_table
 from mindgap.storage.atomic import replacing
 from mindgap.storage.table import write_csv
 
@@ -53,16 +53,23 @@ def write_cell(result: CellResult) -> None:
         path.write_text(json.dumps(_metrics(result), indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 
-def read_cell(folder: Path) -> CellResult:
+def read_cell(folder: Path, *, samples: bool = True) -> CellResult:
     """Read the cell that was written to `folder`.
+
+    Args:
+        folder: The cell's.
+        samples: Whether its records are read as well, which takes longest; else it has none.
 
     Raises:
         FileNotFoundError: The cell is not complete.
     """
-    import pyarrow.parquet as pq
-
     saved = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
-    records, measures = read_samples(pq.read_table(folder / SAMPLES))
+    if samples:
+        import pyarrow.parquet as pq
+
+        records, measures = read_samples(pq.read_table(folder / SAMPLES))
+    else:
+        records, measures = (), tuple(map(declaration_of, saved["measures"]))
     return CellResult(
         **{name: saved[name] for name in IDENTITY},
         **{name: saved.get(name) for name in OPTIONAL},

@@ -103,7 +103,7 @@ def read_samples(table: pa.Table) -> tuple[tuple[Record, ...], tuple[Declaration
     if saved is None:
         records = [_record(row, {}) for row in rows]
         return tuple(measured(records, STANDARD)), tuple(declared(measure) for measure in STANDARD)
-    measures = tuple(_declaration(node) for node in json.loads(saved))
+    measures = tuple(declaration_of(node) for node in json.loads(saved))
     values = {measure.name: _values(table, measure.name) for measure in measures}
     return tuple(
         _record(row, {name: value for name, column in values.items() if (value := column[number]) is not None})
@@ -116,7 +116,7 @@ def _record(row: Mapping[str, Any], measures: Mapping[str, Value]) -> Record:
     return Record(**facts, measures=measures)
 
 
-def _declaration(node: Mapping[str, Any]) -> Declaration:
+def declaration_of(node: Mapping[str, Any]) -> Declaration:
     low, high = node["range"]
     return Declaration(**{**node, "range": (low, high)})
 

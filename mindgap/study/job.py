@@ -28,7 +28,7 @@ from mindgap.study.claims import claim
 from mindgap.study.experiment import Experiment, build_experiment
 from mindgap.study.jobs import plain
 from mindgap.study.names import CellName, began_at, name_here
-from mindgap.study.run_log import logging_to
+from mindgap.study.run_log import LOG, logging_to
 from mindgap.study.together import share_of
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ def run_settings(settings: Mapping[str, Any], console: Console) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     if not claim(folder):
         return
-    with logging_to(folder / "run.log", console):
+    with logging_to(folder / LOG, console):
         result = without_secrets(_run(experiment, name, folder, settings, console))
         write_cell(result)
         terminal.print_cell(console, result, name, _left(result, name, folder))

@@ -82,9 +82,7 @@ def name_cells(
         name = cell_name(experiment, config, told)
         if len(judges) > 1:
             name = replace(name, title=f"{name.title}, judge {experiment.judge.name}")
-        key = _hash(experiment, config)
-        here = sorted(path.name for path in folder.glob(f"*-{key}") if path.is_dir())
-        by_hash.setdefault(key, (replace(name, folder=here[0]) if here else name, experiment, config))
+        by_hash.setdefault(_hash(experiment, config), (_as_it_is_there(name, folder), experiment, config))
     return {
         name.folder: (replace(name, number=number, of=len(by_hash)), experiment, config)
         for number, (name, experiment, config) in enumerate(by_hash.values(), 1)
@@ -100,11 +98,14 @@ def write_names(names: Sequence[CellName], folder: Path) -> None:
 
 
 def name_here(experiment: Experiment, config: Mapping[str, Any], folder: Path) -> CellName:
-    """The name that the sweep in `folder` gives the cell; the cell's own where it gives none."""
-    path = folder / NAMES
-    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-    own = known.get(_hash(experiment, config))
-    return cell_name(experiment, config) if own is None else CellName(**own)
+    """The name that the sweep in `folder` gives the cell; that of its folder, or its own, where it gives none."""
+    own = _written(folder).get(_hash(experiment, config))
+    return own or _as_it_is_there(cell_name(experiment, config), folder)
+
+
+def names_here(folder: Path) -> list[CellName]:
+    """The names that the sweep in `folder` gives its cells, in their order; none while no sweep runs."""
+    return sorted(_written(folder).values(), key=lambda name: name.number)
 
 
 def began_at(folder: Path) -> float | None:
@@ -116,6 +117,19 @@ def began_at(folder: Path) -> float | None:
 def forget_names(folder: Path) -> None:
     """Remove what `write_names` wrote, or what a sweep that was killed has left."""
     (folder / NAMES).unlink(missing_ok=True)
+
+
+def _written(folder: Path) -> dict[str, CellName]:
+    """What `write_names` wrote, by the hash of the cell's settings."""
+    path = folder / NAMES
+    known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    return {key: CellName(**name) for key, name in known.items()}
+
+
+def _as_it_is_there(name: CellName, folder: Path) -> CellName:
+    """The name with the folder that the cell has already, whatever the sweep of that day called it."""
+    here = sorted(path.name for path in folder.glob(f"*-{_key(name.folder)}") if path.is_dir())
+    return replace(name, folder=here[0]) if here else name
 
 
 def _hash(experiment: Experiment, config: Mapping[str, Any]) -> str:

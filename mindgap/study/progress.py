@@ -48,7 +48,7 @@ class Progress:
     def stage(self, what: str) -> Iterator[Callable[[str], None]]:
         """A stage of unknown length; yields the function to call, with what to show, for each thing that is done."""
         log.info("%s", what)
-        with self._bar(f"{self._name}  {what}", None) as advance:
+        with self._bar(what, None) as advance:
             yield advance
 
     @contextmanager
@@ -57,7 +57,7 @@ class Progress:
         began = time.monotonic()
         made_tokens = cached = 0
         log.info("%s: %d", what, total)
-        with self._bar(f"{self._name}  {what}", total) as advance:
+        with self._bar(what, total) as advance:
 
             def done(key: str, known: bool, tokens: int = 0, usd: float | None = None) -> None:
                 nonlocal made_tokens, cached
@@ -78,7 +78,7 @@ class Progress:
     def watching(self, what: str, total: int) -> Iterator[Callable[[str], None]]:
         """A stage of `total` things that are no answers of their own: shown, not added to `counts`."""
         log.info("%s: %d", what, total)
-        with self._bar(f"{self._name}  {what}", total) as advance:
+        with self._bar(what, total) as advance:
             yield advance
 
     @contextmanager
@@ -95,7 +95,7 @@ class Progress:
             TextColumn("{task.fields[detail]}"),
         ]
         with Bar(*columns, console=self._console, transient=True) as bar:
-            task = bar.add_task(escape(what), total=total, detail="")
+            task = bar.add_task(escape(f"{self._name}  {what}"), total=total, detail="")
             yield lambda detail: bar.update(task, advance=1, detail=detail)
 
     def _lines(self, what: str, total: int | None) -> Callable[[str], None]:
@@ -110,6 +110,8 @@ class Progress:
                 told = time.monotonic()
                 left = f"  {duration((told - began) / done * (total - done))} left" if total and done < total else ""
                 of = f"/{total}" if total else ""
-                self._console.print(f"{what}  {done}{of}  {detail}{left}", markup=False, soft_wrap=True)
+                line = f"{what}  {done}{of}  {detail}{left}"
+                self._console.print(f"{self._name}  {line}", markup=False, soft_wrap=True)
+                log.info("%s", line)  # a job that a launcher runs elsewhere has no other reader
 
         return advance

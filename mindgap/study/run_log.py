@@ -13,6 +13,9 @@ from rich.logging import RichHandler
 from mindgap.core.characters import printable
 from mindgap.core.secrets import mask_text
 
+LOG = "run.log"
+"""File in a cell's folder."""
+
 
 class Masking(logging.Formatter):
     """Log lines without secrets and without what a terminal would obey, tracebacks included."""

@@ -6,6 +6,7 @@ import shlex
 import sys
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,6 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 from rich.console import Console
 
-from mindgap.analysis.headline import headline
-from mindgap.analysis.whole import compare_sweep
 from mindgap.cli.console import console_for
 from mindgap.cli.signals import give_way
 from mindgap.cli.stderr import complain, print_traceback
@@ -26,8 +25,6 @@ from mindgap.core.errors import MindgapError, first_line
 from mindgap.core.explain import UserMistake, explain
 from mindgap.core.secrets import mask_argument
 from mindgap.presentation.tables import Table
-from mindgap.presentation.task_tables import task_tables
-from mindgap.report.write import write_report
 from mindgap.results.cell import CellResult
 from mindgap.results.files import METRICS_FILE, write_cell, write_summary
 from mindgap.results.planned import read_planned, write_planned
@@ -37,11 +34,12 @@ from mindgap.storage.trouble import disk_trouble
 from mindgap.study import terminal
 from mindgap.study.check import check, check_writable
 from mindgap.study.claims import refuse_running, release
+from mindgap.study.elsewhere import Telling, wait_for_the_others
 from mindgap.study.experiment import build_experiment
 from mindgap.study.forecast import forecast
 from mindgap.study.job import run_settings, unmade
 from mindgap.study.jobs import compose_jobs, forget_hydras_copy, plain, sweeps_plainly
-from mindgap.study.names import forget_names, name_cells, write_names
+from mindgap.study.names import forget_names, name_cells, names_here, write_names
 from mindgap.study.together import answer_together, forget_shares
 from mindgap.tracking.base import Tracker
 
@@ -69,8 +67,9 @@ class SweepCallback(Callback):
         job_return.overrides = [mask_argument(override) for override in job_return.overrides or ()]
 
     def on_run_end(self, config: DictConfig, **kwargs: Any) -> None:
-        _under_way.clear()
         with never_swallowed():
+            if _under_way:
+                _under_way.pop().stop()
             settings = plain(config)
             folder = Path(settings["outputs"]) / settings["sweep"]
             end_run(folder)
@@ -83,25 +82,51 @@ class SweepCallback(Callback):
 
     def _begin(self, jobs: Sequence[Mapping[str, Any]], *, launches_here: bool, all_known: bool) -> None:
         command = f"python -m mindgap {shlex.join(map(mask_argument, sys.argv[1:]))}".strip()
-        if not begin_sweep(jobs, console_for(), launches_here=launches_here, all_known=all_known, command=command):
+        console = console_for()
+        if not begin_sweep(jobs, console, launches_here=launches_here, all_known=all_known, command=command):
             sys.exit(0)
-        _under_way.append(jobs[0])
+        _under_way.append(_UnderWay(jobs[0], None if launches_here else _telling(jobs[0], console)))
 
 
-_under_way: list[Mapping[str, Any]] = []
-"""Settings of the sweep that Hydra runs in this process: begun, and not ended."""
+@dataclass(frozen=True)
+class _UnderWay:
+    """A sweep that Hydra runs from this process: begun, and not ended.
+
+    Attributes:
+        settings: Of one of its jobs.
+        telling: What tells of jobs that run elsewhere; None where they run here and tell of themselves.
+    """
+
+    settings: Mapping[str, Any]
+    telling: Telling | None
+
+    def stop(self) -> None:
+        if self.telling is not None:
+            self.telling.stop()
+
+
+_under_way: list[_UnderWay] = []
+
+
+def _telling(settings: Mapping[str, Any], console: Console) -> Telling:
+    folder = Path(settings["outputs"]) / settings["sweep"]
+    telling = Telling(folder, names_here(folder), console)
+    telling.start()
+    return telling
 
 
 def end_after(error: Exception) -> bool:
     """Sum up the sweep under way, if there is one, after what runs its jobs has failed; whether there was one."""
     if not _under_way:
         return False
-    settings = _under_way.pop()
+    sweep = _under_way.pop()
     console = console_for()
-    said = printable(f"{type(error).__name__}: {first_line(error)}")
-    console.print(f"The jobs could not be run to their end: {said}", markup=False, soft_wrap=True)
     with never_swallowed():
-        end_sweep(settings, console)
+        wait_for_the_others(error, console)
+        sweep.stop()
+        said = printable(f"{type(error).__name__}: {first_line(error)}")
+        console.print(f"The jobs could not be run to their end: {said}", markup=False, soft_wrap=True)
+        end_sweep(sweep.settings, console)
     return True
 
 
@@ -181,6 +206,11 @@ def end_sweep(settings: Mapping[str, Any], console: Console, running: Collection
         console: What a person reads.
         running: Names of cells that something still works on.
     """
+    from mindgap.analysis.headline import headline
+    from mindgap.analysis.whole import compare_sweep
+    from mindgap.presentation.task_tables import task_tables
+    from mindgap.report.write import write_report
+
     folder = Path(settings["outputs"]) / settings["sweep"]
     planned = read_planned(folder)
     for cell in planned:
