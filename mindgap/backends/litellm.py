@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindgap.backends import replies
 from mindgap.backends.base import Capability
 from mindgap.core.errors import UnavailableError
 from mindgap.core.model import ModelSpec
 from mindgap.core.records import Completion, OptionScores, OptionsRequest, Request
-from mindgap.providers.chat import ChatApi, Failure, Reply, check_settings
-from mindgap.providers.loop import run_each
 from mindgap.text.thoughts import Parted, part
+
+if TYPE_CHECKING:
+    from mindgap.providers.chat import ChatApi, Failure, Reply
 
 CAN: frozenset[Capability] = frozenset({"generate"})
 
@@ -41,6 +42,8 @@ class LiteLLMBackend:
     max_retries: int = 5
 
     def __post_init__(self) -> None:
+        from mindgap.providers.chat import check_settings
+
         check_settings("backend", self.api_base, self.concurrency, self.timeout, self.max_retries)
 
     @property
@@ -78,6 +81,8 @@ class LiteLLMBackend:
         return LiteLLMEndpoint(self._api(model), self.concurrency, model.template)
 
     def _api(self, model: ModelSpec) -> ChatApi:
+        from mindgap.providers.chat import ChatApi
+
         return ChatApi(model.litellm_id or "", self.api_base, self.key_env, self.timeout, self.max_retries)
 
 
@@ -108,6 +113,8 @@ class LiteLLMEndpoint:
 
     def generate(self, requests: Sequence[Request]) -> Iterator[tuple[int, Completion]]:
         """See `Endpoint.generate`. The seed is sent where the provider knows seeds."""
+        from mindgap.providers.loop import run_each
+
         self.api.prepare()  # here and not in the event loop, which it would hold up for seconds
         yield from run_each(self._complete, requests, self.concurrency)
 
@@ -137,6 +144,8 @@ class LiteLLMEndpoint:
 
 def completion_of(reply: Reply | Failure) -> Completion:
     """The completion that a reply amounts to. A refusal is a response like any other; a filtered one is an error."""
+    from mindgap.providers.chat import Failure
+
     if isinstance(reply, Failure):
         return _error(reply.reason)
     if reply.finish_reason == "content_filter":

@@ -25,7 +25,7 @@ def differing(config: Mapping[str, Any]) -> dict[str, str]:
         config: Of one cell, resolved, secrets masked.
     """
     folder = config_folder()
-    default = composed(["tracker=none"], folder)
+    defaults = _defaults(folder)
     options = {
         group: option
         for group, node in config.items()
@@ -34,11 +34,11 @@ def differing(config: Mapping[str, Any]) -> dict[str, str]:
     try:
         as_chosen = composed([f"{group}={option}" for group, option in options.items()], folder)
     except ConfigError:  # options of the user's own that need others beside them
-        as_chosen = default
+        as_chosen = composed(["tracker=none"], folder)
     told = {
         group: option
         for group, option in options.items()
-        if group not in ("method", "strength", "tracker") and option != _option(folder / group, default.get(group, {}))
+        if group not in ("method", "strength", "tracker") and option != defaults.get(group)
     }
     chosen = flat(as_chosen)
     for part, node in config.items():
@@ -52,6 +52,14 @@ def differing(config: Mapping[str, Any]) -> dict[str, str]:
             if value != chosen.get(key) and key not in told and not follows_the_seed:
                 told[key] = value
     return {key: value if len(value) <= LONGEST else f"{value[: LONGEST - 1]}…" for key, value in told.items()}
+
+
+def _defaults(folder: Path) -> dict[str, str]:
+    """The option of each group that is chosen where nothing else is said."""
+    import yaml
+
+    lines = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))["defaults"]
+    return {group: option for line in lines if isinstance(line, dict) for group, option in line.items()}
 
 
 def _option(folder: Path, node: Mapping[str, Any]) -> str | None:

@@ -18,7 +18,6 @@ from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Declaration
 from mindgap.core.secrets import mask_secrets
 from mindgap.core.wording import duration, plural
-from mindgap.judges.proxy import share_outside
 from mindgap.presentation.tables import Table
 from mindgap.presentation.terminal_tables import print_table
 from mindgap.results.cell import CellResult
@@ -151,6 +150,8 @@ def print_summary(
         tables: What is shown beside.
         answers: What the sweep says to its question, a headline a group.
     """
+    from mindgap.judges.proxy import share_outside
+
     here = Path.cwd()
     folder = sweep.folder.relative_to(here) if sweep.folder.is_relative_to(here) else sweep.folder
     places = {name: place for place, name in enumerate(order)}

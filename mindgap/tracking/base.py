@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from mindgap.analysis.whole import SweepComparison
-from mindgap.results.cell import CellResult
+if TYPE_CHECKING:
+    from mindgap.analysis.whole import SweepComparison
+    from mindgap.results.cell import CellResult
 
 
 class Tracker(Protocol):

@@ -12,17 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from mindgap.analysis.whole import SweepComparison
 from mindgap.core.errors import ConfigError
 from mindgap.core.secrets import excerpt
 from mindgap.results.cell import CellResult
 from mindgap.results.masking import without_secrets
 from mindgap.storage.atomic import replacing
 from mindgap.tracking.probe import unreachable
-from mindgap.tracking.wandb_run import SCORE_BINS, RunContent, run_content
 
 if TYPE_CHECKING:
     import wandb
+
+    from mindgap.analysis.whole import SweepComparison
+    from mindgap.tracking.wandb_run import RunContent
 
 log = logging.getLogger(__name__)
 
@@ -77,6 +78,8 @@ class WandbTracker:
         """See `Tracker.log`. Whatever W&B raises ends here, as a warning in the log and in the line returned."""
         if self._wanted_mode() == "disabled":
             return None
+        from mindgap.tracking.wandb_run import run_content
+
         content = run_content(without_secrets(result), self.tags, self.max_table_rows)
         return self._log_or_say_why(content, result.folder, result.folder.parent)
 
@@ -189,6 +192,8 @@ class WandbTracker:
 def _fill(run: wandb.Run, content: RunContent) -> None:
     """Everything in one step; numbers thereby are in the run's summary as well."""
     import wandb
+
+    from mindgap.tracking.wandb_run import SCORE_BINS
 
     media: dict[str, object] = {
         name: wandb.Histogram(np_histogram=(counts, SCORE_BINS)) for name, counts in content.histograms.items()
