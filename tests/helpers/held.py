@@ -41,7 +41,7 @@ class HeldBackend:
                 time.sleep(0.05)
             with (folder / "asked").open("a") as file:
                 file.write(f"{request.key}\n")
-            yield index, Completion(f"{request.messages[-1].content} {index}", "stop")
+            yield index, Completion(f"{index % 5 + 1} of {request.messages[-1].content}", "stop")
 
     def loglikelihood(self, requests: Sequence[OptionsRequest]) -> Iterator[tuple[int, OptionScores]]:
         raise NotImplementedError("it says that it cannot")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -13,8 +14,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import held
+import psutil
 import pytest
 import slurm
+from scripted import judge_files
 
 import mindgap
 from mindgap.results.files import read_cell
@@ -31,8 +34,8 @@ pytestmark = [
 ]
 SAMPLES = 6
 STUDY = (
-    *("--config-dir=conf", "backend=held", "judge=proxy", "tracker=none", "task=starter_open"),
-    *(f"task.limit={SAMPLES}", "query_set.queries=[be funny]", "hydra/launcher=submitit_slurm", "method=prompt", "-m"),
+    *("--config-dir=conf", "backend=held", "judge=reader", "tracker=none", "task=starter_open"),
+    *(f"task.limit={SAMPLES}", "query_set.queries=[be funny]", "hydra/launcher=submitit_slurm", "method=prompt", "resamples=200", "-m"),
 )
 
 
@@ -92,7 +95,7 @@ class Study:
         subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True)
 
 
-def until(holds: Callable[[], bool], seconds: float = 120) -> None:
+def until(holds: Callable[[], bool], seconds: float = 200) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not come to that"
@@ -101,6 +104,7 @@ def until(holds: Callable[[], bool], seconds: float = 120) -> None:
 
 @contextmanager
 def study_in(folder: Path, environment: dict[str, str]) -> Iterator[Study]:
+    judge_files(folder / "conf", reader={})
     (folder / "conf" / "backend").mkdir(parents=True)
     (folder / "conf" / "backend" / "held.yaml").write_text(f"_target_: held.HeldBackend\nfolder: {folder}\n")
     study = Study(folder, environment)
@@ -131,13 +135,13 @@ def test_a_killed_job_s_cell_is_a_failed_row_and_the_same_command_makes_it_whole
     assert running.stdout is not None
     said = list(iter(running.stdout.readline, "The job of one cell has died; waiting for 1 other.\n"))
     study.go()
-    rest, _ = running.communicate(timeout=120)
+    rest, _ = running.communicate(timeout=200)
     assert running.returncode == 1, said
     assert "1 of 2  Prompting, seed 1" in rest and f"failed: {LOST}"[:40] in rest
     assert study.statuses == ["failed", "finished"]
 
     again = study.start("seed=0,1")
-    said_again, _ = again.communicate(timeout=120)
+    said_again, _ = again.communicate(timeout=200)
     assert again.returncode == 0, said_again
     assert "1 of 2" in said_again and "2 of 2" in said_again
     assert study.statuses == ["finished", "finished"]
@@ -149,9 +153,13 @@ def test_a_killed_job_s_cell_is_a_failed_row_and_the_same_command_makes_it_whole
 
 def test_a_job_that_is_put_back_into_the_queue_takes_its_cell_over(study: Study) -> None:
     running = study.start()
-    study.tell_slurm("scontrol", "requeue", study.first_held(1))
+    job = study.first_held(1)
+    (claim,) = study.sweep.glob(f"*/{CLAIM}")
+    first_attempt = json.loads(claim.read_text())["pid"]
+    study.tell_slurm("scontrol", "requeue", job)
+    until(lambda: not psutil.pid_exists(first_attempt))
     study.go()
-    said, _ = running.communicate(timeout=120)
+    said, _ = running.communicate(timeout=200)
     assert running.returncode == 0, said
     assert study.statuses == ["finished"]
     log = next(study.sweep.glob("*/run.log")).read_text()
@@ -165,4 +173,5 @@ def test_a_job_out_of_time_is_a_failed_row_that_says_so(late: Study) -> None:
     assert running.returncode == 1, said
     assert "at work on 1 cell, 0 of 1 done:\n        Prompting  generating" in said
     (cell,) = read_sweep(late.sweep).cells
-    assert cell.status == "failed" and "timed-out" in cell.reason
+    assert cell.status == "failed"
+    assert "timed-out" in cell.reason or cell.reason == LOST  # SLURM's warning was heard, or came before it could be
