@@ -14,14 +14,18 @@ import types
 import typing
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import is_dataclass
+from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mindgap.core.characters import printable, shown
 from mindgap.core.errors import ConfigError, MindgapError
 from mindgap.core.kinds import lacking, members
 from mindgap.core.secrets import learn
 from mindgap.core.targets import hints, returned, target
+
+if TYPE_CHECKING:
+    import pydantic
 
 LONGEST = 1500
 """Characters of a message; one that is longer quotes what somebody put into a setting."""
@@ -182,13 +186,21 @@ def _value(value: Any, hint: Any, path: str) -> Any:
     return _plain(value, hint, path)
 
 
+@cache
+def _adapter(hint: Any) -> pydantic.TypeAdapter[Any]:
+    """What checks values of an annotation. Making it takes longer than building a cell."""
+    import pydantic
+
+    return pydantic.TypeAdapter(hint)
+
+
 def _plain(value: Any, hint: Any, path: str) -> Any:
     import pydantic
 
     if value == [] and typing.get_origin(hint) is tuple:
         return ()
     try:
-        return pydantic.TypeAdapter(hint).validate_python(value)
+        return _adapter(hint).validate_python(value)
     except pydantic.PydanticSchemaGenerationError as error:  # a list of what only a `_target_` can make
         raise ConfigError(f"{path}={shown(value, quoted=True)}: give mappings, each with a `_target_:` line") from error
     except pydantic.ValidationError as error:

@@ -13,7 +13,7 @@ Role = Literal["behaviour", "cost", "sign"]
 Prominence = Literal["primary", "shown", "detail"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a sweep has tens of millions
 class Value:
     """A finite number, or missing with the reason. There is no default and no third case.
 

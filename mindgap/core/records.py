@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Literal
 
@@ -99,7 +99,7 @@ class Request:
         return content_key(
             "completion",
             source=self.source,
-            messages=[asdict(message) for message in self.messages],
+            messages=[{"role": message.role, "content": message.content} for message in self.messages],
             max_tokens=self.decoding.max_tokens,
             temperature=self.decoding.temperature,
             top_p=None if greedy else self.decoding.top_p,
@@ -188,7 +188,7 @@ class OptionsRequest:
         return content_key(
             "options",
             source=self.source,
-            messages=[asdict(message) for message in self.messages],
+            messages=[{"role": message.role, "content": message.content} for message in self.messages],
             options=self.options,
             edits=_edit_keys(self.edits, self.declined),
             **({"as_text": True} if self.as_text else {}),
@@ -379,7 +379,7 @@ class Query:
         mend(self, "text", "rubric")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)  # a sweep has millions
 class Record:
     """One sample: (model, method, strength, query, item, epoch), its generation and all that is known of it.
 

@@ -39,4 +39,6 @@ def _clean_record(record: Record, clean: Callable[[str], str]) -> Record:
         name: value if value.missing is None else Value(None, clean(value.missing))
         for name, value in record.measures.items()
     }
+    if cleaned == reasons and measures == record.measures:  # as of nearly all
+        return record
     return replace(record, **cleaned, measures=measures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -56,6 +57,10 @@ COLUMNS: dict[str, tuple[str, str]] = {
     "turns": ("string", "messages between system and last message, as sent: examples and earlier turns; empty if none"),
 }
 """Columns of `samples.parquet` beside the measures: type and meaning. The same for every cell, also where all null."""
+
+
+OWN = frozenset({"key", "response", "thought"})
+"""Columns of which no two rows are likely to have the same."""
 
 
 def samples_table(records: Sequence[Record], measures: Sequence[Declaration]) -> pa.Table:
@@ -112,8 +117,15 @@ def read_samples(table: pa.Table) -> tuple[tuple[Record, ...], tuple[Declaration
 
 
 def _record(row: Mapping[str, Any], measures: Mapping[str, Value]) -> Record:
-    facts: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in row.items()}
+    facts = {name: value if name in OWN else _shared(value) for name, value in row.items()}
     return Record(**facts, measures=measures)
+
+
+def _shared(value: Any) -> Any:
+    """A value of which many rows have the same, once for all of them: a sweep may have millions of rows."""
+    if isinstance(value, list):
+        return tuple(map(_shared, value))
+    return sys.intern(value) if isinstance(value, str) else value
 
 
 def declaration_of(node: Mapping[str, Any]) -> Declaration:
@@ -124,7 +136,5 @@ def declaration_of(node: Mapping[str, Any]) -> Declaration:
 def _values(table: pa.Table, name: str) -> list[Value | None]:
     """A measure's value for every row, None where it does not apply."""
     numbers, reasons = (table.column(column).to_pylist() for column in (name, f"{name}_missing"))
-    return [
-        None if number is None and reason is None else Value(number, reason)
-        for number, reason in zip(numbers, reasons, strict=True)
-    ]
+    made = {pair: Value(*pair) for pair in set(zip(numbers, reasons, strict=True)) if pair != (None, None)}
+    return [made.get(pair) for pair in zip(numbers, reasons, strict=True)]

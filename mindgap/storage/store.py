@@ -7,7 +7,6 @@ process; several processes may read and write at once. A power cut may lose the 
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import sqlite3
@@ -200,7 +199,7 @@ def _cannot(path: Path, what: str, error: sqlite3.Error) -> UnavailableError:
 
 
 def _json(record: Any) -> bytes:
-    return json.dumps(dataclasses.asdict(record), ensure_ascii=False).encode()
+    return json.dumps(vars(record), default=vars, ensure_ascii=False).encode()
 
 
 def _array(value: bytes) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,11 @@ class Experiment:
         if twice := {measure.name for measure in measures} & {declaration.name for declaration in own}:
             raise ConfigError(f"measures: {sorted(twice)[0]} is also what task={self.task.name} measures; rename yours")
         return (*measures, *own)
+
+    @cached_property
+    def scores_itself(self) -> bool:
+        """Whether the task scores its items itself. Asked once: to look for a protocol's members takes its time."""
+        return isinstance(self.task, SelfScoring)
 
     @property
     def strength_label(self) -> str:

@@ -23,6 +23,9 @@ CHARACTERS_PER_TOKEN = 4
 JUDGE_TOKENS = (500, 150)
 """Tokens a judgement reads beside question and response, and tokens it writes: about what our prompt comes to."""
 
+LOOKED_AT = 100_000
+"""Samples of a sweep that its forecast looks at; of a larger one, every so many-th item."""
+
 
 class _WouldSpend(Exception):
     """Raised where the real run would generate."""
@@ -76,6 +79,7 @@ class Forecast:
         reply_tokens: Tokens to be generated, at most.
         seconds: For what is not in the store; None without an earlier cell to tell by.
         usd: In US dollars, for what is not in the store; None where a price is not known.
+        every: Of how many items one was looked at; above 1, the counts are estimates.
         vectors_missing: Whether steering vectors have to be made first, so that nothing can be said of what is known.
     """
 
@@ -89,10 +93,43 @@ class Forecast:
     seconds: float | None
     usd: float | None
     vectors_missing: bool
+    every: int = 1
 
 
-def forecast(experiment: Experiment) -> Forecast:
-    """The forecast of a cell. Loads the model for its identity and generates nothing."""
+@dataclass(frozen=True)
+class Earlier:
+    """A cell that ran earlier: what of, and the seconds that each of its answers took."""
+
+    model: str
+    task: str | None
+    pace: float
+
+
+def earlier_cells(outputs: Path) -> list[Earlier]:
+    """The finished cells in the outputs folder of which most was made, and not known."""
+    return [
+        Earlier(cell["model"], _task_name(folder), cell["seconds"] / cell["counts"]["made"])
+        for folder, cell in finished_cells(outputs)
+        if cell["counts"].get("made", 0) >= cell["counts"].get("samples", 1)
+    ]
+
+
+def forecasts(experiments: Sequence[Experiment]) -> list[Forecast]:
+    """The forecast of each cell of a sweep; of a large one, from some of its items."""
+    first = experiments[0]
+    samples = len(experiments) * len(first.query_set.queries) * len(first.task.load()) * first.epochs
+    earlier = earlier_cells(first.outputs)
+    return [forecast(experiment, earlier, -(-samples // LOOKED_AT)) for experiment in experiments]
+
+
+def forecast(experiment: Experiment, earlier: Sequence[Earlier], every: int = 1) -> Forecast:
+    """The forecast of a cell. Opens the model for its identity and generates nothing.
+
+    Args:
+        experiment: The cell.
+        earlier: Cells that tell how long it takes.
+        every: Look at every so many-th item, and take the others to be like them.
+    """
     endpoint = experiment.backend.open(experiment.model)
     store = Store(experiment.store, reads_only=True)
     try:
@@ -102,7 +139,7 @@ def forecast(experiment: Experiment) -> Forecast:
             missing = False
         except _WouldSpend:
             steering, missing = [QuerySteering()] * len(experiment.query_set.queries), True
-        samples = plan(experiment, endpoint, steering)
+        samples = plan(experiment, endpoint, steering, every)
         keys = {request.key for sample in samples for request in sample.requests}
         completions = {} if missing else store.completions(keys)
         requests = len(samples) if missing else len(keys)
@@ -110,20 +147,25 @@ def forecast(experiment: Experiment) -> Forecast:
     finally:
         store.close()
     left = [request for sample in samples for request in sample.requests if request.key not in completions]
-    prompt_tokens = _tokens(message.content for request in left for message in request.messages)
-    reply_tokens = (requests - len(completions)) * experiment.decoding.max_tokens
-    pace = _seconds_per_request(experiment)
+    items = len(experiment.task.load())
+    scale = items / max(1, len(range(0, items, every)))
+    number, requests = round(scale * len(samples)), round(scale * requests)
+    known, judged = round(scale * len(completions)), round(scale * judged)
+    prompt_tokens = round(scale * _tokens(message.content for request in left for message in request.messages))
+    reply_tokens = (requests - known) * experiment.decoding.max_tokens
+    pace = _seconds_per_request(experiment, earlier)
     return Forecast(
-        samples=len(samples),
+        samples=number,
         requests=requests,
-        known=len(completions),
-        judgements=len(samples),
+        known=known,
+        judgements=number,
         judged=judged,
         prompt_tokens=prompt_tokens,
         reply_tokens=reply_tokens,
-        seconds=None if pace is None else pace * (requests - len(completions)),
-        usd=_usd(experiment, samples, len(samples) - judged, prompt_tokens, reply_tokens),
+        seconds=None if pace is None else pace * (requests - known),
+        usd=_usd(experiment, samples, number - judged, prompt_tokens, reply_tokens),
         vectors_missing=missing,
+        every=every,
     )
 
 
@@ -136,16 +178,10 @@ def _judged(experiment: Experiment, samples: Sequence[Sample], completions: dict
     return sum(key in judgements for key in keys)
 
 
-def _seconds_per_request(experiment: Experiment) -> float | None:
-    """Median over earlier cells of the same model and task in the outputs folder; None without one."""
+def _seconds_per_request(experiment: Experiment, earlier: Sequence[Earlier]) -> float | None:
+    """Median over earlier cells of the same model and task; None without one."""
     task = getattr(experiment.task, "name", None)
-    paces = [
-        cell["seconds"] / cell["counts"]["made"]
-        for folder, cell in finished_cells(experiment.outputs)
-        if cell["model"] == experiment.model.name
-        and cell["counts"].get("made", 0) >= cell["counts"].get("samples", 1)
-        and _task_name(folder) == task
-    ]
+    paces = [cell.pace for cell in earlier if (cell.model, cell.task) == (experiment.model.name, task)]
     # A cell makes three things a sample: a reply, option scores, a judgement.
     return 3 * median(paces) if paces else None
 

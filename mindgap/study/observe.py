@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from typing import cast
 
 from mindgap.backends.base import Endpoint
 from mindgap.core.measurement import Value
@@ -42,8 +43,9 @@ def perplexity_request(
     if not reply.text.strip():
         return None
     tokens = (reply.tokens,) if reply.tokens else ()
-    if isinstance(experiment.task, SelfScoring):
-        trial = next(trial for trial in experiment.task.trials(sample.item) if isinstance(trial, Generation))
+    if experiment.scores_itself:
+        task = cast(SelfScoring, experiment.task)
+        trial = next(trial for trial in task.trials(sample.item) if isinstance(trial, Generation))
         prompt = as_text(trial.messages, endpoint, chat=trial.chat)
         return OptionsRequest(endpoint.identity, prompt, (reply.text,), tokens=tokens, as_text=True)
     neutral: tuple[Message, ...] = experiment.task.messages(sample.item)
@@ -142,10 +144,10 @@ def scores(
     options: Mapping[str, OptionScores],
 ) -> Mapping[str, Value]:
     """What a task that scores items itself makes of a sample, by the names it declares; nothing of other tasks."""
-    if not isinstance(experiment.task, SelfScoring):
+    if not experiment.scores_itself:
         return {}
     outcomes = [replies[t.key] if isinstance(t, Request) else options[t.key] for t in sample.trials]
-    return experiment.task.score(sample.item, outcomes)
+    return cast(SelfScoring, experiment.task).score(sample.item, outcomes)
 
 
 def _prompt(sample: Sample) -> tuple[Message, ...]:

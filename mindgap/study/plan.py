@@ -124,16 +124,23 @@ def _edits(experiment: Experiment, bench: SteeringBench) -> list[QuerySteering]:
     ]
 
 
-def plan(experiment: Experiment, endpoint: Endpoint, steering: Sequence[QuerySteering]) -> list[Sample]:
-    """The cell's samples. A sample's seed depends on its item and epoch alone: common random numbers across cells."""
+def plan(experiment: Experiment, endpoint: Endpoint, steering: Sequence[QuerySteering], every: int = 1) -> list[Sample]:
+    """The cell's samples. A sample's seed depends on its item and epoch alone: common random numbers across cells.
+
+    Args:
+        experiment: The cell.
+        endpoint: Its model.
+        steering: Of each query.
+        every: Only every so many-th item; 1 = all.
+    """
     method, task = experiment.method, experiment.task
     in_place = task.instruction_mode == "replace"
     scoring = experiment.model.option_scoring if "loglikelihood" in endpoint.can else "none"
     samples = []
-    items = task.load()
+    items = task.load()[::every]
     for query, steered in zip(experiment.query_set.queries, steering, strict=True):
         for item in items:
-            if isinstance(task, SelfScoring):
+            if experiment.scores_itself:
                 samples += [
                     _self_scored(experiment, endpoint, query, item, epoch, steered)
                     for epoch in range(experiment.epochs)

@@ -36,6 +36,6 @@ def run_cell(experiment: Experiment, store: Store, progress: Progress) -> list[R
     with progress.stage("measuring"):
         own = [scores(experiment, sample, answers.replies, answers.options) for sample in cell.samples]
         return [
-            replace(record, measures={**record.measures, **scored})
+            replace(record, measures={**record.measures, **scored}) if scored else record
             for record, scored in zip(measured(records, list(experiment.measures.values())), own, strict=True)
         ]

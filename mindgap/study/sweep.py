@@ -36,7 +36,7 @@ from mindgap.study.check import check, check_writable
 from mindgap.study.claims import refuse_running, release
 from mindgap.study.elsewhere import Telling, wait_for_the_others
 from mindgap.study.experiment import build_experiment
-from mindgap.study.forecast import forecast
+from mindgap.study.forecast import forecasts
 from mindgap.study.job import run_settings, unmade
 from mindgap.study.jobs import compose_jobs, forget_hydras_copy, plain, sweeps_plainly
 from mindgap.study.names import forget_names, name_cells, names_here, write_names
@@ -183,7 +183,7 @@ def begin_sweep(
     terminal.print_plan(console, jobs[0], experiments, len(cells), folder)
     if first.plan:
         titles = [name.title for name, _, _ in named.values()]
-        terminal.print_forecast(console, list(cells.values()), titles, [forecast(cell) for cell in cells.values()])
+        terminal.print_forecast(console, list(cells.values()), titles, forecasts(list(cells.values())))
         return False
     check_writable(first)
     planned = [unmade(experiment, name, folder / name, job) for name, (_, experiment, job) in named.items()]

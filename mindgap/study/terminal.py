@@ -66,11 +66,14 @@ def print_forecast(
     for column in ("samples", "replies", "known", "judged", "tokens in", "tokens out", "time", "USD"):
         grid.add_column(column, justify="right")
     for title, cell in zip(titles, forecasts, strict=True):
-        counts = [cell.samples, cell.requests, cell.known, cell.judged]
+        about = "~" if cell.every > 1 else ""
+        counts = [str(cell.samples), *(f"{about}{count}" for count in (cell.requests, cell.known, cell.judged))]
         tokens = [f"~{cell.prompt_tokens}", f"<{cell.reply_tokens}"]
         price = ["?" if cell.seconds is None else duration(cell.seconds), _money(cell.usd)]
-        grid.add_row(Text(title), *map(str, counts), *tokens, *price)
+        grid.add_row(Text(title), *counts, *tokens, *price)
     console.print(grid)
+    if (every := forecasts[0].every) > 1:
+        console.print(f"Of so many samples, one item in {every} was looked at: what is known is an estimate.")
     if any(cell.vectors_missing for cell in forecasts):
         console.print("Steering vectors that are not there yet are made first; what their cells know is not counted.")
     if any(cell.seconds is None for cell in forecasts):

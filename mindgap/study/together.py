@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 
 from rich.console import Console
@@ -44,18 +44,12 @@ def answer_together(cells: Mapping[str, Experiment], folder: Path, console: Cons
         for group in _by_model(cells):
             began = time.monotonic()
             progress = Progress(console, f"{len(group)} cells")
-            planned: dict[str, PlannedCell] = {}
-            for name, experiment in group.items():
-                try:
-                    planned[name] = plan_cell(experiment, store, progress)
-                except Exception as error:  # noqa: BLE001  # its own job meets the same error and writes it down
-                    give_way(error)
-                    log.warning("%s is left to its own job: %s", name, error)
-            own: dict[str, set[str]] = {}
-            for batch in _batches(planned):
+            made: dict[str, int] = {}
+            for batch in _batches(_planned(group, store, progress)):
                 answers = answer(list(batch.values()), store, progress)
-                own |= {name: _keys(cell, answers) for name, cell in batch.items()}
-            made = _made_for(own, progress.made)
+                own = {name: _keys(cell, answers) for name, cell in batch.items()}
+                made |= _made_for(own, progress.made)
+                progress.made.clear()  # the store knows them by now: no later round makes them again
             pace = (time.monotonic() - began) / max(1, sum(made.values()))
             shares |= {name: {"made": count, "seconds": pace * count} for name, count in made.items()}
     finally:
@@ -93,10 +87,20 @@ def _by_model(cells: Mapping[str, Experiment]) -> list[dict[str, Experiment]]:
     return groups
 
 
-def _batches(cells: Mapping[str, PlannedCell]) -> Iterator[dict[str, PlannedCell]]:
+def _planned(group: Mapping[str, Experiment], store: Store, progress: Progress) -> Iterator[tuple[str, PlannedCell]]:
+    """Each cell, planned when it is asked for: all samples of a large sweep at once have no room."""
+    for name, experiment in group.items():
+        try:
+            yield name, plan_cell(experiment, store, progress)
+        except Exception as error:  # noqa: BLE001  # its own job meets the same error and writes it down
+            give_way(error)
+            log.warning("%s is left to its own job: %s", name, error)
+
+
+def _batches(cells: Iterable[tuple[str, PlannedCell]]) -> Iterator[dict[str, PlannedCell]]:
     """The cells in their order, at most `MOST_SAMPLES` samples together, and at least one cell."""
     batch: dict[str, PlannedCell] = {}
-    for name, cell in cells.items():
+    for name, cell in cells:
         if batch and sum(len(other.samples) for other in batch.values()) + len(cell.samples) > MOST_SAMPLES:
             yield batch
             batch = {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -69,6 +70,7 @@ def _normal(text: str) -> str:
     return " ".join(text.casefold().split()).rstrip(".")
 
 
+@cache
 def _read_rubrics() -> Mapping[str, Any]:
     """The packaged rubrics: `queries` by text, and `general`."""
     from omegaconf import OmegaConf

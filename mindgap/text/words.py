@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 REPEATED_NGRAM = 4
 """Words in a row that make a repetition. Shorter runs ("one of the") recur in any healthy text."""
@@ -26,7 +27,13 @@ def words(text: str) -> list[str]:
     Scripts written without spaces count one word a character: word counts are then characters, while repetition and
     distinct-2 keep their meaning.
     """
-    return [match.group() for match in _WORD.finditer(text.lower())]
+    return list(_words(text))
+
+
+@lru_cache(maxsize=2)
+def _words(text: str) -> tuple[str, ...]:
+    """See `words`. Several measures ask for those of one reply, one after another."""
+    return tuple(match.group() for match in _WORD.finditer(text.lower()))
 
 
 def repetition(tokens: Sequence[str]) -> float:
@@ -49,12 +56,12 @@ def distinct_2(tokens: Sequence[str]) -> float:
 
 def pieces(text: str) -> list[str]:
     """The text's words for `repetition` and `distinct_2`: longer than `LONGEST_WORD`, they are taken apart."""
-    return [piece for word in words(text) for piece in ([word] if len(word) <= LONGEST_WORD else word)]
+    return [piece for word in _words(text) for piece in ([word] if len(word) <= LONGEST_WORD else word)]
 
 
 def word_count(text: str) -> int:
     """Number of words, punctuation left out."""
-    return sum(word[0].isalnum() for word in words(text))
+    return sum(word[0].isalnum() for word in _words(text))
 
 
 def _repeated_share(tokens: Sequence[str], size: int) -> float:

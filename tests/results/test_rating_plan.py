@@ -94,8 +94,8 @@ def test_the_plan_outlives_the_program_and_cannot_be_changed_halfway(tmp_path: P
 def test_equal_responses_are_one_card_that_stands_for_both() -> None:
     cell = make_cell(Path("x"), KINDS[0], queries=QUERIES[:2], items=3)
     twin = make_cell(Path("x"), KINDS[1], queries=QUERIES[:2], items=3)
-    copied = [type(b)(**{**vars(b), "response": a.response}) for a, b in zip(cell.records, twin.records, strict=True)]
-    twin = type(twin)(**{**vars(twin), "records": tuple(copied)})
+    copied = [replace(b, response=a.response) for a, b in zip(cell.records, twin.records, strict=True)]
+    twin = replace(twin, records=tuple(copied))
     all_cards = cards_of(SweepResults(Path("x"), grouped([cell, twin])))
     assert all(len(at) == 1 for at in all_cards.by_place.values())
     assert {len(keys) for keys in all_cards.samples.values()} == {2}

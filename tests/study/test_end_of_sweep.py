@@ -17,7 +17,7 @@ from sweeps import KINDS, QUERIES, write_sweep
 from mindgap.analysis import whole
 from mindgap.core.compose import composed, config_folder
 from mindgap.study.experiment import build_experiment
-from mindgap.study.forecast import forecast
+from mindgap.study.forecast import forecasts
 from mindgap.study.sweep import SweepCallback
 
 
@@ -76,7 +76,8 @@ def test_a_forecast_goes_by_cells_of_the_same_model_and_task(tmp_path: Path, tin
             "task.limit=2",
             "query_set.queries=[be funny]",
         ]
-        return forecast(build_experiment(composed(overrides, config_folder()))).seconds
+        (told,) = forecasts([build_experiment(composed(overrides, config_folder()))])
+        return told.seconds
 
     assert seconds("starter_open") is None  # the earlier cell was run on mmlu
     for path in (tmp_path / "earlier").glob("*/config.yaml"):

@@ -35,7 +35,8 @@ pytestmark = [
 SAMPLES = 6
 STUDY = (
     *("--config-dir=conf", "backend=held", "judge=reader", "tracker=none", "task=starter_open"),
-    *(f"task.limit={SAMPLES}", "query_set.queries=[be funny]", "hydra/launcher=submitit_slurm", "method=prompt", "resamples=200", "-m"),
+    *(f"task.limit={SAMPLES}", "query_set.queries=[be funny]", "method=prompt", "resamples=200"),
+    *("hydra/launcher=submitit_slurm", "-m"),
 )
 
 
