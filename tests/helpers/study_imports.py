@@ -10,10 +10,13 @@ import scipy.stats  # noqa: F401
 import wandb  # noqa: F401
 
 import mindgap.__main__
+import mindgap.analysis.whole
 import mindgap.judges.llm
-import mindgap.report
+import mindgap.presentation.task_tables
+import mindgap.report.write
 import mindgap.study.run
 import mindgap.study.sweep
-import mindgap.tasks.questions  # noqa: F401
+import mindgap.tasks.choice
+import mindgap.tracking.wandb_run  # noqa: F401
 
 plotly.graph_objects.Scatter(x=[0], y=[0])  # reads what plotly checks its figures by
