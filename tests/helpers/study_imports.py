@@ -3,6 +3,7 @@
 import litellm  # noqa: F401
 import matplotlib.pyplot  # noqa: F401
 import openai  # noqa: F401
+import pandas  # type: ignore[import-untyped]  # noqa: F401
 import plotly.graph_objects
 import pyarrow.parquet  # noqa: F401
 import scipy.optimize
