@@ -64,7 +64,8 @@ def test_what_the_stores_of_two_nodes_hold_is_not_made_again_once_they_are_merge
             words = ["judge=proxy", "tracker=none", "task=starter_open", "task.limit=2", f"seed={seed}"]
             words += [f"outputs={tmp_path}", f"store={tmp_path / store}", f"sweep=of-{store}", "resamples=200"]
             backend = {"_target_": "held.HeldBackend", "folder": str(tmp_path)}
-            jobs.append({**composed([*words, "query_set.queries=[be funny]"], config_folder()), "backend": backend})
+            own = {"backend": backend, "judge": {"_target_": "scripted.Reader"}}
+            jobs.append({**composed([*words, "query_set.queries=[be funny]"], config_folder()), **own})
         swept = run_sweep(jobs, Console(quiet=True))
         assert swept is not None and {cell.status for cell in swept.cells} == {"finished"}
         return len((tmp_path / "asked").read_text().split()) if (tmp_path / "asked").exists() else 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,13 @@ def composed(*overrides: str) -> dict[str, Any]:
 
 def name_of(config: dict[str, Any]) -> str:
     return cell_name(build_experiment(config), config).folder
+
+
+def test_a_sweep_begins_without_what_only_its_end_needs() -> None:
+    """A plan, and each job of a launcher, would wait for it."""
+    program = "import sys, mindgap.study.sweep; print(*(name for name in sys.modules if name.startswith('mindgap.')))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert not [name for name in loaded if name.split(".")[1] in ("analysis", "report", "providers")]
 
 
 def test_a_cell_is_named_after_what_can_change_its_result() -> None:
