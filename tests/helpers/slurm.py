@@ -23,7 +23,7 @@ SlurmdUser={user}
 SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
 AuthType=auth/munge
-# cred_expire: a job that is put back into the queue waits as long before it starts again.
+# cred_expire: a job that is put back into the queue waits as long before it starts again; at 3 it waited for minutes.
 AuthInfo=socket={folder}/munge.socket,cred_expire=5
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool
