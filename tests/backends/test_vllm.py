@@ -149,3 +149,18 @@ def test_a_served_name_says_which_weights() -> None:
     for other in ("tiny", "org/model/float32", "a/float32/mindgap-vllm"):
         with pytest.raises(UnavailableError, match="which weights"):
             parts_of(other)
+
+
+def test_what_is_read_here_is_the_local_engines_and_what_is_said_is_not(tiny: Any) -> None:
+    from mindgap.backends.local.load import describe
+    from mindgap.backends.vllm.endpoint import VllmEndpoint
+
+    spec = ModelSpec("tiny", embedded=True)
+    backend, described = VllmBackend(("http://127.0.0.1:1",)), describe(spec)
+    name = served_name(described.identity, "float32", "0.1.0")
+    servers = Servers([Server("http://127.0.0.1:1")], 1, 1.0, 0, model=name)
+    served = VllmEndpoint(backend, spec, described, servers, context=64)
+    assert served.read_as == tiny.identity == tiny.read_as  # a vector that was made here is not made again
+    assert served.identity != tiny.identity and name in served.identity  # vLLM draws other numbers for the same seed
+    coarse = VllmEndpoint(VllmBackend(backend.urls, dtype="bfloat16"), spec, described, servers, context=64)
+    assert coarse.read_as not in (served.read_as, coarse.identity) and coarse.identity == served.identity
