@@ -63,7 +63,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 # vLLM pins what it needs and shares no environment. Its CPU build cannot import the versions of torchvision, torchaudio and
 # torchcodec that come with it, and needs none of them.
-$(VLLM_INSTALLED): vllm_plugin/pyproject.toml
+$(VLLM_INSTALLED): vllm_plugin/pyproject.toml vllm_plugin/mindgap_vllm/version.py
 	@echo "Setting up $(VLLM_VENV), once: about five minutes, 3 GB."
 	@$(VENV)/bin/python -m venv $(VLLM_VENV)
 	@$(VLLM_VENV)/bin/pip install -qq --disable-pip-version-check torch==2.13.0

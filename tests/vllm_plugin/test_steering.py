@@ -158,6 +158,20 @@ def test_what_left_the_batch_leaves_no_trace() -> None:
         assert torch.equal(point(x), x)
 
 
+def test_a_short_pass_leaves_nothing_for_a_long_one() -> None:
+    """Graphs read all tokens of all blocks, so what a long pass pointed at has to be gone after a short one."""
+    here, x = board(), torch.randn(40, WIDTH)
+    ablation = program_of([AddVector(1, np.ones(WIDTH)), DirectionEdit(2, np.ones(WIDTH), "ablate")], start=3, sae=None)
+    other = program_of([AddVector(3, np.ones(WIDTH))], start=3, sae=None)
+    for between in ({}, {"b": other}):
+        here.prepare(Batch(["a"], {"a": ablation}, np.array([0]), np.array([40])))
+        assert not torch.equal(here.points[1](x), x)
+        here.prepare(Batch(["b"], between, np.array([9]), np.array([1])))
+        here.prepare(Batch(["c"], {}, np.array([0]), np.array([40])))
+        for point in here.points:
+            assert torch.equal(point(x), x)
+
+
 def test_requests_that_steer_alike_share_rows() -> None:
     here, text = board(), program_of([AddVector(1, np.ones(WIDTH))], start=3, sae=None)
     names = [f"r{i}" for i in range(32)]

@@ -93,6 +93,7 @@ class Board:
         self._free = list(range(sequences, 0, -1))
         self._steered: dict[str, _Steered] = {}
         self._used: tuple[frozenset[int], frozenset[int]] = (frozenset(), frozenset())
+        self._reach = 0  # tokens of the last pass, if it steered any: none behind them points at anything
         self.points = [self._point(layer) for layer in range(blocks)]
 
     def _point(self, layer: int) -> Point:
@@ -114,6 +115,7 @@ class Board:
         for tensor in (self._on_device["sum_rows"], self._on_device["program"], self._on_device["weights"]):
             tensor.zero_()
         self._sum_rows[:], self._program[:], self._weights[:] = 0, 0, 0
+        self._used, self._reach = (frozenset(), frozenset()), 0
         for point in self.points:
             point.adds, point.acts = True, point.changes
 
@@ -198,7 +200,8 @@ class Board:
 
     def _fill(self, batch: Batch, tokens: int) -> tuple[frozenset[int], frozenset[int]]:
         """What each token points at; returns the blocks where anything is added, and those where changes act."""
-        self._sum_rows[:, :tokens], self._program[:tokens], self._weights[:, :tokens] = 0, 0, 0
+        reach = max(tokens, self._reach)
+        self._sum_rows[:, :reach], self._program[:reach], self._weights[:, :reach] = 0, 0, 0
         adds: set[int] = set()
         acts: set[int] = set()
         ends = np.cumsum(batch.scheduled)
@@ -234,15 +237,17 @@ class Board:
         """Put what was filled on the device: the blocks in use now, and those of the last pass, now zero."""
         whole = self._on_device
         before_adds, before_acts = self._used
+        # also behind the last token: a later, longer pass may steer nothing there, and a graph always looks
+        reach = max(tokens, self._reach)
         if adds or before_adds or acts or before_acts:
-            whole["program"][:tokens].copy_(torch.from_numpy(self._program[:tokens]))
+            whole["program"][:reach].copy_(torch.from_numpy(self._program[:reach]))
         for layer in sorted(adds | before_adds):
-            whole["sum_rows"][layer, :tokens].copy_(torch.from_numpy(self._sum_rows[layer, :tokens]))
+            whole["sum_rows"][layer, :reach].copy_(torch.from_numpy(self._sum_rows[layer, :reach]))
         for layer in sorted(acts | before_acts):
             place = self._place[layer]
-            whole["weights"][place, :tokens].copy_(torch.from_numpy(self._weights[place, :tokens]))
-        # Tokens behind the last one, in a graph's padding, may point at what they did before: nobody reads them.
+            whole["weights"][place, :reach].copy_(torch.from_numpy(self._weights[place, :reach]))
         self._used = adds, acts
+        self._reach = tokens if adds or acts else 0
         for layer, point in enumerate(self.points):
             point.adds = not self.eager or layer in adds
             point.acts = point.changes and (not self.eager or layer in acts)
