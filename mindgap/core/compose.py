@@ -88,9 +88,7 @@ def composing(folder: Path, sweep: str | None = None) -> Iterator[None]:
 
 def choices_of(overrides: Iterable[str]) -> tuple[str, ...]:
     """Those overrides that choose options of groups, and those of Hydra's own. Hydra must be initialised."""
-    from hydra.core.global_hydra import GlobalHydra
-
-    groups = {*GlobalHydra.instance().config_loader().list_groups(""), "hydra"}
+    groups = _known().groups
 
     def chooses(override: str) -> bool:
         key = override.partition("=")[0].lstrip("+~").partition("@")[0]
@@ -106,12 +104,8 @@ def compose_job(overrides: Sequence[str], config_name: str = "config") -> DictCo
     again; the values of a job are put into a copy. Hydra must be initialised.
     """
     from hydra._internal.config_loader_impl import ConfigLoaderImpl
-    from hydra.core.global_hydra import GlobalHydra
 
-    hydra = GlobalHydra.instance().hydra
-    assert hydra is not None
-    choices = choices_of(overrides)
-    known = _compositions.setdefault(hydra, _Compositions())
+    choices, known = choices_of(overrides), _known()
     config = known.of(config_name, choices)
     values = known.parsed([override for override in overrides if override not in choices])
     ConfigLoaderImpl._apply_overrides_to_config(values, config)
@@ -123,10 +117,12 @@ class _Compositions:
     """What one Hydra has composed and parsed so far.
 
     Attributes:
+        groups: Names of the groups of options, Hydra's own part among them.
         configs: By the file they begin from and the options chosen.
         overrides: By their text.
     """
 
+    groups: frozenset[str]
     configs: dict[tuple[str, tuple[str, ...]], DictConfig] = field(default_factory=dict)
     overrides: dict[str, Override] = field(default_factory=dict)
 
@@ -151,6 +147,17 @@ class _Compositions:
 
 _compositions: WeakKeyDictionary[Hydra, _Compositions] = WeakKeyDictionary()
 """Of every Hydra that this process has initialised and still holds."""
+
+
+def _known() -> _Compositions:
+    """What the Hydra that is initialised has composed so far."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    hydra = GlobalHydra.instance().hydra
+    assert hydra is not None
+    if hydra not in _compositions:
+        _compositions[hydra] = _Compositions(frozenset({*hydra.config_loader.list_groups(""), "hydra"}))
+    return _compositions[hydra]
 
 
 def composed(overrides: Sequence[str], folder: Path) -> dict[str, Any]:

@@ -22,7 +22,7 @@ def plain(config: DictConfig) -> dict[str, Any]:
     """The configuration without Hydra's own part, resolved. Raises ConfigError for a reference to nothing."""
     from omegaconf.errors import OmegaConfBaseException
 
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]) if "hydra" in config else config
     try:
         resolved = OmegaConf.to_container(own, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
