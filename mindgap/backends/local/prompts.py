@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 
@@ -59,10 +60,19 @@ def acting(edits: Sequence[Edit], tokens: int) -> tuple[str, ...]:
 
 @dataclass
 class _Family:
-    """Prompts that share their first `head` tokens: all of them where there is one prompt alone."""
+    """Prompts that share their first `head` tokens: all of them where there is one prompt alone.
+
+    longest: Tokens of the longest.
+    """
 
     members: list[int]
     head: int
+    longest: int
+
+
+def _alone(prompts: Sequence[Prompt], member: int) -> _Family:
+    length = len(prompts[member].tokens)
+    return _Family([member], length, length)
 
 
 def families(prompts: Sequence[Prompt]) -> list[list[int]]:
@@ -82,18 +92,17 @@ def _families(prompts: Sequence[Prompt]) -> list[_Family]:
 
 def _divided(prompts: Sequence[Prompt], indices: Sequence[int]) -> Iterator[_Family]:
     """Families among prompts under edits that act alike, sorted by their tokens."""
-    family = _Family([], 0)
-    for index in indices:
+    family = _alone(prompts, indices[0])
+    for before, index in pairwise(indices):
         tokens = prompts[index].tokens
-        if family.members:
-            head = min(family.head, common(prompts[family.members[-1]].tokens, tokens))
-            longest = max(len(prompts[member].tokens) for member in (*family.members, index))
-            if 2 * head >= longest:
-                family.members.append(index)
-                family.head = head
-                continue
+        head = min(family.head, common(prompts[before].tokens, tokens))
+        longest = max(family.longest, len(tokens))
+        if 2 * head >= longest:
+            family.members.append(index)
+            family.head, family.longest = head, longest
+        else:
             yield from _worth_it(prompts, family)
-        family = _Family([index], len(tokens))
+            family = _alone(prompts, index)
     yield from _worth_it(prompts, family)
 
 
@@ -102,7 +111,7 @@ def _worth_it(prompts: Sequence[Prompt], family: _Family) -> Iterator[_Family]:
     if (len(family.members) - 1) * family.head >= LEAST_SAVED:
         yield family
     else:
-        yield from (_Family([member], len(prompts[member].tokens)) for member in family.members)
+        yield from (_alone(prompts, member) for member in family.members)
 
 
 def common(left: Sequence[int], right: Sequence[int]) -> int:

@@ -317,17 +317,19 @@ def _split(engine: Engine, prefix: _Prefix) -> Iterator[_Prefix]:
 def _fits(engine: Engine, group: Sequence[_Prefix]) -> bool:
     """Whether no pass over trunks or options has too many tokens, logits or rows."""
     options = sum(len(prefix.continuations) for prefix in group)
-    trunk = max(prefix.trunk for prefix in group)
-    rest = max(prefix.longest - prefix.trunk for prefix in group)
+    trunk, rest = _widths(group)
     most = min(engine.tokens_per_pass(), engine.tokens_per_pass(LOGITS_PER_PASS) // engine.vocabulary)
     return max(len(group) * trunk, options * rest) <= most and options <= engine.rows_in_memory(_capacity(group))
 
 
 def _capacity(group: Sequence[_Prefix]) -> int:
     """Positions that a slot needs for any of these, padded to the longest of its pass."""
-    trunk = max(prefix.trunk for prefix in group)
-    rest = max(prefix.longest - prefix.trunk for prefix in group)
-    return max(len(prefix.prompt) + prefix.trunk for prefix in group) + max(trunk, rest)
+    return max(len(prefix.prompt) + prefix.trunk for prefix in group) + max(_widths(group))
+
+
+def _widths(group: Sequence[_Prefix]) -> tuple[int, int]:
+    """Tokens of the longest trunk, and of the longest that follows one."""
+    return max(prefix.trunk for prefix in group), max(prefix.longest - prefix.trunk for prefix in group)
 
 
 def _score(engine: Engine, group: list[_Prefix], steering: Steering) -> _Scored:
