@@ -35,6 +35,10 @@ class Message:
     def __post_init__(self) -> None:
         mend(self, "content")
 
+    def as_dict(self) -> dict[str, str]:
+        """The turn in JSON, as chat APIs, files and content keys have it."""
+        return {"role": self.role, "content": self.content}
+
 
 def transcript(messages: Iterable[Message]) -> str:
     """Messages as one text for people: each turn after the name of who says it."""
@@ -99,7 +103,7 @@ class Request:
         return content_key(
             "completion",
             source=self.source,
-            messages=[{"role": message.role, "content": message.content} for message in self.messages],
+            messages=[message.as_dict() for message in self.messages],
             max_tokens=self.decoding.max_tokens,
             temperature=self.decoding.temperature,
             top_p=None if greedy else self.decoding.top_p,
@@ -188,7 +192,7 @@ class OptionsRequest:
         return content_key(
             "options",
             source=self.source,
-            messages=[{"role": message.role, "content": message.content} for message in self.messages],
+            messages=[message.as_dict() for message in self.messages],
             options=self.options,
             edits=_edit_keys(self.edits, self.declined),
             **({"as_text": True} if self.as_text else {}),

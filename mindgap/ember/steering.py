@@ -206,4 +206,4 @@ def contrasted(means_1: np.ndarray, means_2: np.ndarray, scales: np.ndarray) -> 
 def messages_of(text: Text) -> list[dict[str, str]]:
     """A text as a conversation in JSON."""
     messages, reply = text
-    return [{"role": message.role, "content": message.content} for message in (*messages, Message("assistant", reply))]
+    return [message.as_dict() for message in (*messages, Message("assistant", reply))]

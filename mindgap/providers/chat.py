@@ -15,7 +15,7 @@ import math
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Any
@@ -157,7 +157,7 @@ class ChatApi:
         """
         key = os.environ.get(self.key_env, "") if self.key_env else ""
         body = {
-            "messages": [asdict(message) for message in messages],
+            "messages": [message.as_dict() for message in messages],
             **{name: value for name, value in settings.items() if value is not None},
         }
         limits = pace.Pace(self.identity, self.requests_per_minute, self.tokens_per_minute)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
@@ -117,4 +117,4 @@ class SteeringBench:
 
 def plain(texts: Sequence[Text | str]) -> list[Any]:
     """Texts as a content key takes them."""
-    return [text if isinstance(text, str) else ([asdict(message) for message in text[0]], text[1]) for text in texts]
+    return [text if isinstance(text, str) else ([message.as_dict() for message in text[0]], text[1]) for text in texts]

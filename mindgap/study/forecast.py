@@ -192,22 +192,25 @@ def _task_name(cell_folder: Path) -> str | None:
     return None if name is None else str(name)
 
 
+def _prices(model: str) -> tuple[float, float] | None:
+    """See `providers.chat.prices`, which is imported where somebody is paid."""
+    from mindgap.providers.chat import prices
+
+    return prices(model)
+
+
 def _usd(
     experiment: Experiment, samples: Sequence[Sample], judgements: int, prompt_tokens: int, reply_tokens: int
 ) -> float | None:
     """Estimated price of what is left: generations and judgements behind an API. 0 where all of it runs here."""
     total = 0.0
     if experiment.backend.name == "litellm":
-        from mindgap.providers.chat import prices
-
-        if (price := prices(experiment.model.litellm_id or "")) is None:
+        if (price := _prices(experiment.model.litellm_id or "")) is None:
             return None
         total += prompt_tokens * price[0] + reply_tokens * price[1]
     for judge in getattr(experiment.judge, "judges", (experiment.judge,)):  # a panel's members
         if (judge_model := getattr(judge, "api_model", None)) is not None:
-            from mindgap.providers.chat import prices
-
-            if (price := prices(judge_model)) is None:
+            if (price := _prices(judge_model)) is None:
                 return None
             questions = _tokens(sample.item.asked for sample in samples) / max(1, len(samples))
             read = JUDGE_TOKENS[0] + questions + experiment.decoding.max_tokens

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ def write_texts(
             batch = missing[start : start + BATCH]
             for place, completion in endpoint.generate(batch):
                 request = batch[place]
-                messages = [asdict(message) for message in request.messages]
+                messages = [message.as_dict() for message in request.messages]
                 line = {"key": request.key, "messages": messages, "text": completion.text, "error": completion.error}
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
                 file.flush()

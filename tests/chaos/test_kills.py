@@ -97,7 +97,6 @@ def environment() -> dict[str, str]:
 class Forked:
     """A study that begins where its imports are made; used like what `start` returns."""
 
-    os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")  # as a study says before it imports litellm
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["study_imports"])
 

@@ -8,7 +8,7 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -124,9 +124,9 @@ def _says(command: list[str], environment: dict[str, str]) -> str | None:
     return ended.stdout.strip() if ended.returncode == 0 else None
 
 
-def _until(holds: object, folder: Path, seconds: float = 60) -> None:
+def _until(holds: Callable[[], bool], folder: Path, seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
-    while not holds():  # type: ignore[operator]
+    while not holds():
         if time.monotonic() > deadline:
             said = "\n".join(f"{path.name}:\n{path.read_text()[-2000:]}" for path in sorted(folder.glob("*.log")))
             raise AssertionError(f"the cluster did not come to it in {seconds:.0f} s\n{said}")

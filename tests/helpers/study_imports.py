@@ -1,6 +1,5 @@
 """What takes longest of what a study imports and sets up, for processes that are forked after it."""
 
-import litellm  # noqa: F401
 import matplotlib.pyplot  # noqa: F401
 import openai  # noqa: F401
 import pandas  # type: ignore[import-untyped]  # noqa: F401
@@ -19,5 +18,8 @@ import mindgap.study.run
 import mindgap.study.sweep
 import mindgap.tasks.choice
 import mindgap.tracking.wandb_run  # noqa: F401
+from mindgap.providers.chat import import_litellm
+
+import_litellm()
 
 plotly.graph_objects.Scatter(x=[0], y=[0])  # reads what plotly checks its figures by
