@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from mindgap.core.columns import facts, values_of
 from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Declaration
 from mindgap.core.records import Record
-from mindgap.measures.estimates import column
 from mindgap.stats.bootstrap import crossed_mean
 
 EDGES = (1.0, 2.0, 3.0, 4.0, 5.0)
@@ -53,17 +52,18 @@ def binned(
         seed: Of the bootstrap.
         resamples: Of the bootstrap.
     """
-    pairs = [(column(record, coherence.name), column(record, accuracy.name), record) for record in records]
-    known = [(x, y, record) for x, y, record in pairs if not math.isnan(x) and not math.isnan(y)]
+    levels, right = values_of(records, coherence.name), values_of(records, accuracy.name)
+    queries, items = (np.array(facts(records, name), dtype=object) for name in ("query", "item"))
     bins = []
     for low, high in pairwise(EDGES):
-        inside = [(y, record) for x, y, record in known if low <= x < high or (high == EDGES[-1] and x == high)]
-        if len(inside) < FEWEST:
+        below = levels <= high if high == EDGES[-1] else levels < high
+        inside = (levels >= low) & below & ~np.isnan(right)
+        if inside.sum() < FEWEST:
             continue
         mean = crossed_mean(
-            np.array([y for y, _ in inside]),
-            np.array([record.query for _, record in inside]),
-            np.array([record.item for _, record in inside]),
+            right[inside],
+            queries[inside],
+            items[inside],
             seed=seed,
             resamples=resamples,
             binary=True,

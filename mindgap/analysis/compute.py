@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
+import numpy as np
+
 from mindgap.analysis.comparison import (
     BROKEN,
     CellComparison,
@@ -16,10 +18,11 @@ from mindgap.analysis.comparison import (
 )
 from mindgap.analysis.price import price_of
 from mindgap.analysis.rivals import rivals
-from mindgap.analysis.samples import samples_of
+from mindgap.analysis.samples import from_cells
 from mindgap.core.errors import MindgapError
 from mindgap.core.estimate import Estimate
 from mindgap.results.cell import CellResult
+from mindgap.results.joined import says
 from mindgap.results.question import Question
 from mindgap.results.sweep import Group
 from mindgap.stats.account import AccuracyAccount, Interaction, accuracy_account, interaction
@@ -94,10 +97,8 @@ class _Computation:
         self.group, self.question = group, question
         self.notes: list[str] = []
         finished = group.finished
-        self.samples: Samples = samples_of(
-            [replace(record, method=cell.name, strength="") for cell in finished for record in cell.records],
-            group.measures,
-            population=bool(group.reference.config.get("population")),
+        self.samples: Samples = from_cells(
+            finished, group.measures, population=bool(group.reference.config.get("population"))
         )
         self.uneven = False
         config = group.reference.config
@@ -170,8 +171,7 @@ class _Computation:
         """Differences of every cell from the reference, by cell and measure."""
         tested: dict[CellId, dict[str, Tested]] = {}
         names = tuple(self.samples.metrics)
-        measured = _measured_on(self.group.reference)
-        same = {self.id(cell) for cell in self.group.finished[1:] if _measured_on(cell) == measured}
+        same = {self.id(cell) for cell in self.group.finished[1:] if _says_the_same(cell, self.group.reference)}
         families = [
             [name for name in names if name in self.primary],
             [name for name in names if name not in self.primary],
@@ -319,17 +319,12 @@ def combinations(cells: Sequence[CellResult]) -> list[tuple[CellResult, CellResu
     return triples
 
 
-def _measured_on(cell: CellResult) -> dict[tuple[str, str, int], tuple[object, ...]]:
-    """What was generated and measured, by sample: two cells that agree in all of it are one and the same."""
-    return {
-        (record.query, record.item, record.epoch): (
-            record.response,
-            record.option_logprobs,
-            record.behaviour,
-            record.coherence,
-        )
-        for record in cell.records
-    }
+def _says_the_same(cell: CellResult, other: CellResult) -> bool:
+    """Whether they are one and the same. Their means are known already, and tell nearly all apart."""
+    if len(cell.records) != len(other.records) or cell.metrics.keys() != other.metrics.keys():
+        return False
+    means = [np.array([one.metrics[name].value for name in cell.metrics], dtype=float) for one in (cell, other)]
+    return np.allclose(means[0], means[1], equal_nan=True) and says(cell) == says(other)
 
 
 def _no_difference(tested: Tested) -> Tested:

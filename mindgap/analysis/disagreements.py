@@ -40,6 +40,8 @@ def _in_group(group: Group, judgements: Judgements) -> list[Disagreement]:
     unequal = []
     for cell in group.finished:
         by_judge = judgements[cell.name]
+        if len(by_judge) < 2:
+            continue
         for record in cell.records:
             for position, metric in enumerate(JUDGED):
                 scores = {

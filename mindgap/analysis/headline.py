@@ -7,6 +7,7 @@ from mindgap.analysis.comparison import CellComparison, GroupComparison, primary
 from mindgap.analysis.phrases import change, is_known, listed, loss, points, sign, worse, worse_clearly
 from mindgap.analysis.phrases import interval as interval_in_words
 from mindgap.analysis.phrases import named as measure_named
+from mindgap.core.columns import facts
 from mindgap.core.measurement import Declaration
 from mindgap.core.wording import decimal
 from mindgap.stats.power import Detectable, design_for
@@ -118,8 +119,8 @@ def _could_be_seen(power: Detectable, target: Declaration, group: GroupCompariso
         return ""
     if low is None or high is None or power.difference <= high - low:
         return f" A true change of {decimal(power.difference, 2)} would probably have been seen."
-    records, large = group.reference.cell.records, (high - low) / 4
-    queries, items = len({record.query for record in records}), len({record.item for record in records})
+    large = (high - low) / 4
+    queries, items = (len(set(facts(group.reference.cell.records, name))) for name in ("query", "item"))
     text = f" No change that this scale allows would have been found with {queries} queries × {items} items"
     enough = design_for(power, large, queries, items)
     return f"{text}." if enough is None else f"{text}; {enough[0]} × {enough[1]} would find {decimal(large, 2)}."

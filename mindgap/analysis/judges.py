@@ -13,11 +13,12 @@ import numpy as np
 from mindgap.analysis.comparison import ALPHA, GroupComparison, JudgesCompared, JudgeView, Ordering, Reversal
 from mindgap.analysis.compute import compare_scores
 from mindgap.analysis.headline import headline
+from mindgap.core.columns import facts
 from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Value
 from mindgap.core.records import Score
 from mindgap.results.cell import CellResult
-from mindgap.results.judgements import Judgements, Scores
+from mindgap.results.judgements import Judgements
 from mindgap.results.sweep import Group
 from mindgap.stats.agreement import Agreement, agreement, agreement_by_query, alpha_estimate
 from mindgap.stats.bootstrap import t_quantile
@@ -64,20 +65,17 @@ class _Judge:
     def __init__(self, group: Group, name: str, recorded: Judgements) -> None:
         self.name, self.group = name, group
         cells = group.finished
-        scores = [recorded[cell.name].get(name, {}).get(record.key) for cell in cells for record in cell.records]
-        records = [(cell, record) for cell in cells for record in cell.records]
+        self.total = sum(len(cell.records) for cell in cells)
         columns: dict[str, Any] = {
-            "model": [cell.model for cell, _ in records],
-            "method": [cell.name for cell, _ in records],
-            "query": [record.query for _, record in records],
-            "item": [record.item for _, record in records],
-            "epoch": [record.epoch for _, record in records],
-            "judge": [name] * len(records),
+            "model": [cell.model for cell in cells for _ in range(len(cell.records))],
+            "method": [cell.name for cell in cells for _ in range(len(cell.records))],
+            "judge": [name] * self.total,
         }
-        for position, metric in enumerate(JUDGED):
-            columns[metric] = np.array([_value(pair, position) for pair in scores], dtype=float)
+        for key in ("query", "item", "epoch"):
+            columns[key] = [fact for cell in cells for fact in facts(cell.records, key)]
+        for metric in JUDGED:
+            columns[metric] = np.concatenate([_values(cell, name, recorded, metric) for cell in cells])
         self.scored = int((~np.isnan(columns["behaviour"]) | ~np.isnan(columns["coherence"])).sum())
-        self.total = len(records)
         population = bool(group.reference.config.get("population"))
         self.samples: Samples = from_columns(columns, population=population)
         self.recorded = {cell.name: recorded[cell.name].get(name, {}) for cell in cells}
@@ -122,9 +120,13 @@ class _Judge:
         return replace(cell, judge=self.name, records=tuple(records), metrics={**cell.metrics, **means})
 
 
-def _value(scores: Scores | None, position: int) -> float:
-    value = None if scores is None else scores[position].value
-    return math.nan if value is None else value
+def _values(cell: CellResult, judge: str, recorded: Judgements, metric: str) -> np.ndarray:
+    """A judge's scores of the cell's samples, NaN where it gave none."""
+    if judge == cell.judge:
+        return np.array(facts(cell.records, metric), dtype=float)
+    scores, position = recorded[cell.name].get(judge, {}), JUDGED.index(metric)
+    pairs = (scores.get(key) for key in facts(cell.records, "key"))
+    return np.array([None if pair is None else pair[position].value for pair in pairs], dtype=float)
 
 
 def _view(judge: _Judge, own: _Judge, means: Mapping[str, Means]) -> JudgeView:
@@ -188,7 +190,7 @@ def _reversals(judges: Sequence[_Judge], group: Group) -> list[Reversal]:
     noise alone can turn round, therefore raise no alarm. The headline's word "clear" also asks for a test,
     which few queries cannot pass: a warning may come where the headline is still silent.
     """
-    pairs = list(itertools.combinations(group.finished, 2))
+    pairs = list(itertools.combinations(group.finished, 2)) if len(judges) > 1 else []
     level = 1 - ALPHA / max(1, len(pairs) * math.comb(len(judges), 2) * len(JUDGED))
     reversals = []
     for metric in JUDGED:

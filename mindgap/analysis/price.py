@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from mindgap.core.records import Record
+from mindgap.core.columns import facts
 from mindgap.results.cell import CellResult
 
 
@@ -33,8 +33,7 @@ def price_of(cell: CellResult) -> Price:
     samples = len(cell.records)
     if not samples:
         return Price()
-    read = _mean(cell.records, lambda record: record.prompt_tokens)
-    written = _mean(cell.records, lambda record: record.completion_tokens)
+    read, written = (_mean(facts(cell.records, name)) for name in ("prompt_tokens", "completion_tokens"))
     made = cell.counts.get("made", 0)
     return Price(
         read,
@@ -45,8 +44,8 @@ def price_of(cell: CellResult) -> Price:
     )
 
 
-def _mean(records: Sequence[Record], tokens: Callable[[Record], int | None]) -> float | None:
-    known = [count for record in records if (count := tokens(record)) is not None]
+def _mean(tokens: Sequence[int | None]) -> float | None:
+    known = [count for count in tokens if count is not None]
     return sum(known) / len(known) if known else None
 
 

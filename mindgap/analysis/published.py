@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 
 from mindgap.core.build import build
+from mindgap.core.columns import applies, facts, values_of
 from mindgap.core.errors import ConfigError
 from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Declaration
-from mindgap.core.records import Record
-from mindgap.measures.estimates import column
 from mindgap.results.cell import CellResult
 from mindgap.stats.bootstrap import crossed_mean
 from mindgap.steering.methods import Method
@@ -185,17 +184,25 @@ def _counterparts(result: CellResult, figures: Published) -> Iterable[tuple[str,
 
 def _lines(result: CellResult, model: str, entry: Mapping[str, Any], figures: Published, seed: int) -> list[Line]:
     """The cell's lines beside a published model; none where they have no query in common."""
-    asked = {record.query for record in result.records}
-    shared = [query for query in entry["queries"] if query in asked]
+    asked, items = (np.array(facts(result.records, name), dtype=object) for name in ("query", "item"))
+    shared = [query for query in entry["queries"] if query in set(asked)]
     lines = []
     for measure in (measure for measure in result.measures if measure.name in figures.precision and shared):
-        measured = [record for record in result.records if measure.name in record.measures]
-        if not measured:
+        measured, measured_values = applies(result.records, measure.name), values_of(result.records, measure.name)
+        if not measured.any():
             continue
         for query in (None, *shared):
             queries = set(shared) if query is None else {query}
-            records = [record for record in measured if record.query in queries]
-            ours = _mean(measure, records, seed, single=query is not None)
+            chosen = measured & np.isin(asked, list(queries))
+            ours = crossed_mean(
+                measured_values[chosen],
+                asked[chosen],
+                items[chosen],
+                seed=seed,
+                resamples=10_000 if query is None else PER_QUERY_RESAMPLES,
+                binary=measure.binary,
+                bounds=measure.range,
+            )
             value, flag, rounding = _figure(figures, model, entry, result.method, measure.name, query, shared)
             lines.append(
                 Line(
@@ -241,18 +248,6 @@ def _figure(
     values = [entry["queries"][name].get(method, {}).get(measure) for name in shared]
     present = [value for value in values if value is not None]
     return (sum(present) / len(present) if present else None), flag, float(figures.precision[measure])
-
-
-def _mean(measure: Declaration, records: Sequence[Record], seed: int, *, single: bool) -> Estimate:
-    return crossed_mean(
-        np.array([column(record, measure.name) for record in records]),
-        [record.query for record in records],
-        [record.item for record in records],
-        seed=seed,
-        resamples=PER_QUERY_RESAMPLES if single else 10_000,
-        binary=measure.binary,
-        bounds=measure.range,
-    )
 
 
 def _inside(ours: Estimate, value: float | None, rounding: float) -> bool | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mindgap.analysis.comparison import MOST_PAIRED, CellComparison, GroupComparison, Pair, Tested
 from mindgap.analysis.settle import Kind, Unsettled
+from mindgap.core.columns import facts
 from mindgap.core.errors import MindgapError
 from mindgap.core.measurement import Declaration
 from mindgap.stats.compare import Difference, difference
@@ -159,8 +160,7 @@ def _open(
     """What would settle `distance`; None where the samples do not tell their variance."""
     if not distance:
         return None
-    records = cell.cell.records
-    queries, items = len({record.query for record in records}), len({record.item for record in records})
+    queries, items = (len(set(facts(cell.cell.records, name))) for name in ("query", "item"))
     try:
         smallest = detectable_after(samples, _id(cell), _id(other), metric, tests=tests)
     except MindgapError:

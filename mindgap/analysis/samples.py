@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mindgap.core.columns import applies, facts, values_of
 from mindgap.core.measurement import Declaration
 from mindgap.measures.base import declared
-from mindgap.measures.estimates import column
 from mindgap.measures.standard import STANDARD
 from mindgap.results.samples import read_samples
 from mindgap.stats.samples import KEYS, Samples, Scale, from_columns
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from mindgap.core.records import Record
+    from mindgap.results.cell import CellResult
 
 
 def samples_of(
@@ -54,16 +55,39 @@ def samples_of(
 
 def from_records(records: Sequence[Record], measures: Sequence[Declaration], *, population: bool = False) -> Samples:
     """Samples with those of `measures` that apply to any record."""
-    columns: dict[str, Any] = {name: [getattr(record, name) for record in records] for name in KEYS}
+    return _from_parts([(records, {})], measures, population=population)
+
+
+def from_cells(cells: Sequence[CellResult], measures: Sequence[Declaration], *, population: bool = False) -> Samples:
+    """Samples of cells with those of `measures` that apply to any of them.
+
+    A cell goes by its model and its folder's name: two may share method and strength and still differ in a setting.
+    """
+    named = [(cell.records, {"model": cell.model, "method": cell.name, "strength": ""}) for cell in cells]
+    return _from_parts(named, measures, population=population)
+
+
+def _from_parts(
+    parts: Sequence[tuple[Sequence[Record], Mapping[str, str]]], measures: Sequence[Declaration], *, population: bool
+) -> Samples:
+    """Samples of all parts, each with what its records are to be called."""
+
+    def whole(name: str) -> list[Any]:
+        return [
+            value
+            for records, called in parts
+            for value in ([called[name]] * len(records) if name in called else facts(records, name))
+        ]
+
+    columns: dict[str, Any] = {name: whole(name) for name in KEYS}
     columns["dose"] = np.array([np.nan if dose is None else dose for dose in columns["dose"]], dtype=float)
-    applies = {
-        measure.name: np.array([measure.name in record.measures for record in records], dtype=bool)
-        for measure in measures
+    due = {
+        measure.name: np.concatenate([applies(records, measure.name) for records, _ in parts]) for measure in measures
     }
-    applies = {name: due for name, due in applies.items() if due.any()}
-    for name in applies:
-        columns[name] = np.array([column(record, name) for record in records], dtype=float)
-    return from_columns(columns, scales=_scales(measures), applies=applies, population=population)
+    due = {name: applying for name, applying in due.items() if applying.any()}
+    for name in due:
+        columns[name] = np.concatenate([values_of(records, name) for records, _ in parts])
+    return from_columns(columns, scales=_scales(measures), applies=due, population=population)
 
 
 def _scales(measures: Sequence[Declaration]) -> dict[str, Scale]:

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import html
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mindgap.analysis.comparison import GroupComparison
+from mindgap.core.columns import applies, values_of
 from mindgap.core.errors import ConfigError
 from mindgap.core.measurement import Declaration
-from mindgap.measures.estimates import column
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -190,12 +191,12 @@ def _spread(group: GroupComparison, measure: Declaration) -> go.Figure:
 
     values_by_cell = {}
     for comparison in group.cells:
-        applying = [record for record in comparison.cell.records if measure.name in record.measures]
-        values = [value for record in applying if not math.isnan(value := column(record, measure.name))]
-        if values:
-            missing = len(applying) - len(values)
+        numbers = values_of(comparison.cell.records, measure.name)
+        there: list[float] = numbers[~np.isnan(numbers)].tolist()
+        if there:
+            missing = int(applies(comparison.cell.records, measure.name).sum()) - len(there)
             name = html.escape(comparison.name, quote=False) + (f"<br>{missing} missing" if missing else "")
-            values_by_cell[name] = values
+            values_by_cell[name] = there
     if not values_by_cell:
         raise ConfigError(f"distribution of {measure.name}: this sweep has too little to draw it from")
     layout: dict[str, object] = {"title": measure.label, "height": 150 + 40 * len(values_by_cell)}

@@ -14,9 +14,9 @@ import numpy as np
 from mindgap.analysis.binned import EDGES, Bin, binned
 from mindgap.analysis.comparison import CellComparison, GroupComparison
 from mindgap.analysis.summaries import means_by_query_and_cell
+from mindgap.core.columns import values_of
 from mindgap.core.errors import UnavailableError
 from mindgap.core.measurement import Declaration
-from mindgap.measures.estimates import column
 from mindgap.presentation.figures import COLOURS, REFERENCE_COLOUR
 
 if TYPE_CHECKING:
@@ -249,8 +249,9 @@ def _colour(group: GroupComparison, comparison: CellComparison) -> str:
 
 
 def _values(comparison: CellComparison, measure: Declaration) -> list[float]:
-    values = (column(record, measure.name) for record in comparison.cell.records)
-    return [value for value in values if not math.isnan(value)]
+    numbers = values_of(comparison.cell.records, measure.name)
+    there: list[float] = numbers[~np.isnan(numbers)].tolist()
+    return there
 
 
 def _text(text: str, width: int = 60) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from mindgap.analysis.comparison import GroupComparison
+from mindgap.core.columns import facts
 from mindgap.core.wording import duration, plural
 from mindgap.judges.prompts import INSTRUCTIONS, PROMPT_HASH
 from mindgap.presentation.tables import Entry, Number, Table
@@ -69,8 +70,8 @@ def settings_table(group: GroupComparison, runs: Sequence[RunFacts]) -> Table:
         ("Model", _told(cell.model, config.get("model"))),
         *([("Weights and template", "; ".join(sources))] if sources else []),
         ("Task", _told(_name(config.get("task")), config.get("task"))),
-        ("Items", ", ".join(_some(dict.fromkeys(record.item for record in cell.records)))),
-        ("Behaviours", "; ".join(_some(dict.fromkeys(record.query for record in cell.records), 40))),
+        ("Items", ", ".join(_some(dict.fromkeys(facts(cell.records, "item"))))),
+        ("Behaviours", "; ".join(_some(dict.fromkeys(facts(cell.records, "query")), 40))),
         ("Decoding", _told("", config.get("decoding"))),
         ("Seeds", ", ".join(seeds)),
         ("Every cell", group.group.design),
@@ -160,7 +161,8 @@ def _some(names: Iterable[str], most: int = 12) -> list[str]:
 
 
 def _blocks(cell: CellResult) -> str:
-    blocks = sorted({int(block) for record in cell.records for edit in record.edits for block in BLOCK.findall(edit)})
+    edits = {edit for edits in facts(cell.records, "edits") for edit in edits}
+    blocks = sorted({int(block) for edit in edits for block in BLOCK.findall(edit)})
     return ", ".join(map(str, blocks)) or "–"
 
 

@@ -10,8 +10,8 @@ import numpy as np
 
 from mindgap.analysis.binned import EDGES, binned
 from mindgap.analysis.comparison import GroupComparison
+from mindgap.core.columns import values_of
 from mindgap.core.measurement import Declaration
-from mindgap.measures.estimates import column
 from mindgap.presentation.figures import REFERENCE_COLOUR, Figure, bars, by_family, layout_of, safe, spec_of, wrapped
 
 STEPS = 81
@@ -119,8 +119,8 @@ def accuracy_by_coherence(group: GroupComparison) -> Figure | None:
 
 
 def _values(comparison: Any, measure: Declaration) -> np.ndarray:
-    values = np.array([column(record, measure.name) for record in comparison.cell.records], dtype=float)
-    return values[~np.isnan(values)]
+    numbers = values_of(comparison.cell.records, measure.name)
+    return numbers[~np.isnan(numbers)]
 
 
 def _density(values: np.ndarray, grid: np.ndarray) -> np.ndarray:

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mindgap.core.columns import at, value_of
 from mindgap.core.estimate import finite
 from mindgap.core.keys import content_key
 from mindgap.core.records import Record
-from mindgap.measures.estimates import column
-from mindgap.results.cards import Place, place_of
+from mindgap.results.cards import Place, place_of, places_of
 from mindgap.results.cell import CellResult
 from mindgap.results.sweep import SweepResults, strength_name
 
@@ -64,10 +64,14 @@ def payload(sweep: SweepResults, *, max_samples: int) -> dict[str, Any]:
         `measures`: what else was measured.
     """
     cells = [(group, cell) for group in sweep.groups for cell in group.cells if cell.records]
-    rows = [(number, record) for number, (_, cell) in enumerate(cells) for record in cell.records]
-    places = list(dict.fromkeys(place_of(record) for _, record in rows))
-    chosen = _spread(places, len(rows), max_samples)
-    kept = [(number, record) for number, record in rows if place_of(record) in chosen]
+    by_cell = [places_of(cell.records) for _, cell in cells]
+    places = list(dict.fromkeys(place for places in by_cell for place in places))
+    chosen = _spread(places, sum(map(len, by_cell)), max_samples)
+    kept = [
+        (number, record)
+        for number, (_, cell) in enumerate(cells)
+        for record in at(cell.records, [row for row, place in enumerate(by_cell[number]) if place in chosen])
+    ]
     texts = TextIndex()
     return {
         "cells": [
@@ -150,7 +154,7 @@ def _measured(sweep: SweepResults, rows: Sequence[tuple[int, Record]]) -> list[d
         {
             "name": measure.name.replace("_", " "),
             "digits": measure.digits,
-            "values": [_short(column(record, measure.name)) for _, record in rows],
+            "values": [_short(value_of(record, measure.name)) for _, record in rows],
         }
         for measure in measures.values()
         if measure.name not in NUMBERS and not measure.binary

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from mindgap.core.columns import facts
 from mindgap.core.keys import content_key
 from mindgap.core.records import JudgeRequest, Query, Record
 from mindgap.results.cell import CellResult
@@ -90,10 +91,15 @@ def place_of(record: Record) -> Place:
     return record.query, record.item, record.epoch
 
 
+def places_of(records: Sequence[Record]) -> list[Place]:
+    """Where every record stands."""
+    return list(zip(*(facts(records, name) for name in ("query", "item", "epoch")), strict=True))
+
+
 def _rubrics(cell: CellResult) -> dict[str, str]:
     """Each query's rubric: that of the cell's own configuration, else mindgap's for a query of this text."""
     configured = {query.text: query.rubric for query in _queries(cell.config)}
-    texts = dict.fromkeys(record.query for record in cell.records)
+    texts = dict.fromkeys(facts(cell.records, "query"))
     return {text: configured.get(text) or QuerySet("rated", [text]).queries[0].rubric for text in texts}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -37,7 +38,7 @@ class CellResult:
         measures: What was measured on each sample, in display order.
         metrics: Mean of each measure that applies to any sample, by name.
         counts: generated, cached, errors, unparsed, and `<measure>_missing`.
-        records: The samples.
+        records: The samples; of a sweep that was read, they are read from the cell's file when asked for.
         replicates: The cells, one a seed, that this one was pooled from; empty where it is as its files are.
     """
 
@@ -59,7 +60,7 @@ class CellResult:
     measures: tuple[Declaration, ...] = field(default=(), repr=False)
     metrics: dict[str, Estimate] = field(default_factory=dict, repr=False)
     counts: dict[str, int] = field(default_factory=dict, repr=False)
-    records: tuple[Record, ...] = field(default=(), repr=False)
+    records: Sequence[Record] = field(default=(), repr=False)
     replicates: tuple[CellResult, ...] = field(default=(), repr=False)
 
     @property

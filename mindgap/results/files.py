@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mindgap.core.estimate import Estimate, finite
 from mindgap.core.moved import with_current_names
+from mindgap.core.records import Record
 from mindgap.results.cell import CellResult
 from mindgap.results.masking import without_secrets
 from mindgap.results.samples import declaration_of, read_samples, samples_table
+from mindgap.results.saved import SavedRecords
 from mindgap.storage.atomic import replacing
 from mindgap.storage.table import write_csv
 
@@ -53,23 +55,26 @@ def write_cell(result: CellResult) -> None:
         path.write_text(json.dumps(_metrics(result), indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
 
-def read_cell(folder: Path, *, samples: bool = True) -> CellResult:
+def read_cell(folder: Path, *, samples: Literal["now", "when asked", "never"] = "now") -> CellResult:
     """Read the cell that was written to `folder`.
 
     Args:
         folder: The cell's.
-        samples: Whether its records are read as well, which takes longest; else it has none.
+        samples: When its records are read, which takes longest; never: it has none.
 
     Raises:
         FileNotFoundError: The cell is not complete.
     """
     saved = json.loads((folder / METRICS_FILE).read_text(encoding="utf-8"))
-    if samples:
+    records: Sequence[Record]
+    if samples == "never":
+        records, measures = (), tuple(map(declaration_of, saved["measures"]))
+    elif samples == "when asked":
+        records, measures = SavedRecords.of(folder / SAMPLES)
+    else:
         import pyarrow.parquet as pq
 
         records, measures = read_samples(pq.read_table(folder / SAMPLES))
-    else:
-        records, measures = (), tuple(map(declaration_of, saved["measures"]))
     return CellResult(
         **{name: saved[name] for name in IDENTITY},
         **{name: saved.get(name) for name in OPTIONAL},
@@ -102,7 +107,7 @@ def write_summary(folder: Path, results: Sequence[CellResult]) -> None:
 
     A metric `x` has the columns `x`, `x_low`, `x_high` (95 % interval), `x_n` and `x_missing`; a count has `count_x`.
     """
-    rows = [_summary_row(without_secrets(result)) for result in results]
+    rows = [_summary_row(without_secrets(replace(result, records=()))) for result in results]
     columns = list(dict.fromkeys([*IDENTITY, *OPTIONAL, *(name for row in rows for name in row)]))
     folder.mkdir(parents=True, exist_ok=True)
     write_csv(folder / SUMMARY, columns, rows)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from mindgap.core.columns import facts
 from mindgap.core.errors import ConfigError
+from mindgap.results.cards import Place, places_of
 from mindgap.results.cell import CellResult
 from mindgap.results.sweep import Group, SweepResults, grouped, settings_apart
 
@@ -41,7 +44,7 @@ def joined(sweeps: Sequence[SweepResults], folder: Path) -> SweepResults:
         for cell in sweep.cells:
             twin = known.get(cell.name)
             alike = twin is not None and not settings_apart(twin, cell)
-            if twin is not None and alike and _says(twin) == _says(cell):
+            if twin is not None and alike and says(twin) == says(cell):
                 first = _sweep_of(twin, sweeps, names)
                 notes.append(f"{cell.name} is the same in {first} and {name}, and counted once.")
             elif twin is None:
@@ -75,12 +78,11 @@ def _sweep_of(cell: CellResult, sweeps: Sequence[SweepResults], names: Sequence[
     )
 
 
-def _says(cell: CellResult) -> Mapping[tuple[str, str, int], tuple[object, ...]]:
-    """What was replied and scored, by sample."""
-    return {
-        (record.query, record.item, record.epoch): (record.response, record.behaviour, record.coherence)
-        for record in cell.records
-    }
+def says(cell: CellResult) -> dict[Place, tuple[Any, ...]]:
+    """What was generated and scored, by query, item and epoch: cells that agree in all of it are one and the same."""
+    names = ("response", "option_logprobs", "behaviour", "coherence")
+    said = zip(*(facts(cell.records, name) for name in names), strict=True)
+    return dict(zip(places_of(cell.records), said, strict=True))
 
 
 def _by_source(cells: Sequence[CellResult]) -> list[CellResult]:

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mindgap.core.build import build
+from mindgap.core.columns import facts
 from mindgap.core.errors import MindgapError
 from mindgap.core.keys import content_key
 from mindgap.core.records import Judgement, JudgeRequest, Record, Score
@@ -21,6 +23,7 @@ from mindgap.results.cell import CellResult
 from mindgap.results.imports.items import split_options
 from mindgap.results.ratings import read_ratings
 from mindgap.results.sweep import SweepResults
+from mindgap.stats.samples import JUDGED
 from mindgap.storage.atomic import replacing
 from mindgap.tasks.queries import QuerySet
 
@@ -40,7 +43,9 @@ def read_judgements(sweep: SweepResults) -> Judgements:
     return {cell.name: recorded_judgements(cell, ratings) for cell in sweep.pooled}
 
 
-def recorded_judgements(cell: CellResult, ratings: Mapping[str, Mapping[str, Scores]]) -> dict[str, dict[str, Scores]]:
+def recorded_judgements(
+    cell: CellResult, ratings: Mapping[str, Mapping[str, Scores]]
+) -> dict[str, Mapping[str, Scores]]:
     """Scores by judge and sample key: the sweep's own judge first, then those asked later by name, then people.
 
     A judge that was asked again under the name of the sweep's own is called `<name> (again)`. Judgements of samples
@@ -52,25 +57,42 @@ def recorded_judgements(cell: CellResult, ratings: Mapping[str, Mapping[str, Sco
     """
     import pyarrow.parquet as pq
 
-    own = {
-        record.key: (
-            Score(record.behaviour, record.behaviour_missing),
-            Score(record.coherence, record.coherence_missing),
-        )
-        for record in cell.records
-    }
-    by_judge = {cell.judge: own}
+    own = _OwnScores(cell)
+    by_judge: dict[str, Mapping[str, Scores]] = {cell.judge: own}
     for path in sorted(path for run in cell.runs for path in (run.folder / JUDGEMENTS).glob("*.parquet")):
         table = pq.read_table(path)
         name = table.schema.metadata[b"judge"].decode()
         scores_by_key = _scores(table.to_pylist())
         judge = f"{name} (again)" if name == cell.judge else name
-        known = by_judge.setdefault(judge, {})
-        known.update((key, scores) for key, scores in scores_by_key.items() if key in own)
+        there = {key: scores for key, scores in scores_by_key.items() if key in own}
+        by_judge[judge] = {**by_judge.get(judge, {}), **there}
     for person, rated_samples in ratings.items():
         if rated := {key: scores for key, scores in rated_samples.items() if key in own}:
             by_judge[person] = rated
     return by_judge
+
+
+class _OwnScores(Mapping[str, Scores]):
+    """Scores by the sweep's own judge, by sample key: of a cell that nobody else has judged they are never read."""
+
+    def __init__(self, cell: CellResult) -> None:
+        self._records = cell.records
+
+    @cached_property
+    def _by_key(self) -> dict[str, Scores]:
+        behaviour, coherence = (
+            map(Score, facts(self._records, metric), facts(self._records, f"{metric}_missing")) for metric in JUDGED
+        )
+        return dict(zip(facts(self._records, "key"), zip(behaviour, coherence, strict=True), strict=True))
+
+    def __getitem__(self, key: str) -> Scores:
+        return self._by_key[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_key)
+
+    def __len__(self) -> int:
+        return len(self._by_key)
 
 
 def scores_by_person(sweep: SweepResults) -> dict[str, dict[str, Scores]]:

@@ -11,6 +11,7 @@ from mindgap.core.keys import content_key
 from mindgap.measures.estimates import count, estimates
 from mindgap.results.cell import BESIDE_CELLS, CellResult
 from mindgap.results.naming import flat, unseeded
+from mindgap.results.saved import joined, shifted
 
 REPLICATED = ("seed", "epochs")
 """Settings in which the replicates of a cell may differ."""
@@ -60,7 +61,7 @@ def _one(members: Sequence[CellResult], first_epoch: Mapping[Seed, int]) -> Cell
     first = _shifted(runs[0], first_epoch)
     if len(runs) == 1:
         return first if len(members) == 1 else replace(first, replicates=files)
-    records = tuple(record for run in runs for record in _shifted(run, first_epoch).records)
+    records = joined(_shifted(run, first_epoch).records for run in runs)
     counts: Counter[str] = Counter()
     for run in runs:
         counts.update(run.counts)
@@ -89,8 +90,7 @@ def _shifted(cell: CellResult, first_epoch: Mapping[Seed, int]) -> CellResult:
     shift = first_epoch[_seed(cell)]
     if not shift:
         return cell
-    records = tuple(replace(record, epoch=record.epoch + shift) for record in cell.records)
-    return replace(cell, records=records, replicates=(cell,))
+    return replace(cell, records=shifted(cell.records, shift), replicates=(cell,))
 
 
 def _settings(cell: CellResult) -> str:

@@ -117,14 +117,14 @@ def read_samples(table: pa.Table) -> tuple[tuple[Record, ...], tuple[Declaration
 
 
 def _record(row: Mapping[str, Any], measures: Mapping[str, Value]) -> Record:
-    facts = {name: value if name in OWN else _shared(value) for name, value in row.items()}
+    facts = {name: value if name in OWN else shared(value) for name, value in row.items()}
     return Record(**facts, measures=measures)
 
 
-def _shared(value: Any) -> Any:
+def shared(value: Any) -> Any:
     """A value of which many rows have the same, once for all of them: a sweep may have millions of rows."""
     if isinstance(value, list):
-        return tuple(map(_shared, value))
+        return tuple(map(shared, value))
     return sys.intern(value) if isinstance(value, str) else value
 
 

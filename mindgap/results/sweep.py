@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from mindgap.core.columns import facts
 from mindgap.core.errors import ConfigError, MindgapError
 from mindgap.core.keys import content_key
 from mindgap.core.measurement import Declaration
@@ -106,10 +107,9 @@ class Group:
     @property
     def design(self) -> str:
         """What every cell was asked: `14 queries × 40 items × 2 seeds`."""
-        records = self.reference.records
-        queries, items = ({getattr(record, name) for record in records} for name in ("query", "item"))
+        queries, items, epochs_seen = (set(facts(self.reference.records, name)) for name in ("query", "item", "epoch"))
         seeds = max(len(seeds_of(cell)) for cell in self.cells)
-        epochs = max((record.epoch for record in records), default=0) + 1
+        epochs = max(epochs_seen, default=0) + 1
         parts = [plural(len(queries), "query", "queries"), plural(len(items), "item")]
         parts += [plural(seeds, "seed")] if seeds > 1 else []
         parts += [plural(round(epochs / seeds), "epoch")] if epochs > seeds else []
@@ -212,7 +212,7 @@ def read_sweep(folder: Path) -> SweepResults:
     if (folder / METRICS_FILE).is_file():
         raise NoSweepError(f"{folder} is one cell. Its sweep is {folder.resolve().parent}")
     inside = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
-    cells = [read_cell(path) for path in inside if (path / METRICS_FILE).is_file()]
+    cells = [read_cell(path, samples="when asked") for path in inside if (path / METRICS_FILE).is_file()]
     if not cells:
         raise NoSweepError(f"{folder} holds no finished cell. {_sweeps_in(folder)}".rstrip())
     waiting = tuple(

@@ -69,7 +69,7 @@ class Telling:
             try:
                 if _written_at(cell) in (None, self._before[name.folder]):
                     continue
-                result = read_cell(cell, samples=False)
+                result = read_cell(cell, samples="never")
             except FileNotFoundError:  # it is just being written anew
                 continue
             self._told.add(name.folder)

@@ -14,6 +14,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from mindgap.core.characters import printable
+from mindgap.core.columns import facts
 from mindgap.core.estimate import Estimate
 from mindgap.core.measurement import Declaration
 from mindgap.core.secrets import mask_secrets
@@ -166,7 +167,7 @@ def print_summary(
         for result in judged:
             for line in _gaps(sweep, result):
                 console.print(line, markup=False, soft_wrap=True)
-        outside = share_outside([record.analysis for result in judged for record in result.records if record.analysis])
+        outside = share_outside([said for result in judged for said in facts(result.records, "analysis") if said])
         for line in [*_intervals_noted(judged), *([f"Judge: {outside}"] if outside else [])]:
             console.print(line, markup=False, soft_wrap=True)
     for table in tables:
