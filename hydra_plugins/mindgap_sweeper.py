@@ -11,6 +11,8 @@ from pathlib import Path
 from hydra._internal.core_plugins.basic_sweeper import BasicSweeper, BasicSweeperConf
 from hydra.core.config_store import ConfigStore
 from hydra.core.override_parser.types import Override
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
 
 
 @dataclass
@@ -25,6 +27,14 @@ ConfigStore.instance().store(group="hydra/sweeper", name="mindgap", node=Mindgap
 
 class MindgapSweeper(BasicSweeper):
     """Every combination of the values given, each setting only where there is something that has it."""
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """See `BasicSweeper`."""
+        from mindgap.study.loader import JobLoader
+
+        loader = JobLoader(hydra_context.config_loader.get_search_path())
+        hydra_context = HydraContext(config_loader=loader, callbacks=hydra_context.callbacks)
+        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
 
     @staticmethod
     def split_arguments(overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:

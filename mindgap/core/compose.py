@@ -88,7 +88,11 @@ def composing(folder: Path, sweep: str | None = None) -> Iterator[None]:
 
 def choices_of(overrides: Iterable[str]) -> tuple[str, ...]:
     """Those overrides that choose options of groups, and those of Hydra's own. Hydra must be initialised."""
-    groups = _known().groups
+    return choosing(overrides, _known().groups)
+
+
+def choosing(overrides: Iterable[str], groups: frozenset[str]) -> tuple[str, ...]:
+    """Those overrides that choose options of `groups`, and those of Hydra's own."""
 
     def chooses(override: str) -> bool:
         key = override.partition("=")[0].lstrip("+~").partition("@")[0]

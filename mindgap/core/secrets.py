@@ -66,12 +66,17 @@ def mask_secrets(config: Mapping[str, Any]) -> dict[str, Any]:
 
     Masking twice changes nothing more. The environment is read at the time of the call.
     """
-    return {key: _masked(value, named=looks_secret(str(key))) for key, value in config.items()}
+    known = _known()
+    return {key: _masked(value, known, named=looks_secret(str(key))) for key, value in config.items()}
 
 
 def mask_text(text: str) -> str:
     """`text` without the secrets that it contains; what is around them stays."""
-    if (known := _known()) is not None:
+    return _mask(text, _known())
+
+
+def _mask(text: str, known: re.Pattern[str] | None) -> str:
+    if known is not None:
         text = known.sub(MASK, text)
     text = _URL_PASSWORD.sub(MASK, text)
     text = _URL_PARAMETER.sub(lambda found: f"{found[1]}={MASK}" if looks_secret(found[1]) else found[0], text)
@@ -108,15 +113,15 @@ def looks_secret(name: str) -> bool:
     return plural_key or bool(_NAMES_A_SECRET.match(words[-1])) or any(_IS_A_SECRET.search(word) for word in words)
 
 
-def _masked(value: Any, *, named: bool) -> Any:
+def _masked(value: Any, known: re.Pattern[str] | None, *, named: bool) -> Any:
     """`value` masked; `named`: the key above it already says that it is a secret."""
     if isinstance(value, Mapping):
-        return {key: _masked(inner, named=named or looks_secret(str(key))) for key, inner in value.items()}
+        return {key: _masked(inner, known, named=named or looks_secret(str(key))) for key, inner in value.items()}
     if isinstance(value, list | tuple):
-        return [_masked(element, named=named) for element in value]
+        return [_masked(element, known, named=named) for element in value]
     if named and value is not None and not isinstance(value, bool) and value != "":
         return MASK
-    return mask_text(value) if isinstance(value, str) else value
+    return _mask(value, known) if isinstance(value, str) else value
 
 
 def _carried(text: str) -> Iterator[str]:

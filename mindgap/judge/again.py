@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mindgap.core.records import Judgement, JudgeRequest, Score
 from mindgap.judges.base import Judge
-from mindgap.judges.fetch import judgement_key, judgements
+from mindgap.judges.fetch import judgement_key, judgements_by_key
 from mindgap.judges.proxy import share_outside
 from mindgap.results.cell import CellResult
 from mindgap.results.judgements import forget_others, judge_requests, write_judgements
@@ -48,11 +48,13 @@ def judge_again(sweep: SweepResults, judge: Judge, store: Store, console: Consol
     analyses: list[str] = []
     for title, cell in cells:
         requests = requests_by_cell[cell.name]
-        by_request, costs = _ask(judge, requests, store, progress, title)
+        keys = {sample: judgement_key(judge, request) for sample, request in requests.items()}
+        distinct = {keys[sample]: request for sample, request in requests.items()}
+        by_request, costs = _ask(judge, distinct, store, progress, title)
         spent += costs
         analyses += [judgement.analysis for judgement in by_request.values()]
         unreached.update(judgement.behaviour.missing or "" for judgement in by_request.values() if judgement.transient)
-        by_sample = {key: by_request[judgement_key(judge, request)] for key, request in requests.items()}
+        by_sample = {sample: by_request[key] for sample, key in keys.items()}
         by_sample |= _without_reply(cell)
         write_judgements(cell.folder, judge, {record.key: by_sample[record.key] for record in cell.records})
     counts = progress.counts
@@ -75,16 +77,15 @@ def _ask(
     judge: Judge, requests: Mapping[str, JudgeRequest], store: Store, progress: Progress, title: str
 ) -> tuple[Mapping[str, Judgement], list[float]]:
     """The judgements by `judgement_key`, and what those cost, in US dollars, that were not known from before."""
-    distinct = {judgement_key(judge, request): request for request in requests.values()}
     costs: list[float] = []
-    with progress.counting(f"{title}: judging ({judge.name})", len(distinct)) as done:
+    with progress.counting(f"{title}: judging ({judge.name})", len(requests)) as done:
 
         def report(key: str, judgement: Judgement, known: bool) -> None:
             if not known and judgement.cost_usd is not None:
                 costs.append(judgement.cost_usd)
             done(key, known)
 
-        return judgements(list(distinct.values()), judge, store, report), costs
+        return judgements_by_key(requests, judge, store, report), costs
 
 
 def _without_reply(cell: CellResult) -> dict[str, Judgement]:

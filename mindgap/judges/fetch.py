@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from mindgap.core.errors import MindgapError
 from mindgap.core.keys import content_key
@@ -35,7 +35,14 @@ def judgements(
         store: Where judgements are kept.
         on_done: Told of each judgement.
     """
-    keyed = [_Judged(judgement_key(judge, request), request) for request in requests]
+    return judgements_by_key({judgement_key(judge, request): request for request in requests}, judge, store, on_done)
+
+
+def judgements_by_key(
+    requests: Mapping[str, JudgeRequest], judge: Judge, store: Store, on_done: OnDone[Judgement] | None = None
+) -> dict[str, Judgement]:
+    """The same for requests whose `judgement_key` is known: it is a hash of all that a judge is shown."""
+    keyed = [_Judged(key, request) for key, request in requests.items()]
 
     def known_judgements(keys: Iterable[str]) -> dict[str, Judgement]:
         kept = store.judgements(keys)

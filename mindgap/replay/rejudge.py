@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from mindgap.core.records import JudgeRequest
 from mindgap.judges.base import Judge
-from mindgap.judges.fetch import judgement_key, judgements
+from mindgap.judges.fetch import judgement_key, judgements_by_key
 from mindgap.results.imports.cells import NewScores
 from mindgap.results.imports.rows import RecordedSample
 from mindgap.storage.store import Store
@@ -22,8 +22,9 @@ def rejudge(samples: Sequence[RecordedSample], judge: Judge, store: Store, progr
         sample.place: JudgeRequest(sample.query, queries[sample.query].rubric, sample.item.question, sample.response)
         for sample in samples
     }
-    unique = {judgement_key(judge, request): request for request in requests.values()}
+    keys = {place: judgement_key(judge, request) for place, request in requests.items()}
+    unique = {keys[place]: request for place, request in requests.items()}
     with progress.counting(f"judging ({judge.name})", len(unique)) as done:
-        by_key = judgements(list(unique.values()), judge, store, lambda key, _, known: done(key, known))
-    by_place = {place: by_key[judgement_key(judge, request)] for place, request in requests.items()}
+        by_key = judgements_by_key(unique, judge, store, lambda key, _, known: done(key, known))
+    by_place = {place: by_key[key] for place, key in keys.items()}
     return NewScores(judge.name, by_place)

@@ -21,7 +21,7 @@ LOST = (
 
 def write_planned(folder: Path, cells: Sequence[CellResult]) -> None:
     """Write down the cells of the sweep in `folder`, in their order, secrets masked."""
-    plain = [{name: getattr(without_secrets(cell), name) for name in FIELDS} for cell in cells]
+    plain = [{name: getattr(cell, name) for name in FIELDS} for cell in map(without_secrets, cells)]
     folder.mkdir(parents=True, exist_ok=True)
     with replacing(folder / PLANNED_FILE) as path:
         path.write_text(json.dumps(plain, indent=1, ensure_ascii=False, default=str), encoding="utf-8")

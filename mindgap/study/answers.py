@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from mindgap.backends.base import Endpoint
 from mindgap.backends.fetch import completions, option_scores
 from mindgap.core.measurement import Value
 from mindgap.core.records import Completion, Judgement, JudgeRequest, OptionScores
-from mindgap.judges.fetch import judgement_key, judgements
+from mindgap.judges.fetch import judgement_key, judgements_by_key
 from mindgap.storage.store import Store
 from mindgap.study.experiment import Experiment
 from mindgap.study.observe import judge_request, perplexity, perplexity_request, reply_to
@@ -28,7 +29,7 @@ class PlannedCell:
     endpoint: Endpoint
     samples: Sequence[Sample]
 
-    @property
+    @cached_property
     def judge_group(self) -> str:
         """Cells of one judge with the same settings can be judged together."""
         return f"{self.experiment.judge.name} {self.experiment.judge.identity}"
@@ -43,12 +44,19 @@ class Answers:
         options: Log-likelihoods, by key of the question about options.
         perplexities: By key of the sample, or why there is none; absent where nothing was asked.
         judgements: By `judgement_key`.
+        judged: That key, by the cell's `judge_group` and the key of the sample; absent where there is no reply.
     """
 
     replies: Mapping[str, Completion]
     options: Mapping[str, OptionScores]
     perplexities: Mapping[str, Value]
     judgements: Mapping[str, Judgement]
+    judged: Mapping[tuple[str, str], str]
+
+    def judgement(self, cell: PlannedCell, sample: Sample) -> Judgement | None:
+        """What the cell's judge says of a sample; None where there is no reply."""
+        key = self.judged.get((cell.judge_group, sample.key))
+        return None if key is None else self.judgements[key]
 
 
 def plan_cell(experiment: Experiment, store: Store, progress: Progress) -> PlannedCell:
@@ -77,10 +85,13 @@ def answer(cells: Sequence[PlannedCell], store: Store, progress: Progress) -> An
     with progress.counting("scoring options", len({question.key for question in questions})) as done:
         options = option_scores(questions, endpoint, store, lambda key, _, known: done(key, known))
     perplexities = _perplexities(cells, replies, store, progress)
-    judged: dict[str, Judgement] = {}
+    judged: dict[tuple[str, str], str] = {}
+    scored: dict[str, Judgement] = {}
     for group in dict.fromkeys(cell.judge_group for cell in cells):
-        judged |= _judgements([cell for cell in cells if cell.judge_group == group], replies, store, progress)
-    return Answers(replies, options, perplexities, judged)
+        keys, judgements = _judgements([cell for cell in cells if cell.judge_group == group], replies, store, progress)
+        judged |= {(group, sample): key for sample, key in keys.items()}
+        scored |= judgements
+    return Answers(replies, options, perplexities, scored, judged)
 
 
 def _perplexities(
@@ -104,19 +115,16 @@ def _perplexities(
 
 def _judgements(
     cells: Sequence[PlannedCell], replies: Mapping[str, Completion], store: Store, progress: Progress
-) -> dict[str, Judgement]:
-    """The judgements of cells with one judge."""
+) -> tuple[dict[str, str], dict[str, Judgement]]:
+    """Keys of judgements by sample key, and judgements by those, of cells with one judge."""
     judge = cells[0].experiment.judge
+    keys: dict[str, str] = {}
     requests: dict[str, JudgeRequest] = {}
-    for cell in cells:
-        for sample in cell.samples:
-            request = judge_request(sample, reply_to(sample, replies))
-            if request is not None:
-                requests.setdefault(judgement_key(judge, request), request)
+    for sample in (sample for cell in cells for sample in cell.samples):
+        if (request := judge_request(sample, reply_to(sample, replies))) is not None:
+            keys[sample.key] = judgement_key(judge, request)
+            requests.setdefault(keys[sample.key], request)
     with progress.counting(f"judging ({judge.name})", len(requests)) as done:
-        return judgements(
-            list(requests.values()),
-            judge,
-            store,
-            lambda key, judgement, known: done(key, known, usd=judgement.cost_usd),
+        return keys, judgements_by_key(
+            requests, judge, store, lambda key, judgement, known: done(key, known, usd=judgement.cost_usd)
         )

@@ -5,12 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 from mindgap.core.records import OptionsRequest, Record
-from mindgap.judges.fetch import judgement_key
 from mindgap.measures.base import measured
 from mindgap.storage.store import Store
 from mindgap.study.answers import answer, plan_cell
 from mindgap.study.experiment import Experiment
-from mindgap.study.observe import judge_request, record, reply_to, scores
+from mindgap.study.observe import record, reply_to, scores
 from mindgap.study.progress import Progress
 
 
@@ -20,15 +19,13 @@ def run_cell(experiment: Experiment, store: Store, progress: Progress) -> list[R
     answers = answer([cell], store, progress)
     records = []
     for sample in cell.samples:
-        reply = reply_to(sample, answers.replies)
-        request = judge_request(sample, reply)
         records.append(
             record(
                 experiment,
                 sample,
-                reply,
+                reply_to(sample, answers.replies),
                 answers.options[sample.options.key] if sample.options else None,
-                answers.judgements[judgement_key(experiment.judge, request)] if request else None,
+                answers.judgement(cell, sample),
                 answers.perplexities.get(sample.key),
                 [answers.options[trial.key] for trial in sample.trials if isinstance(trial, OptionsRequest)],
             )

@@ -17,12 +17,10 @@ from pathlib import Path
 from rich.console import Console
 
 from mindgap.cli.signals import give_way
-from mindgap.judges.fetch import judgement_key
 from mindgap.storage.atomic import replacing
 from mindgap.storage.store import Store
 from mindgap.study.answers import Answers, PlannedCell, answer, plan_cell
 from mindgap.study.experiment import Experiment
-from mindgap.study.observe import judge_request, reply_to
 from mindgap.study.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -112,10 +110,8 @@ def _batches(cells: Iterable[tuple[str, PlannedCell]]) -> Iterator[dict[str, Pla
 def _keys(cell: PlannedCell, answers: Answers) -> set[str]:
     """Keys of all that the cell asked for."""
     keys: set[str] = set().union(*(sample.keys for sample in cell.samples))
-    for sample in cell.samples:
-        if request := judge_request(sample, reply_to(sample, answers.replies)):
-            keys.add(judgement_key(cell.experiment.judge, request))
-    return keys
+    judged = ((cell.judge_group, sample.key) for sample in cell.samples)
+    return keys | {answers.judged[sample] for sample in judged if sample in answers.judged}
 
 
 def _made_for(own: Mapping[str, set[str]], made: Set[str]) -> dict[str, int]:

@@ -56,7 +56,10 @@ def distinct_2(tokens: Sequence[str]) -> float:
 
 def pieces(text: str) -> list[str]:
     """The text's words for `repetition` and `distinct_2`: longer than `LONGEST_WORD`, they are taken apart."""
-    return [piece for word in _words(text) for piece in ([word] if len(word) <= LONGEST_WORD else word)]
+    found = _words(text)
+    if max(map(len, found), default=0) <= LONGEST_WORD:
+        return list(found)
+    return [piece for word in found for piece in ([word] if len(word) <= LONGEST_WORD else word)]
 
 
 def word_count(text: str) -> int:
