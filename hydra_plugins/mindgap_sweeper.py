@@ -32,9 +32,9 @@ class MindgapSweeper(BasicSweeper):
         """See `BasicSweeper`."""
         from mindgap.study.loader import JobLoader
 
-        loader = JobLoader(hydra_context.config_loader.get_search_path())
-        hydra_context = HydraContext(config_loader=loader, callbacks=hydra_context.callbacks)
-        super().setup(hydra_context=hydra_context, task_function=task_function, config=config)
+        loader = JobLoader.like(hydra_context.config_loader)
+        context = HydraContext(config_loader=loader, callbacks=hydra_context.callbacks)
+        super().setup(hydra_context=context, task_function=task_function, config=config)
 
     @staticmethod
     def split_arguments(overrides: list[Override], max_batch_size: int | None) -> list[list[list[str]]]:

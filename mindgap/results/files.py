@@ -50,7 +50,9 @@ def write_cell(result: CellResult) -> None:
     with replacing(result.folder / SAMPLES) as path:
         pq.write_table(samples_table(result.records, result.measures), path, compression="zstd")
     with replacing(result.folder / CONFIG) as path:
-        path.write_text(yaml.safe_dump(result.config, sort_keys=False, allow_unicode=True), encoding="utf-8")
+        dumper = getattr(yaml, "CSafeDumper", yaml.SafeDumper)  # in C where PyYAML was built with it: ten times faster
+        text = yaml.dump(result.config, Dumper=dumper, sort_keys=False, allow_unicode=True)
+        path.write_text(text, encoding="utf-8")
     with replacing(result.folder / METRICS_FILE) as path:
         path.write_text(json.dumps(_metrics(result), indent=2, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
@@ -91,7 +93,8 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The configuration of the cell that was written to `folder`."""
     import yaml
 
-    return with_current_names(yaml.safe_load((folder / CONFIG).read_text(encoding="utf-8")))
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return with_current_names(yaml.load((folder / CONFIG).read_text(encoding="utf-8"), Loader=loader))
 
 
 def finished_cells(outputs: Path) -> Iterator[tuple[Path, dict[str, Any]]]:

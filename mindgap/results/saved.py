@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import operator
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, field, fields, replace
 from functools import cached_property, lru_cache
@@ -12,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Self, overload
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-KEPT = 50_000
-"""Records of files that stay in memory once they were read, about 4 kB each; those of the last file at least."""
+KEPT = 100_000
+"""Rows of files that stay in memory once they were read, about a kilobyte each; of further files a column is read when
+it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -59,32 +60,49 @@ class _File:
         return column in self._columns
 
     @cached_property
-    def _columns(self) -> frozenset[str]:
-        return frozenset(self.metadata.schema.to_arrow_schema().names)
+    def _columns(self) -> tuple[str, ...]:
+        return tuple(self.metadata.schema.to_arrow_schema().names)
 
     def column(self, name: str) -> pa.ChunkedArray:
-        """One column; of text in which many rows have the same, each text once."""
-        repeats = name not in OWN and COLUMNS.get(name, ("double",))[0] == "string"
-        return self._read([name], read_dictionary=(name,) if repeats else ()).column(0)
+        """One column."""
+        kept = self._kept()
+        return self._read([name]).column(0) if kept is None else kept.column(name)
 
-    def records(self, shift: int, rows: Sequence[int] | None = None) -> tuple[Record, ...]:
-        """All of them, or those of some rows, their epochs counted on."""
-        table = self._read(None)
-        records, _ = read_samples(table if rows is None else table.take(list(rows)))
-        return _counted_on(records, shift)
+    def records(self, rows: Sequence[int] | None = None) -> Sequence[Record]:
+        """All samples, or those of some rows."""
+        kept = self._kept()
+        table = self._read(self._columns) if kept is None else kept
+        return read_samples(table if rows is None else table.take(list(rows)))[0]
 
-    def _read(self, columns: Sequence[str] | None, **settings: Any) -> pa.Table:
-        """Raises MindgapError where it is no longer the file that the rest of the sweep was read with."""
+    def _kept(self) -> pa.Table | None:
+        """The whole file where there is room for it."""
+        with _lock:
+            if self not in _tables and sum(file.rows for file in _tables) + self.rows <= KEPT:
+                _tables[self] = self._read(self._columns)
+            return _tables.get(self)
+
+    def _read(self, columns: Sequence[str]) -> pa.Table:
+        """Columns; of text in which many rows have the same, each text once.
+
+        Raises:
+            MindgapError: It is no longer the file that the rest of the sweep was read with.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 
+        once = [name for name in columns if name not in OWN and COLUMNS.get(name, ("double",))[0] == "string"]
         try:
             if _version(self.path) == self.version:
-                with pq.ParquetFile(self.path, metadata=self.metadata, **settings) as file:
-                    return file.read(columns, use_threads=False)
+                with pq.ParquetFile(self.path, metadata=self.metadata, read_dictionary=once) as file:
+                    return file.read(list(columns), use_threads=False)
         except (OSError, pa.ArrowException) as error:
             raise MindgapError(f"{self.path} cannot be read: {error}") from error
         raise MindgapError(f"{self.path} has been written anew since this sweep was read: read the sweep again")
+
+
+_tables: WeakKeyDictionary[_File, pa.Table] = WeakKeyDictionary()
+"""Whole files, as long as somebody holds a sweep that was read from them."""
+_lock = Lock()
 
 
 class SavedRecords(Columnar):
@@ -118,27 +136,32 @@ class SavedRecords(Columnar):
         return sum(file.rows for file, _ in self._parts)
 
     def __iter__(self) -> Iterator[Record]:
-        for part in self._parts:
-            yield from _kept.records(*part)
+        for file, shift in self._parts:
+            yield from _counted_on(file.records(), shift)
 
     @overload
     def __getitem__(self, index: int) -> Record: ...
     @overload
     def __getitem__(self, index: slice) -> tuple[Record, ...]: ...
     def __getitem__(self, index: int | slice) -> Record | tuple[Record, ...]:
-        if isinstance(index, slice):
-            return tuple(self[number] for number in range(len(self))[index])
-        number = range(len(self))[index]
-        for file, shift in self._parts:
-            if number < file.rows:
-                return _kept.records(file, shift)[number]
-            number -= file.rows
-        raise IndexError(index)
+        places = range(len(self))[index]
+        return self.at([places])[0] if isinstance(places, int) else tuple(self.at(places))
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Sequence) and len(self) == len(other) and all(map(operator.eq, self, other))
 
     __hash__ = None  # type: ignore[assignment]
+
+    def at(self, places: Sequence[int]) -> list[Record]:
+        """The records at these places."""
+        found: dict[int, Record] = {}
+        first = 0
+        for file, shift in self._parts:
+            if own := [place for place in places if first <= place < first + file.rows]:
+                records = _counted_on(file.records([place - first for place in own]), shift)
+                found |= zip(own, records, strict=True)
+            first += file.rows
+        return [found[place] for place in places]
 
     def facts(self, name: str) -> list[Any]:
         """A field of every record."""
@@ -146,32 +169,20 @@ class SavedRecords(Columnar):
 
     def values(self, measure: str) -> np.ndarray:
         """A measure's value on every record, `[records]`; NaN where it is missing or does not apply."""
-        return self._joined(measure, lambda file: _numbers(file.column(measure)))
+        return self._joined(measure, lambda file: _numbers(file.column(measure)), np.nan)
 
     def applies(self, measure: str) -> np.ndarray:
         """Whether every record should have a value of the measure, bool `[records]`."""
 
         def due(file: _File) -> np.ndarray:
-            value, reason = file.column(measure), file.column(f"{measure}_missing")
-            return _there(value) | _there(reason)
+            return _there(file.column(measure)) | _there(file.column(f"{measure}_missing"))
 
-        return self._joined(measure, due, bool)
+        return self._joined(measure, due, False)
 
-    def at(self, places: Sequence[int]) -> list[Record]:
-        """The records at these places."""
-        found: dict[int, Record] = {}
-        first = 0
-        for file, shift in self._parts:
-            own = [place for place in places if first <= place < first + file.rows]
-            found |= zip(own, _kept.at(file, shift, [place - first for place in own]), strict=True)
-            first += file.rows
-        return [found[place] for place in places]
-
-    def _joined(self, measure: str, of: Callable[[_File], np.ndarray], kind: type = float) -> np.ndarray:
-        """What `of` says of each file; of one without the measure, that no sample has a value."""
-        lacks = False if kind is bool else np.nan
-        arrays = [of(file) if file.has(measure) else np.full(file.rows, lacks) for file, _ in self._parts]
-        return np.concatenate(arrays) if arrays else np.empty(0, kind)
+    def _joined(self, measure: str, of: Callable[[_File], np.ndarray], lacking: float | bool) -> np.ndarray:
+        """What `of` says of each file; of one without the measure, `lacking` for every sample."""
+        arrays = [of(file) if file.has(measure) else np.full(file.rows, lacking) for file, _ in self._parts]
+        return np.concatenate(arrays) if arrays else np.full(0, lacking)
 
     @staticmethod
     def _facts(name: str, file: _File, shift: int) -> list[Any]:
@@ -181,47 +192,13 @@ class SavedRecords(Columnar):
         return [epoch + shift for epoch in found] if name == "epoch" else found
 
 
-class _Kept:
-    """Records that were read last."""
-
-    def __init__(self) -> None:
-        self._files: OrderedDict[tuple[_File, int], tuple[Record, ...]] = OrderedDict()
-        self._lock = Lock()
-
-    def records(self, file: _File, shift: int) -> tuple[Record, ...]:
-        if (known := self._known(file, shift)) is not None:
-            return known
-        records = file.records(shift)
-        with self._lock:
-            self._files[file, shift] = records
-            while len(self._files) > 1 and sum(map(len, self._files.values())) > KEPT:
-                self._files.popitem(last=False)
-        return records
-
-    def at(self, file: _File, shift: int, rows: Sequence[int]) -> Sequence[Record]:
-        """Some of them; of a file that was not read, most of the time goes into making records of rows."""
-        if not rows:
-            return ()
-        known = self._known(file, shift)
-        return file.records(shift, rows) if known is None else [known[row] for row in rows]
-
-    def _known(self, file: _File, shift: int) -> tuple[Record, ...] | None:
-        with self._lock:
-            if (file, shift) in self._files:
-                self._files.move_to_end((file, shift))
-            return self._files.get((file, shift))
-
-
-_kept = _Kept()
-
-
 def shifted(records: Sequence[Record], epochs: int) -> Sequence[Record]:
     """`records` with their epochs counted on."""
     return records.shifted(epochs) if isinstance(records, SavedRecords) else _counted_on(records, epochs)
 
 
-def _counted_on(records: Sequence[Record], epochs: int) -> tuple[Record, ...]:
-    return tuple(replace(record, epoch=record.epoch + epochs) for record in records) if epochs else tuple(records)
+def _counted_on(records: Sequence[Record], epochs: int) -> Sequence[Record]:
+    return tuple(replace(record, epoch=record.epoch + epochs) for record in records) if epochs else records
 
 
 def joined(parts: Iterable[Sequence[Record]]) -> Sequence[Record]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from hydra._internal.config_loader_impl import ConfigLoaderImpl, get_overrides_dirname
 from hydra._internal.config_search_path_impl import ConfigSearchPathImpl
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
@@ -24,6 +25,13 @@ class JobLoader(ConfigLoaderImpl):
         super().__init__(search_path)
         self._composed: dict[tuple[str, ...], DictConfig] = {}
         self._groups = frozenset(self.list_groups(""))
+
+    @classmethod
+    def like(cls, loader: ConfigLoader) -> JobLoader:
+        """One that reads from where `loader` does."""
+        search_path = loader.get_search_path()
+        assert isinstance(search_path, ConfigSearchPathImpl)
+        return cls(search_path)
 
     def load_sweep_config(self, master_config: DictConfig, sweep_overrides: list[str]) -> DictConfig:
         """The configuration of one job of the sweep that `master_config` is of."""

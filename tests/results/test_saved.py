@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -70,21 +72,25 @@ def test_several_cells_are_one_after_another_with_their_epochs_counted_on(tmp_pa
     assert (both[4], both[-1], both[3:5]) == (later[0], later[1], (MIXED[3], later[0]))
     with pytest.raises(IndexError):
         both[6]
+    assert both[:0] == () and at(both, []) == []
     assert joined([first, tuple(MIXED)]) == (*MIXED, *MIXED)
     assert len(joined([])) == 0
 
 
-def test_no_more_records_stay_in_memory_than_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(saved, "KEPT", 5)
-    monkeypatch.setattr(saved, "_kept", kept := saved._Kept())
+def test_no_more_rows_stay_in_memory_than_it_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved, "KEPT", 9)
+    tables: WeakKeyDictionary[Any, Any] = WeakKeyDictionary()
+    monkeypatch.setattr(saved, "_tables", tables)
     cells = [written(tmp_path / name, MIXED) for name in "abc"]
-    assert [list(found) for found in cells] == [list(MIXED)] * 3
-    assert list(map(len, kept._files.values())) == [4]
-    assert cells[2][0] is cells[2][0]
-    assert list(cells[0]) == list(MIXED)
+    for found in cells:
+        same(found, MIXED)
+    assert [table.num_rows for table in tables.values()] == [4, 4]
+    del cells[0], found
+    assert [table.num_rows for table in tables.values()] == [4]
 
 
-def test_what_was_written_anew_is_not_mixed_with_what_was_read(tmp_path: Path) -> None:
+def test_what_was_written_anew_is_not_mixed_with_what_was_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(saved, "KEPT", 0)
     found = written(tmp_path, MIXED)
     assert facts(found, "epoch") == [0, 0, 1, 0]
     write_cell(cell(tmp_path, records=(full(7),)))
