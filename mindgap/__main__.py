@@ -185,12 +185,15 @@ def _composed_and_run() -> None:
 
 
 def _refitted(arguments: list[str]) -> list[str]:
-    """The command line of one job with its settings where they belong."""
+    """The command line of one job with its settings where they belong; of a sweep, so that its jobs place them."""
     from mindgap.core.compose import composing
     from mindgap.core.explain import Composing
-    from mindgap.study.grid import fitted
+    from mindgap.study.grid import fitted, left_to_jobs
 
     overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
+    if {"-m", "--multirun"} & set(arguments):
+        swept = dict(zip(overrides, left_to_jobs(overrides), strict=True))
+        return [swept.get(argument, argument) for argument in arguments]
     search = [f"hydra.searchpath=[file://{Path(folder).resolve()}]" for folder in _config_dirs(arguments)]
     try:
         with composing(config_folder()):

@@ -56,6 +56,23 @@ def grid(overrides: Sequence[Override]) -> list[list[str]]:
     return [list(job) for job in fitted]
 
 
+def left_to_jobs(overrides: Sequence[str]) -> list[str]:
+    """The overrides of a sweep, those inside a group that is swept over written as sweeps over their one value.
+
+    Hydra then leaves them to the jobs, and does not look for them in the option that the group has by default.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_overrides(list(overrides))
+    swept = {override.key_or_group for override in parsed if override.is_sweep_override()}
+    return [
+        text.replace("=", "=choice(", 1) + ")"
+        if override.key_or_group.partition(".")[0] in swept and not override.is_sweep_override()
+        else text
+        for text, override in zip(overrides, parsed, strict=True)
+    ]
+
+
 def fitted(overrides: Sequence[str]) -> list[str]:
     """The overrides of one job, as `grid` has them; those that fit nothing stay as they are."""
     return [override if fits is None else fits for override, fits in _fitted(overrides, lru_cache(_options))]

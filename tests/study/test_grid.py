@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mindgap.core.compose import composing, config_folder
 from mindgap.core.errors import ConfigError
+from mindgap.study.grid import left_to_jobs
 from mindgap.study.jobs import jobs_of
 
 DEPTH = "method.interventions.0.depth"
@@ -80,3 +84,15 @@ def test_two_of_a_name_are_told_apart_by_number(tmp_path: Path) -> None:
     (tmp_path / "method" / "two.yaml").write_text(f"name: two\nlabel: Two\ninterventions:\n{vector}{vector}")
     with pytest.raises(ConfigError, match=r"method.interventions.0 or method.interventions.1"):
         jobs_of(["method=two", "method.vector.depth=0.1"], tmp_path)
+
+
+def test_one_value_for_one_of_several_methods_is_left_to_its_jobs(tmp_path: Path) -> None:
+    """Hydra itself would look for it in the method that there is by default."""
+    typed = ["method=control,vector", "method.vector.depth=0.3", "task.limit=2", "+method.vector.prompts=4"]
+    with composing(config_folder()):
+        placed = left_to_jobs(typed)
+    assert placed == [typed[0], "method.vector.depth=choice(0.3)", "task.limit=2", "+method.vector.prompts=choice(4)"]
+    command = [sys.executable, "-m", "mindgap", "-m", *typed[:3], "plan=true", "tracker=none"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "2 cells" in done.stdout and "Vector" in done.stdout
