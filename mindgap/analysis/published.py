@@ -185,7 +185,7 @@ def _counterparts(result: CellResult, figures: Published) -> Iterable[tuple[str,
 def _lines(result: CellResult, model: str, entry: Mapping[str, Any], figures: Published, seed: int) -> list[Line]:
     """The cell's lines beside a published model; none where they have no query in common."""
     asked, items = (np.array(facts(result.records, name), dtype=object) for name in ("query", "item"))
-    shared = [query for query in entry["queries"] if query in set(asked)]
+    shared = [query for query in entry["queries"] if (asked == query).any()]
     lines = []
     for measure in (measure for measure in result.measures if measure.name in figures.precision and shared):
         measured, measured_values = applies(result.records, measure.name), values_of(result.records, measure.name)

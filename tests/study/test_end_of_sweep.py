@@ -25,18 +25,19 @@ from mindgap.study.sweep import SweepCallback
 def counting(monkeypatch: pytest.MonkeyPatch) -> Iterator[Counter[str]]:
     """How often each samples.parquet is read and each group compared."""
     counts: Counter[str] = Counter()
-    read_table, compare = pq.read_table, whole.compare  # type: ignore[attr-defined]
+    compare = whole.compare  # type: ignore[attr-defined]
 
-    def counted_read(source: Any, *rest: Any, **settings: Any) -> Any:
-        counts[f"read {Path(source).parent.name}/{Path(source).name}"] += 1
-        return read_table(source, *rest, **settings)
+    class CountedFile(pq.ParquetFile):
+        def __init__(self, source: Any, **settings: Any) -> None:
+            counts[f"read {Path(source).parent.name}/{Path(source).name}"] += 1
+            super().__init__(source, **settings)
 
     def counted_compare(group: Any, *question: Any) -> Any:
         counts[f"compare {group.title}"] += 1
         return compare(group, *question)
 
     with monkeypatch.context() as patch:
-        patch.setattr(pq, "read_table", counted_read)
+        patch.setattr(pq, "ParquetFile", CountedFile)
         patch.setattr(whole, "compare", counted_compare)
         yield counts
 
