@@ -5,7 +5,7 @@ This is the one place that knows how the two kinds of cluster combine; everythin
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from typing import Literal
@@ -273,12 +273,24 @@ class Resampling:
         Returns:
             `[resamples, parts, tables]`; NaN where a resample holds no sample.
         """
-        means = np.full((self.resamples, len(of_queries), len(tables)), np.nan)
+        return np.concatenate(list(self.blocks_within(tables, of_queries, of_items)))
+
+    def blocks_within(
+        self, tables: Sequence[CrossedTable], of_queries: np.ndarray, of_items: np.ndarray
+    ) -> Iterator[np.ndarray]:
+        """`means_within` a block of resamples after the other, each of 16 MB: of many tables all have no room.
+
+        Args:
+            tables: Of equal shape.
+            of_queries: The queries of each part, bool `[parts, queries]`.
+            of_items: The items of each part, bool `[parts, items]`.
+
+        Yields:
+            `[block, parts, tables]`.
+        """
         distinct, part_of = np.unique(of_queries, axis=0, return_inverse=True)
-        start = 0
-        for drawn_queries, drawn_items in self._blocks():
-            rows = slice(start, start + len(drawn_queries))
-            start = rows.stop
+        for drawn_queries, drawn_items in self._blocks(len(of_queries) * len(tables)):
+            means = np.full((len(drawn_queries), len(of_queries), len(tables)), np.nan)
             for place, queries in enumerate(distinct):
                 parts = np.flatnonzero(part_of.reshape(-1) == place)
                 masks, here = of_items[parts].T.astype(float), drawn_queries[:, queries]
@@ -292,8 +304,8 @@ class Resampling:
                     totals, weights = _drawn_sums(here, drawn_items, table.sums[queries], masks), known[shared]
                     found = np.full(totals.shape, np.nan)
                     np.divide(totals, weights, out=found, where=weights > 0)
-                    means[rows, parts, column] = found
-        return means
+                    means[:, parts, column] = found
+            yield means
 
     def weights(self, query: np.ndarray, item: np.ndarray) -> Iterator[np.ndarray]:
         """How often each sample is drawn; for what is not a mean.
@@ -309,13 +321,22 @@ class Resampling:
         for of_queries, of_items in _all_blocks(self.queries, self.items, self.resamples, self.seed, size):
             yield of_queries[:, query] * of_items[:, item]
 
-    def _blocks(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """How often each query and each item is drawn: `[block, queries]` and `[block, items]`."""
+    def _blocks(self, means: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """How often each query and each item is drawn: `[block, queries]` and `[block, items]`.
+
+        Args:
+            means: How many are to be had of each resample.
+        """
         size = max(1, _BLOCK // max(self.queries, self.items))
+        drawn: Iterable[tuple[np.ndarray, np.ndarray]]
         if self.resamples <= size:
-            yield _only_block(self.queries, self.items, self.resamples, self.seed)
+            drawn = [_only_block(self.queries, self.items, self.resamples, self.seed)]
         else:
-            yield from _all_blocks(self.queries, self.items, self.resamples, self.seed, size)
+            drawn = _all_blocks(self.queries, self.items, self.resamples, self.seed, size)
+        rows = max(1, _BLOCK // means)
+        for of_queries, of_items in drawn:
+            for start in range(0, len(of_queries), rows):
+                yield of_queries[start : start + rows], of_items[start : start + rows]
 
 
 def _drawn_sums(drawn_queries: np.ndarray, drawn_items: np.ndarray, cells: np.ndarray, masks: np.ndarray) -> np.ndarray:

@@ -70,7 +70,7 @@ def joint_draws(
     point = np.array([table.mean for table in tables]).reshape(shape)
     queries, items = tables[0].counts.shape
     drawn = Resampling(queries, items, resamples, seed).means(tables)
-    draws = widened(point, drawn.reshape(resamples, *shape), fewest_clusters(samples), seed)
+    draws = widened(point, drawn.reshape(resamples, *shape), widths(fewest_clusters(samples), resamples, seed))
     for number, metric in enumerate(metrics):
         low, high = samples.metric(metric).scale.bounds
         draws[:, :, number] = np.clip(draws[:, :, number], low, high)
@@ -91,18 +91,27 @@ def fewest_clusters(samples: Samples) -> int:
     return min(levels)
 
 
-def widened(point: np.ndarray, draws: np.ndarray, clusters: int, seed: int) -> np.ndarray:
-    """Draws spread as far as few clusters warrant; see `joint_draws`.
+def widths(clusters: int, resamples: int, seed: int) -> np.ndarray:
+    """By what each draw's distance from the point is multiplied, `[resamples]`; see `joint_draws`.
+
+    Args:
+        clusters: Levels of the smaller factor.
+        resamples: How many draws there are.
+        seed: Of the random widths.
+    """
+    generator = np.random.default_rng([seed, clusters])
+    factors: np.ndarray = np.sqrt(clusters / generator.chisquare(clusters - 1, resamples))
+    return factors
+
+
+def widened(point: np.ndarray, draws: np.ndarray, factors: np.ndarray) -> np.ndarray:
+    """Draws spread as far as few clusters warrant.
 
     Args:
         point: What they are drawn about, `[...]`.
-        draws: `[resamples, ...]`; one without any sample of some cell (NaN) is taken as the point itself.
-        clusters: Levels of the smaller factor.
-        seed: Of the random widths.
+        draws: `[draws, ...]`; one without any sample of some cell (NaN) is taken as the point itself.
+        factors: Of each draw (`widths`), `[draws]`.
     """
-    freedom = clusters - 1
-    generator = np.random.default_rng([seed, clusters])
-    factors = np.sqrt(clusters / generator.chisquare(freedom, len(draws)))
     deviations = np.where(np.isnan(draws), 0.0, draws - point)
     result: np.ndarray = point + deviations * factors.reshape(-1, *[1] * point.ndim)
     return result

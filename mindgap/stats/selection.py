@@ -12,7 +12,7 @@ from mindgap.core.errors import MindgapError
 from mindgap.core.estimate import Estimate
 from mindgap.stats.compare import spread_of
 from mindgap.stats.crossed import CrossedTable, Factor, Resampling
-from mindgap.stats.joint import fewest_clusters, mean_of_chosen, widened
+from mindgap.stats.joint import fewest_clusters, mean_of_chosen, widened, widths
 from mindgap.stats.samples import CellId, Samples
 from mindgap.stats.tradeoff import Rule, slack, with_reference
 
@@ -84,11 +84,16 @@ def cross_fit(
     parts = len(of_queries)
     point = (sums / counts).reshape(parts, len(rivals), len(metrics))
     resampling = Resampling(of_queries.shape[1], of_items.shape[1], resamples, seed)
-    drawn = resampling.means_within(tables, of_queries, of_items).reshape(resamples, *point.shape)
-    draws = widened(point, drawn, fewest_clusters(samples), seed)
     margins = _margins(samples, rivals, reference, rule, of_queries, of_items)
     picks = rule.choose(point[..., 0], point[..., 1], 0, margins)
-    drawn_picks = rule.choose(draws[..., 0], draws[..., 1], 0, margins)
+    factors = widths(fewest_clusters(samples), resamples, seed)
+    drawn_picks = np.empty((resamples, parts), dtype=int)
+    start = 0
+    for drawn in resampling.blocks_within(tables, of_queries, of_items):
+        block = slice(start, start + len(drawn))
+        start = block.stop
+        draws = widened(point, drawn.reshape(-1, *point.shape), factors[block])
+        drawn_picks[block] = rule.choose(draws[..., 0], draws[..., 1], 0, margins)
     complement = np.arange(parts) ^ 1
     weights = counts[complement, 0] / counts[:, 0].sum()
     worth = point[complement[None, :], drawn_picks] * weights[:, None]  # of a draw's choice, on the other part

@@ -90,3 +90,15 @@ def test_a_resample_without_any_sample_is_not_a_number_rather_than_a_guess():
     means = Resampling(2, 2, resamples=400).means([table])[:, 0]
     assert 0 < np.isnan(means).sum() < 400
     assert np.nanmax(means) == 1
+
+
+def test_means_of_many_tables_come_in_blocks_and_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    generator = np.random.default_rng(0)
+    tables = [full(generator.normal(0, 1, (5, 8))) for _ in range(6)]
+    everything = np.ones((1, 5), dtype=bool), np.ones((1, 8), dtype=bool)
+    resampling = Resampling(5, 8, resamples=101)
+    whole = resampling.means_within(tables, *everything)
+    monkeypatch.setattr("mindgap.stats.crossed._BLOCK", 60)
+    blocks = list(resampling.blocks_within(tables, *everything))
+    assert max(map(len, blocks)) <= 10
+    assert np.concatenate(blocks) == pytest.approx(whole)
