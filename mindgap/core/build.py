@@ -101,7 +101,7 @@ def _built(node: Mapping[str, Any], path: str, kinds: Sequence[Any] | None) -> A
 def _made(maker: Any, node: Mapping[str, Any], path: str) -> Any:
     """What `maker`, a class or a function, gives for the settings in `node`."""
     try:
-        parameters = inspect.signature(maker).parameters
+        parameters = _parameters(maker)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"{path}._target_: {node['_target_']} is no class that settings could make") from error
     annotated = maker.__init__ if inspect.isclass(maker) and not is_dataclass(maker) else maker
@@ -130,6 +130,12 @@ def _made(maker: Any, node: Mapping[str, Any], path: str) -> Any:
         raise ConfigError(
             f"{path}: {maker.__qualname__} could not be made ({type(error).__name__}: {error})"
         ) from error
+
+
+@cache
+def _parameters(maker: Any) -> Mapping[str, inspect.Parameter]:
+    """Kept, since a sweep makes the same classes for each of its cells."""
+    return inspect.signature(maker).parameters
 
 
 def _join(path: str, key: str) -> str:

@@ -15,6 +15,7 @@ import os
 import sys
 import sysconfig
 import typing
+from functools import cache
 from pathlib import Path
 from types import FunctionType
 from typing import Any
@@ -63,9 +64,15 @@ def returned(function: FunctionType, where: str) -> type:
 def hints(function: Any, where: str) -> dict[str, Any]:
     """The annotations of a function, resolved. Raises ConfigError where a name in them is not there."""
     try:
-        return typing.get_type_hints(function)
+        return _hints(function)
     except Exception as error:  # annotations are expressions of the user's own
         raise ConfigError(f"{where}: its annotations cannot be read ({type(error).__name__}: {error})") from error
+
+
+@cache
+def _hints(function: Any) -> dict[str, Any]:
+    """Kept, since a sweep makes the same classes for each of its cells."""
+    return typing.get_type_hints(function)
 
 
 def _check_allowed(module: str, where: str) -> None:
@@ -96,10 +103,14 @@ def _installed(spec: Any, package: str) -> bool:
     places = [] if spec is None else [spec.origin, *(spec.submodule_search_locations or ())]
     if not places and (file := getattr(sys.modules.get(package), "__file__", None)):
         places = [file]
+    return any(_put_there(place) for place in places if place and place not in ("built-in", "frozen", "namespace"))
+
+
+@cache
+def _put_there(place: str) -> bool:
+    """Whether an installer put a file or folder where it is."""
     schemes = {Path(path).resolve() for name, path in sysconfig.get_paths().items() if name in ("purelib", "platlib")}
     return any(
         parent in schemes or parent.name in ("site-packages", "dist-packages")
-        for place in places
-        if place and place not in ("built-in", "frozen", "namespace")
         for parent in Path(place).resolve().parents
     )

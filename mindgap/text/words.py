@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
+from operator import itemgetter
 
 REPEATED_NGRAM = 4
 """Words in a row that make a repetition. Shorter runs ("one of the") recur in any healthy text."""
@@ -33,7 +34,7 @@ def words(text: str) -> list[str]:
 @lru_cache(maxsize=2)
 def _words(text: str) -> tuple[str, ...]:
     """See `words`. Several measures ask for those of one reply, one after another."""
-    return tuple(match.group() for match in _WORD.finditer(text.lower()))
+    return tuple(map(itemgetter(0), _WORD.finditer(text.lower())))
 
 
 def repetition(tokens: Sequence[str]) -> float:
