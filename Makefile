@@ -18,7 +18,7 @@ demo: $(INSTALLED) ## a whole study on the embedded model: minutes the first tim
 	@$(RUN) mindgap experiment=demo
 
 test: $(INSTALLED) ## every test, on up to four cores; pass options with ARGS="-k store", or ARGS="-n 0 -s" for one
-	@$(RUN) pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile $(ARGS)
+	@$(RUN) pytest --numprocesses=logical --maxprocesses=4 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 # Where MINDGAP_VLLM_PYTHON names a Python that has vLLM and the plugin, that one serves; else one is set up, once.
 test-vllm: $(INSTALLED) $(if $(MINDGAP_VLLM_PYTHON),,$(VLLM_INSTALLED)) ## tests that start real vLLM servers, on the CPU: minutes

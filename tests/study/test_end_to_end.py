@@ -30,7 +30,7 @@ SMALL = [
 
 def environment() -> dict[str, str]:
     kept = {key: value for key, value in os.environ.items() if not key.endswith("_API_KEY")}
-    return {**kept, "OMP_NUM_THREADS": "2"}
+    return {**kept, "OMP_NUM_THREADS": "1"}
 
 
 def mindgap(folder: Path, *arguments: str, ok: bool = True) -> str:
@@ -40,7 +40,7 @@ def mindgap(folder: Path, *arguments: str, ok: bool = True) -> str:
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=560,
         check=False,
     )
     assert (done.returncode == 0) == ok, done.stdout + done.stderr
@@ -178,7 +178,7 @@ def test_a_run_that_is_stopped_goes_on_where_it_was(tmp_path: Path, how: signal.
         env=environment(),
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=560,
         check=True,
     )
     (cell,) = cells(tmp_path, "again").values()

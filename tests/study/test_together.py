@@ -23,7 +23,7 @@ SETTINGS = (
 def run(folder: Path, *settings: str) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "mindgap", *SETTINGS, *settings, "-m"]
     return subprocess.run(
-        command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "2"}, capture_output=True, text=True, timeout=280
+        command, cwd=folder, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=560
     )
 
 
