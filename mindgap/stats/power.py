@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from types import MappingProxyType
 
 import numpy as np
@@ -215,9 +216,6 @@ def _measured(samples: Samples, cell: CellId, reference: CellId, metric: str) ->
 def _least_found(variances: np.ndarray, queries: int, items: int, alpha: float, power: float) -> float:
     """What `no_difference` needs: the quantile, over simulated tables, of the least shift with which it rejects.
 
-    A complete table of normal effects need not be drawn: its mean, the deviations of its query means and item means
-    and the sum of squares of the rest are independent.
-
     Args:
         variances: Of queries, items and rest.
         queries: How many.
@@ -225,24 +223,54 @@ def _least_found(variances: np.ndarray, queries: int, items: int, alpha: float, 
         alpha: Of the test.
         power: Share of tables.
     """
+    noise, design = _noise(queries, items), design_of(np.ones((queries, items)))
+    squares, third = [], np.zeros(SIMULATED)
+    for factor, (own, others) in enumerate(((queries, items), (items, queries))):
+        spread = (variances[factor] + variances[2] / others) ** 0.5
+        squares.append(others**2 * spread**2 * noise.squares[factor])
+        if own > 2:
+            third += spread**3 * noise.cubes[factor] / (own * (own - 1) * (own - 2))
+    squares.append(squares[0] / items + squares[1] / queries + variances[2] * noise.rest)
+    sums = np.stack(squares, axis=-1)
+    error = design.split(sums).sum(-1) ** 0.5
+    mean = float((design.shares @ variances) ** 0.5) * noise.mean
+    return float(np.quantile(least_t(design.freedom(sums), third / error**3, alpha) * error - mean, power))
+
+
+@dataclass(frozen=True)
+class _Noise:
+    """What the test looks at in `SIMULATED` complete tables of normal effects, each of standard deviation 1.
+
+    The tables need not be drawn: the mean, the deviations of query means and item means and the sum of squares of the
+    rest are independent.
+
+    Attributes:
+        mean: Of all samples, `[tables]`.
+        squares: Sum of squared deviations of the query means, and of the item means, `[tables]` each.
+        cubes: Sum of their cubes, likewise.
+        rest: Sum of squares of what is left, `[tables]`.
+    """
+
+    mean: np.ndarray
+    squares: tuple[np.ndarray, np.ndarray]
+    cubes: tuple[np.ndarray, np.ndarray]
+    rest: np.ndarray
+
+
+@lru_cache(maxsize=4)
+def _noise(queries: int, items: int) -> _Noise:
+    """Drawn once a design: all metrics and cells of a sweep mostly share one."""
     generator = np.random.default_rng([queries, items])
-    design = design_of(np.ones((queries, items)))
-    needed = []
+    drawn: list[list[np.ndarray]] = []
     block = max(1, _BLOCK // (queries + items))
+    left = (queries - 1) * (items - 1)
     for start in range(0, SIMULATED, block):
         count = min(block, SIMULATED - start)
-        mean = generator.normal(0, float((design.shares @ variances) ** 0.5), count)
-        squares, third = [], np.zeros(count)
-        for own, others, variance in ((queries, items, variances[0]), (items, queries, variances[1])):
-            means = generator.normal(0, (variance + variances[2] / others) ** 0.5, (count, own))
+        row = [generator.normal(0, 1, count)]
+        for own in (queries, items):
+            means = generator.normal(0, 1, (count, own))
             deviations = means - means.mean(1, keepdims=True)
-            squares.append(others**2 * (deviations**2).sum(1))
-            if own > 2:
-                third += ((deviations / own) ** 3).sum(1) * own**2 / ((own - 1) * (own - 2))
-        left = (queries - 1) * (items - 1)
-        rest = variances[2] * generator.chisquare(left, count) if left else 0.0
-        squares.append(squares[0] / items + squares[1] / queries + rest)
-        sums = np.stack(squares, axis=-1)
-        error = design.split(sums).sum(-1) ** 0.5
-        needed.append(least_t(design.freedom(sums), third / error**3, alpha) * error - mean)
-    return float(np.quantile(np.concatenate(needed), power))
+            row += [(deviations**2).sum(1), (deviations**3).sum(1)]
+        drawn.append([*row, generator.chisquare(left, count) if left else np.zeros(count)])
+    mean, squares, cubes, item_squares, item_cubes, rest = map(np.concatenate, zip(*drawn, strict=True))
+    return _Noise(mean, (squares, item_squares), (cubes, item_cubes), rest)
