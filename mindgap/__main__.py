@@ -185,22 +185,23 @@ def _composed_and_run() -> None:
 
 
 def _refitted(arguments: list[str]) -> list[str]:
-    """The command line of one job with its settings where they belong; of a sweep, so that its jobs place them."""
+    """The command line with its settings where they belong; those of options swept over are left to the jobs."""
     from mindgap.core.compose import composing
     from mindgap.core.explain import Composing
     from mindgap.study.grid import fitted, left_to_jobs
 
     overrides = [argument for argument in arguments if "=" in argument and not argument.startswith("-")]
     if {"-m", "--multirun"} & set(arguments):
-        swept = dict(zip(overrides, left_to_jobs(overrides), strict=True))
-        return [swept.get(argument, argument) for argument in arguments]
+        left = dict(zip(overrides, left_to_jobs(overrides), strict=True))
+        if (again := [left.get(argument, argument) for argument in arguments]) != arguments:
+            return again
     search = [f"hydra.searchpath=[file://{Path(folder).resolve()}]" for folder in _config_dirs(arguments)]
     try:
         with composing(config_folder()):
-            again = dict(zip(overrides, fitted([*overrides, *search]), strict=False))
+            placed = dict(zip(overrides, fitted([*overrides, *search]), strict=False))
     except Composing:  # what is wrong is said already
         return arguments
-    return [again.get(argument, argument) for argument in arguments]
+    return [placed.get(argument, argument) for argument in arguments]
 
 
 def _config_dirs(arguments: list[str]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from mindgap.__main__ import _refitted
 from mindgap.core.compose import composing, config_folder
 from mindgap.core.errors import ConfigError
 from mindgap.study.grid import left_to_jobs
@@ -92,6 +93,9 @@ def test_one_value_for_one_of_several_methods_is_left_to_its_jobs(tmp_path: Path
     with composing(config_folder()):
         placed = left_to_jobs(typed)
     assert placed == [typed[0], "method.vector.depth=choice(0.3)", "task.limit=2", "+method.vector.prompts=choice(4)"]
+    assert _refitted(["-m", *typed]) == ["-m", *placed]
+    of_one = ["-m", "method=vector", "method.vector.depth=0.3", "seed=0,1"]
+    assert _refitted(of_one) == [*of_one[:2], f"{DEPTH}=0.3", of_one[3]]
     command = [sys.executable, "-m", "mindgap", "-m", *typed[:3], "plan=true", "tracker=none"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200, check=False)
     assert done.returncode == 0, done.stderr
