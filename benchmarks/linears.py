@@ -1,17 +1,19 @@
-"""How fast this CPU multiplies matrices of the embedded model's shapes: torch's own product, and oneDNN's with the
-weights packed beforehand.
+"""How fast this CPU multiplies matrices of the embedded model's shapes: torch's own product, oneDNN's with the weights
+packed beforehand, and two that round more: bfloat16, and weights and inputs in 8 bits.
 
     python benchmarks/linears.py [--threads 1] [--times 20]
 
-The first column is what the local engine reaches at most, as long as it leaves linear layers to torch; the second what
-packed weights would change. GFLOP/s of the best of `--times` products; rows are tokens of a pass: 64 in decoding a full
-batch, some thousands in reading prompts.
+The local engine packs a layer where the second is faster than the first (mindgap/backends/local/packed_linear.py).
+GFLOP/s of the best of `--times` products, which take turns; rows are tokens of a pass: 64 in decoding a full batch,
+some thousands in reading prompts. Behind them how far a product is from torch's own, as the norm of the difference over
+the norm of the product.
 """
 
 from __future__ import annotations
 
 import argparse
 import time
+import warnings
 from collections.abc import Callable
 
 import torch
@@ -22,14 +24,42 @@ MOST = 64 * 49152
 """Most numbers that a product may have."""
 
 
-def gflops(product: Callable[[], torch.Tensor], operations: float, times: int) -> float:
-    product()
-    best = float("inf")
-    for _ in range(times):
-        began = time.perf_counter()
-        product()
-        best = min(best, time.perf_counter() - began)
-    return operations / best / 1e9
+Product = Callable[[], torch.Tensor]
+
+
+def ways(weight: torch.Tensor, x: torch.Tensor) -> dict[str, Product]:
+    """The same product in each way."""
+    packed = torch.ops.mkldnn._reorder_linear_weight(weight, len(x))
+    weight_16, x_16 = weight.bfloat16(), x.bfloat16()
+    return {
+        "torch": lambda: torch.nn.functional.linear(x, weight),
+        "packed": lambda: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], ""),
+        "bfloat16": lambda: torch.nn.functional.linear(x_16, weight_16),
+        "int8": eight_bits(weight, x),
+    }
+
+
+def eight_bits(weight: torch.Tensor, x: torch.Tensor) -> Product:
+    """Weights in 8 bits, a scale for each output; inputs are put into 8 bits anew in every product."""
+    from torch.ao.nn.quantized.dynamic import Linear
+    from torch.ao.quantization import per_channel_dynamic_qconfig
+
+    layer = torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False)
+    layer.weight.data = weight
+    layer.qconfig = per_channel_dynamic_qconfig
+    quantised = Linear.from_float(layer)
+    return lambda: quantised(x)
+
+
+def fastest(products: dict[str, Product], times: int) -> dict[str, float]:
+    """Seconds of each way's fastest product."""
+    best = dict.fromkeys(products, float("inf"))
+    for _ in range(times + 1):
+        for way, product in products.items():
+            began = time.perf_counter()
+            product()
+            best[way] = min(best[way], time.perf_counter() - began)
+    return best
 
 
 def main() -> None:
@@ -37,28 +67,26 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--times", type=int, default=20)
     given = parser.parse_args()
+    warnings.filterwarnings("ignore")  # torch moves its 8-bit tensors to another package
     torch.set_num_threads(given.threads)
     torch.manual_seed(0)
     print(f"torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}, {given.threads} threads")
-    print(f"{'rows':>5}  {'layer':10}{'torch':>8}{'packed':>8}{'ratio':>7}  largest difference")
-    with torch.inference_mode():
+    with torch.no_grad():
         for rows in ROWS:
             for layer, (outputs, inputs) in SHAPES.items():
                 if rows * outputs > MOST:
                     continue
-                weight, x = torch.randn(outputs, inputs), torch.randn(rows, inputs)
-                packed = torch.ops.mkldnn._reorder_linear_weight(weight, rows)
-
-                def plain(x: torch.Tensor = x, weight: torch.Tensor = weight) -> torch.Tensor:
-                    return torch.nn.functional.linear(x, weight)
-
-                def by_packed(x: torch.Tensor = x, packed: torch.Tensor = packed) -> torch.Tensor:
-                    return torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], "")
-
-                operations = 2.0 * rows * outputs * inputs
-                own, other = (gflops(product, operations, given.times) for product in (plain, by_packed))
-                difference = float((plain() - by_packed()).abs().max())
-                print(f"{rows:5}  {layer:10}{own:8.0f}{other:8.0f}{other / own:7.2f}  {difference:.0e}")
+                products = ways(torch.randn(outputs, inputs) / inputs**0.5, torch.randn(rows, inputs))
+                if (rows, layer) == (ROWS[0], next(iter(SHAPES))):
+                    print(f"{'rows':>5}  {'layer':10}" + "".join(f"{way:>18}" for way in products))
+                seconds = fastest(products, given.times)
+                exact = products["torch"]()
+                cells = []
+                for way, product in products.items():
+                    speed = 2.0 * rows * outputs * inputs / seconds[way] / 1e9
+                    away = float((product().float() - exact).norm() / exact.norm())
+                    cells.append(f"{speed:8.0f} ({away:7.1e})")
+                print(f"{rows:5}  {layer:10}" + "".join(cells))
 
 
 if __name__ == "__main__":

@@ -84,11 +84,14 @@ def _shelf() -> Shelf[LocalEndpoint]:
 def _open(backend: LocalBackend, model: ModelSpec) -> LocalEndpoint:
     from mindgap.backends.local.engine import Engine
     from mindgap.backends.local.load import load
+    from mindgap.backends.local.packed_linear import pack
     from mindgap.backends.local.trial import tried
     from mindgap.sae.releases import load_sae
 
     loaded = load(model, device=backend.device, dtype=backend.dtype)
     on_cpu = next(loaded.model.parameters()).device.type == "cpu"
+    if on_cpu:
+        pack(loaded.model)
     engine = Engine(
         loaded.model,
         loaded.tokenizer,
