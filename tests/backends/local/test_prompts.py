@@ -11,7 +11,7 @@ import pytest
 
 pytest.importorskip("torch")
 
-from mindgap.backends.local import prompts, scoring
+from mindgap.backends.local import scoring
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.prompts import Prompt, acting, families
 from mindgap.backends.local.scoring import loglikelihood
@@ -31,13 +31,15 @@ def engine(small_model: SimpleNamespace) -> Engine:
 
 @pytest.fixture
 def read_tokens(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Tokens of every pass, padding included."""
+    """Tokens that a block works on, of every block in every pass, padding included."""
     tokens: list[int] = []
-    hook = engine.model.register_forward_pre_hook(
-        lambda module, args, arguments: tokens.append(arguments["input_ids"].numel()), with_kwargs=True
-    )
+    hooks = [
+        block.mlp.register_forward_pre_hook(lambda module, args: tokens.append(args[0].shape[:2].numel()))
+        for block in engine.blocks
+    ]
     yield tokens
-    hook.remove()
+    for hook in hooks:
+        hook.remove()
 
 
 def edits(engine: Engine) -> list[tuple[Edit, ...]]:
@@ -71,8 +73,8 @@ def asked(engine: Engine) -> list[Request]:
     ]
 
 
-def nothing_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(prompts, "LEAST_SAVED", 10**9)
+def nothing_is_shared(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "least_saved", 10**9)
 
 
 def test_replies_are_those_of_prompts_that_are_each_read_whole(
@@ -81,7 +83,7 @@ def test_replies_are_those_of_prompts_that_are_each_read_whole(
     requests = asked(engine)
     shared, with_sharing = dict(generate(engine, requests)), sum(read_tokens)
     read_tokens.clear()
-    nothing_is_shared(monkeypatch)
+    nothing_is_shared(engine, monkeypatch)
     assert dict(generate(engine, requests)) == shared
     assert with_sharing < 0.5 * sum(read_tokens)
 
@@ -93,7 +95,7 @@ def test_likelihoods_are_those_of_prompts_that_are_each_read_whole(
     requests = [OptionsRequest("x", request.messages, options, request.edits) for request in asked(engine)]
     shared, with_sharing = dict(loglikelihood(engine, requests)), sum(read_tokens)
     read_tokens.clear()
-    nothing_is_shared(monkeypatch)
+    nothing_is_shared(engine, monkeypatch)
     for index, scores in loglikelihood(engine, requests):
         np.testing.assert_allclose(shared[index].logprobs, scores.logprobs, atol=2e-4)
     assert with_sharing < 0.6 * sum(read_tokens)
@@ -140,9 +142,9 @@ def test_who_shares_with_whom(engine: Engine) -> None:
     read = [
         Prompt([*head, 1, 2], 0, ()),
         Prompt([*head, 3], 1, ()),
-        Prompt([*head, 3], 2, ("other",)),
+        Prompt([*head, 3], 2, ((1, "other"),)),
         Prompt([*head, *range(200, 300)], 3, ()),
         Prompt([7, 8, 9], 4, ()),
         Prompt([7, 8, 9], 5, ()),
     ]
-    assert sorted(sorted(family) for family in families(read)) == [[0, 1], [2], [3], [4], [5]]
+    assert sorted(sorted(family) for family in families(read, 64)) == [[0, 1], [2], [3], [4], [5]]
