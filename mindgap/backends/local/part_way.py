@@ -1,13 +1,13 @@
 """Passes through some of the blocks: texts are read up to a block once, and rows go on from there, each in its own way.
 
-What the block puts out is kept like keys and values, in a slot for each text.
+What the block puts out is kept as keys and values are, in a slot for each text.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import nn
@@ -15,28 +15,24 @@ from torch import nn
 from mindgap.backends.local.block_output import Enough, stream_of, with_stream
 
 
-class Blocks(Protocol):
-    """The blocks that passes over prompts go through."""
+class Blocks:
+    """What passes over prompts go through: all blocks."""
 
     def passing(self, rows: slice, positions: torch.Tensor) -> AbstractContextManager[None]:
-        """For one pass, of these rows of all that are read; positions: `[rows, tokens]`, where its tokens stand."""
+        """To be open during one pass.
 
-    def move(self, source: torch.Tensor, target: torch.Tensor, length: int) -> None:
-        """What rows `target` begin with, up to position `length`, is what rows `source` begin with."""
-
-
-class AllBlocks:
-    """Passes through all blocks; see `Blocks`."""
-
-    def passing(self, rows: slice, positions: torch.Tensor) -> AbstractContextManager[None]:
+        Args:
+            rows: Which of all rows that are read it carries.
+            positions: `[rows, tokens]`, where its tokens stand; padding may stand anywhere behind a row's text.
+        """
         return nullcontext()
 
     def move(self, source: torch.Tensor, target: torch.Tensor, length: int) -> None:
-        pass
+        """Up to position `length`, rows `target` are what rows `source` are (index tensors)."""
 
 
-class BlocksBelow:
-    """Passes that end with a block, whose output is kept as it is before any edit; see `Blocks`.
+class BlocksBelow(Blocks):
+    """Passes end with a block, whose output is kept as it is before any edit.
 
     Args:
         blocks: The model's.
@@ -62,7 +58,7 @@ class BlocksBelow:
             self._stream[texts[:, None], self._within(positions)] = stream
             raise Enough
 
-        handle = self.blocks[self.layer].register_forward_hook(keep)
+        handle = self.blocks[self.layer].register_forward_hook(keep)  # before steering's, which come with each pass
         try:
             yield
         except Enough:
@@ -81,8 +77,8 @@ class BlocksBelow:
         return positions.clamp(max=self._shape[1] - 1)
 
 
-class BlocksAbove:
-    """Passes that go on from where texts have been read to; see `Blocks`.
+class BlocksAbove(Blocks):
+    """Passes go on from where texts have been read to.
 
     Args:
         below: What has been read.
@@ -96,7 +92,7 @@ class BlocksAbove:
     def passing(self, rows: slice, positions: torch.Tensor) -> Iterator[None]:
         output = self._below.output(self._texts[rows], positions)
         skipped = list(self._below.blocks)[: self._below.layer + 1]
-        # Not a hook, since the block would run all the same. An instance's own `forward` is accelerate's, perhaps.
+        # A hook would not do, the block would run all the same. accelerate gives blocks a `forward` of their own, too.
         own = [vars(block).get("forward") for block in skipped]
         for block in skipped:
             block.forward = lambda *args, **settings: output
@@ -107,6 +103,3 @@ class BlocksAbove:
                 del block.forward
                 if forward is not None:
                     block.forward = forward
-
-    def move(self, source: torch.Tensor, target: torch.Tensor, length: int) -> None:
-        pass

@@ -17,7 +17,7 @@ import torch
 
 from mindgap.backends.local.cache import SlotCache
 from mindgap.backends.local.engine import Engine
-from mindgap.backends.local.part_way import AllBlocks, Blocks, BlocksAbove, BlocksBelow
+from mindgap.backends.local.part_way import Blocks, BlocksAbove, BlocksBelow
 from mindgap.backends.local.steering import Steering
 from mindgap.core.directions import NEVER, DirectionEdit, window
 from mindgap.core.edits import Edit
@@ -169,15 +169,15 @@ def read(engine: Engine, cache: SlotCache, steering: Steering, prompts: Sequence
             continue
         slot, longest = first + len(order), max(len(prompt.tokens) for prompt in texts)
         below = BlocksBelow(engine.blocks, layer, len(texts), longest)
-        _read(engine, cache, steering, once, slot, below)
+        _Reader(engine, cache, steering, slot, below).read(once)
         place = {tuple(prompt.tokens): number for number, prompt in enumerate(once.prompts)}
         own = torch.tensor([place[tuple(prompt.tokens)] for prompt in rows.prompts], device=engine.device)
         cache.move(slot + own, slot + torch.arange(len(own), device=engine.device), longest, layer + 1)
-        _read(engine, cache, steering, rows, slot, BlocksAbove(below, own))
+        _Reader(engine, cache, steering, slot, BlocksAbove(below, own)).read(rows)
         order += [members[index] for index in rows.indices]
     if whole := sorted(set(range(len(prompts))) - set(order)):
         rows = _Order([prompts[index] for index in whole], engine.least_saved)
-        _read(engine, cache, steering, rows, first + len(order), AllBlocks())
+        _Reader(engine, cache, steering, first + len(order), Blocks()).read(rows)
         order += [whole[index] for index in rows.indices]
     return order
 
@@ -195,68 +195,62 @@ def _by_block(engine: Engine, prompts: Sequence[Prompt]) -> dict[int, list[int]]
     return found
 
 
-def _read(engine: Engine, cache: SlotCache, steering: Steering, order: _Order, first: int, blocks: Blocks) -> None:
-    """Have prompts go through some blocks, in this order, in the slots from `first` on."""
-    for start, stop in _passes(engine, order.heads[: order.families]):
-        _read_heads(engine, cache, steering, order, slice(start, stop), first, blocks)
-    if order.alone == len(order.prompts):
-        return
-    target = torch.arange(order.families, len(order.prompts), device=engine.device)
-    source = torch.tensor(order.sources[order.families :], device=engine.device)
-    head = max(order.heads[order.alone :])
-    cache.move(first + source, first + target, head)
-    blocks.move(source, target, head)
-    for start, stop in _passes(engine, order.rests[order.alone :]):
-        _read_on(engine, cache, steering, order, slice(order.alone + start, order.alone + stop), first, blocks)
+@dataclass(frozen=True)
+class _Reader:
+    """Has prompts go through some blocks, or all of them, in the slots from `first` on."""
 
+    engine: Engine
+    cache: SlotCache
+    steering: Steering
+    first: int
+    blocks: Blocks
 
-def _read_heads(
-    engine: Engine,
-    cache: SlotCache,
-    steering: Steering,
-    order: _Order,
-    rows: slice,
-    first: int,
-    blocks: Blocks,
-) -> None:
-    """Read what some prompts begin with, into empty slots: all of it where a prompt shares nothing."""
-    heads, prompts = order.heads[rows], order.prompts[rows]
-    if not any(heads):
-        return
-    cache.begin_prompts(first + rows.start)
-    with blocks.passing(rows, torch.arange(max(heads), device=engine.device).expand(len(heads), -1)):
-        engine.pass_over_prompts(
-            [prompt.tokens[:head] for prompt, head in zip(prompts, heads, strict=True)],
-            [prompt.request for prompt in prompts],
-            cache,
-            steering,
-            ends=[len(prompt.tokens) for prompt in prompts],
-        )
+    def read(self, order: _Order) -> None:
+        for start, stop in _passes(self.engine, order.heads[: order.families]):
+            self._begin(order, slice(start, stop))
+        if order.alone == len(order.prompts):
+            return
+        target = torch.arange(order.families, len(order.prompts), device=self.engine.device)
+        source = torch.tensor(order.sources[order.families :], device=self.engine.device)
+        head = max(order.heads[order.alone :])
+        self.cache.move(self.first + source, self.first + target, head)
+        self.blocks.move(source, target, head)
+        for start, stop in _passes(self.engine, order.rests[order.alone :]):
+            self._go_on(order, slice(order.alone + start, order.alone + stop))
 
+    def _begin(self, order: _Order, rows: slice) -> None:
+        """Read the heads of some prompts, in one pass."""
+        heads, prompts = order.heads[rows], order.prompts[rows]
+        if not any(heads):
+            return
+        self.cache.begin_prompts(self.first + rows.start)
+        positions = torch.arange(max(heads), device=self.engine.device).expand(len(heads), -1)
+        with self.blocks.passing(rows, positions):
+            self.engine.pass_over_prompts(
+                [prompt.tokens[:head] for prompt, head in zip(prompts, heads, strict=True)],
+                [prompt.request for prompt in prompts],
+                self.cache,
+                self.steering,
+                ends=[len(prompt.tokens) for prompt in prompts],
+            )
 
-def _read_on(
-    engine: Engine,
-    cache: SlotCache,
-    steering: Steering,
-    order: _Order,
-    rows: slice,
-    first: int,
-    blocks: Blocks,
-) -> None:
-    """Read what remains of some prompts, of which the slots hold the heads."""
-    device = engine.device
-    heads, prompts = order.heads[rows], order.prompts[rows]
-    if not any(order.rests[rows]):
-        return
-    tokens, real = engine.padded([prompt.tokens[head:] for prompt, head in zip(prompts, heads, strict=True)])
-    positions = torch.tensor(heads, device=device)[:, None] + torch.arange(tokens.shape[1], device=device)
-    positions.clamp_(max=cache.capacity - 1)  # padding: the row's reply overwrites it before it is looked at
-    requests = torch.tensor([prompt.request for prompt in prompts], device=device)
-    ends = torch.tensor([len(prompt.tokens) for prompt in prompts], device=device)
-    steering.rows_are(requests, response=False, real=real, ends=ends)
-    span = 1 + int(positions.max())
-    with blocks.passing(rows, positions):
-        engine.pass_over_extension(tokens, positions, span, cache, steering, first=first + rows.start, logits_to_keep=1)
+    def _go_on(self, order: _Order, rows: slice) -> None:
+        """Read what remains of some prompts, of which the slots hold the heads, in one pass."""
+        engine, device = self.engine, self.engine.device
+        heads, prompts = order.heads[rows], order.prompts[rows]
+        if not any(order.rests[rows]):
+            return
+        tokens, real = engine.padded([prompt.tokens[head:] for prompt, head in zip(prompts, heads, strict=True)])
+        positions = torch.tensor(heads, device=device)[:, None] + torch.arange(tokens.shape[1], device=device)
+        positions.clamp_(max=self.cache.capacity - 1)  # padding: the row's reply overwrites it before it is looked at
+        requests = torch.tensor([prompt.request for prompt in prompts], device=device)
+        ends = torch.tensor([len(prompt.tokens) for prompt in prompts], device=device)
+        self.steering.rows_are(requests, response=False, real=real, ends=ends)
+        span, first = 1 + int(positions.max()), self.first + rows.start
+        with self.blocks.passing(rows, positions):
+            engine.pass_over_extension(
+                tokens, positions, span, self.cache, self.steering, first=first, logits_to_keep=1
+            )
 
 
 def _passes(engine: Engine, lengths: Sequence[int]) -> Iterator[tuple[int, int]]:
