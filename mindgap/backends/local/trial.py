@@ -148,7 +148,7 @@ def _trials(engine: Engine) -> list[Trial]:
     most = engine.context - max(NEW_TOKENS, *OPTION_LENGTHS)
     lengths = [*LENGTHS[:2], reach + 6 if reach and reach + 6 <= LONGEST else LENGTHS[2]]
     short, middling, long = (_tokens(engine, rng, max(1, min(length, most))) for length in lengths)
-    middle, high = engine.layers // 2, max(0, engine.layers - 2)
+    middle, high = engine.layers // 2, max(0, engine.layers - 2)  # the last block has to do without all others
     size = NORM * _typical_norm(engine, middle)
 
     def vector(layer: int, positions: Positions = "all") -> AddVector:
@@ -159,8 +159,6 @@ def _trials(engine: Engine) -> list[Trial]:
         Trial(short, ()),
         Trial(short, (vector(high),)),
         Trial(middling, (vector(high),)),
-        Trial(middling, (vector(middle),)),
-        Trial(middling, (vector(middle),)),
         Trial(long, (vector(0), vector(middle, "response"))),
     ]
 
