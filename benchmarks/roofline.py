@@ -41,7 +41,7 @@ ARRAY = 256 * 2**20
 """Bytes of the array that memory is measured with."""
 
 GROUPS = {
-    "linear layers": ("mm", "addmm", "linear", "matmul", "bmm", "t", "mkldnn_linear"),
+    "linear layers": ("mm", "addmm", "linear", "matmul", "bmm", "t", "transpose", "_linear_pointwise"),
     "attention": ("softmax", "_softmax", "_safe_softmax"),
     "norms, rotation, activations, steering": (
         *("mul", "mul_", "add", "add_", "sub", "div", "neg", "pow", "mean", "rsqrt", "silu", "silu_", "sigmoid"),
