@@ -58,28 +58,28 @@ AISTEER360 = "git+https://github.com/IBM/AISteer360@1d7c843"
 PEERS = (
     Peer("mindgap", "run_mindgap.py"),
     Peer("transformers", "run_transformers.py"),
-    Peer("transformers, a vector a row", "run_transformers_rows.py"),
+    Peer("transformers by row", "run_transformers_rows.py"),
     Peer(
         "steering-vectors 0.12.2",
         "run_steering_vectors.py",
         (("torch",), ("transformers", "scikit-learn"), ("--no-deps", "steering-vectors==0.12.2")),
     ),
     Peer("repeng 0.4.0", "run_repeng.py", REPENG),
-    Peer("repeng 0.4.0, a vector a row", "run_repeng_rows.py", REPENG),
+    Peer("repeng 0.4.0 by row", "run_repeng_rows.py", REPENG),
     Peer(
         "AISteer360 0.3.0",
         "run_aisteer360.py",
         (("torch",), ("transformers", "accelerate", "scikit-learn"), ("--no-deps", AISTEER360)),
     ),
-    Peer("mindgap, options", "run_mindgap.py", work="options"),
+    Peer("mindgap options", "run_mindgap.py", work="options"),
     Peer(
-        "lm-eval 0.4.13, steered",
+        "lm-eval 0.4.13 steered",
         "run_lm_eval.py",
         (("torch",), ("transformers", "accelerate", "lm-eval==0.4.13")),
         work="options",
     ),
 )
-FIRST = ("mindgap", "mindgap, options")
+FIRST = ("mindgap", "mindgap options")
 """What the others are compared with."""
 
 Result = Mapping[str, Any]

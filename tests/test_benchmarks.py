@@ -142,7 +142,7 @@ def test_without_mindgap_the_others_have_no_ratio(peers) -> None:
 
 def test_what_others_are_compared_with_always_runs(peers) -> None:
     assert [peer.name for peer in peers.chosen("repeng 0.4.0,transformers")][:2] == ["mindgap", "transformers"]
-    assert [peer.name for peer in peers.chosen("lm-eval")] == ["mindgap, options", "lm-eval 0.4.13, steered"]
+    assert [peer.name for peer in peers.chosen("lm-eval")] == ["mindgap options", "lm-eval 0.4.13 steered"]
     assert peers.chosen("") == list(peers.PEERS)
     with pytest.raises(SystemExit, match="--peers=reping: choose from mindgap; transformers"):
         peers.chosen("mindgap,reping")
