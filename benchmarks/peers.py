@@ -19,6 +19,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -135,16 +136,19 @@ def python_of(peer: Peer, scratch: Path, say: Any) -> Path:
 
 
 def _run(command: Sequence[str], env: Mapping[str, str] | None = None) -> None:
-    """Run a command. Raises FailedError with the last line of what it said that is an error."""
+    """Run a command. Raises FailedError with what it said of its failure."""
     done = subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace")
+    if done.returncode < 0:
+        raise FailedError(f"it was ended by signal {-done.returncode}; did memory run out?")
     if done.returncode:
         raise FailedError(reason_of(done.stderr) or f"{Path(command[1]).name} ended with {done.returncode}")
 
 
 def reason_of(errors: str) -> str:
-    """The last line that speaks of an error, else the last line; empty where there is none."""
+    """The last line that names an error or, where none does, the last line; empty where there is none."""
     lines = [line.strip() for line in errors.splitlines() if line.strip()]
-    named = [line for line in lines if "error" in line.lower() and not line.startswith("WARNING")]
+    lines = [line for line in lines if not line.startswith(("WARNING", "note:", "error: subprocess-exited-with-error"))]
+    named = [line for line in lines if re.match(r"fatal:|error:|[\w.]*(Error|Exception)\b", line, re.IGNORECASE)]
     return (named or lines or [""])[-1][:160]
 
 

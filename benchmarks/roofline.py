@@ -8,7 +8,8 @@ reads 2,048 tokens in prompts of `--prompt` tokens that begin differently; *deco
 such prompts. Every row has a steering vector of its own. GFLOP are those of the linear layers, of attention (what a
 causal mask leaves) and of the head, two for each multiplication with addition. *products* is the rate of the matrix
 products by themselves, *of it* what the engine reaches. *memory* is the share of the time that reading the weights,
-keys and values once would take. Times are the median of `--times` prefills and of `--steps` steps.
+keys and values once would take. Every time is the best of `--times`, of `--steps` for decoding; on a busy machine
+neither side is to be believed.
 
 The second table is torch.profiler's: time inside operators by what they do, and the time outside any of them, which is
 Python's, ours and transformers'. The profiler makes Python slower, so that share is an upper bound.
@@ -20,7 +21,6 @@ import argparse
 import time
 from collections import Counter
 from collections.abc import Callable
-from statistics import median
 from typing import Any
 
 import numpy as np
@@ -200,9 +200,9 @@ def main() -> None:
     prompts = PREFILL // given.prompt
 
     prefill(engine, given.prompt)()
-    read_in = median(_seconds(prefill(engine, given.prompt)) for _ in range(given.times))
+    read_in = min(_seconds(prefill(engine, given.prompt)) for _ in range(given.times))
     step = decode(engine, given.rows, given.prompt, given.steps)
-    stepped = median(_seconds(step) for _ in range(given.steps))
+    stepped = min(_seconds(step) for _ in range(given.steps))
     before = given.prompt + 1 + given.steps // 2
     with torch.inference_mode():
         memory = bandwidth(given.times)

@@ -171,6 +171,41 @@ def test_a_peer_that_fails_or_cannot_be_installed_is_a_row(peers, tmp_path: Path
     assert found["gone"].startswith("cannot be installed: ")
 
 
+GIT_FAILED = """
+      fatal: unable to access 'https://example.org/': Could not resolve host: example.org
+      [end of output]
+  note: This error originates from a subprocess, and is likely not a problem with pip.
+error: subprocess-exited-with-error
+
+× git clone --filter=blob:none --quiet https://example.org did not run successfully.
+│ exit code: 128
+note: This error originates from a subprocess, and is likely not a problem with pip.
+"""
+NOT_FOUND = """WARNING: Location 'x' is ignored
+ERROR: Could not find a version that satisfies the requirement nothing (from versions: none)
+ERROR: No matching distribution found for nothing
+"""
+TRACEBACK = """Traceback (most recent call last):
+  File "x.py", line 1, in <module>
+    raise torch.OutOfMemoryError("too large")  # an error
+torch.OutOfMemoryError: too large
+"""
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        (GIT_FAILED, "fatal: unable to access 'https://example.org/': Could not resolve host: example.org"),
+        (NOT_FOUND, "ERROR: No matching distribution found for nothing"),
+        (TRACEBACK, "torch.OutOfMemoryError: too large"),
+        ("killed\n", "killed"),
+        ("", ""),
+    ],
+)
+def test_a_failure_is_told_by_the_line_that_names_it(peers, said: str, reason: str) -> None:
+    assert peers.reason_of(said) == reason
+
+
 def test_the_median_round_counts(peers) -> None:
     middle = peers.middle([result(9.0, ["a"]), result(1.0, ["b"]), result(2.0, ["c"])])
     assert (middle["seconds"], middle["cpu_seconds"], middle["texts"]) == (2.0, 4.0, ["a"])
