@@ -30,7 +30,7 @@ chaos: $(INSTALLED) ## a study killed 1,000 times and made whole each time: hour
 fuzz: $(INSTALLED) ## 10,000 odd replies of servers and 10,000 odd configurations: minutes
 	@MINDGAP_FUZZ=10000 $(RUN) pytest tests/fuzz $(ARGS)
 
-bench: $(INSTALLED) ## speed beside other tools and beside this machine's limit, into docs/performance.md: 1.5 hours, 6 GB
+bench: $(INSTALLED) ## speed beside other tools and beside this machine's limit, into docs/performance.md: 2 hours, 6 GB
 	@mkdir -p outputs/peers
 	@$(VENV)/bin/python benchmarks/peers.py $(ARGS) >outputs/peers/table.txt
 	@$(VENV)/bin/python benchmarks/into_docs.py docs/performance.md peers outputs/peers/table.txt
