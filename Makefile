@@ -9,7 +9,7 @@ VLLM_INSTALLED = $(VLLM_VENV)/.installed
 MAKEFLAGS += --no-print-directory
 .DEFAULT_GOAL = help
 
-.PHONY: help demo test test-vllm chaos fuzz lint docs clean
+.PHONY: help demo test test-vllm chaos fuzz bench lint docs clean
 
 help: ## what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /make \1\t/p' Makefile | expand -t 19
@@ -29,6 +29,13 @@ chaos: $(INSTALLED) ## a study killed 1,000 times and made whole each time: hour
 
 fuzz: $(INSTALLED) ## 10,000 odd replies of servers and 10,000 odd configurations: minutes
 	@MINDGAP_FUZZ=10000 $(RUN) pytest tests/fuzz $(ARGS)
+
+bench: $(INSTALLED) ## speed beside other tools and beside this machine's limit, into docs/performance.md: 2 hours, 6 GB
+	@mkdir -p outputs/peers
+	@$(VENV)/bin/python benchmarks/peers.py $(ARGS) >outputs/peers/table.txt
+	@$(VENV)/bin/python benchmarks/into_docs.py docs/performance.md peers outputs/peers/table.txt
+	@$(VENV)/bin/python benchmarks/roofline.py >outputs/peers/roofline.txt
+	@$(VENV)/bin/python benchmarks/into_docs.py docs/performance.md roofline outputs/peers/roofline.txt
 
 lint: $(INSTALLED) ## style and types
 	@$(RUN) ruff check .

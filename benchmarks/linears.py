@@ -27,16 +27,19 @@ MOST = 64 * 49152
 Product = Callable[[], torch.Tensor]
 
 
-def ways(weight: torch.Tensor, x: torch.Tensor) -> dict[str, Product]:
-    """The same product in each way."""
+def exact_ways(weight: torch.Tensor, x: torch.Tensor) -> dict[str, Product]:
+    """The same product in float32: as torch does it, and with packed weights."""
     packed = torch.ops.mkldnn._reorder_linear_weight(weight, len(x))
-    weight_16, x_16 = weight.bfloat16(), x.bfloat16()
     return {
         "torch": lambda: torch.nn.functional.linear(x, weight),
         "packed": lambda: torch.ops.mkldnn._linear_pointwise(x, packed, None, "none", [], ""),
-        "bfloat16": lambda: torch.nn.functional.linear(x_16, weight_16),
-        "int8": eight_bits(weight, x),
     }
+
+
+def rounded_ways(weight: torch.Tensor, x: torch.Tensor) -> dict[str, Product]:
+    """The product in bfloat16, and in 8 bits."""
+    weight_16, x_16 = weight.bfloat16(), x.bfloat16()
+    return {"bfloat16": lambda: torch.nn.functional.linear(x_16, weight_16), "int8": eight_bits(weight, x)}
 
 
 def eight_bits(weight: torch.Tensor, x: torch.Tensor) -> Product:
@@ -76,7 +79,8 @@ def main() -> None:
             for layer, (outputs, inputs) in SHAPES.items():
                 if rows * outputs > MOST:
                     continue
-                products = ways(torch.randn(outputs, inputs) / inputs**0.5, torch.randn(rows, inputs))
+                weight, x = torch.randn(outputs, inputs) / inputs**0.5, torch.randn(rows, inputs)
+                products = exact_ways(weight, x) | rounded_ways(weight, x)
                 if (rows, layer) == (ROWS[0], next(iter(SHAPES))):
                     print(f"{'rows':>5}  {'layer':10}" + "".join(f"{way:>18}" for way in products))
                 seconds = fastest(products, given.times)

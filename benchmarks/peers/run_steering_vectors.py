@@ -1,0 +1,28 @@
+"""steering-vectors: `SteeringVector.apply` around `generate`, one vector a batch."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import torch
+from shared import Reply, generate, load, one_at_a_time, read, report_replies
+from steering_vectors import SteeringVector
+
+
+def main() -> None:
+    work = read()
+    model, tokenizer = load(work)
+
+    def answer(vector: np.ndarray | None, prompts: list[str]) -> list[Reply]:
+        if vector is None:
+            return generate(model, tokenizer, prompts, work)
+        with SteeringVector({work.layer: torch.from_numpy(vector)}).apply(model):
+            return generate(model, tokenizer, prompts, work)
+
+    generate(model, tokenizer, [work.requests[0]["prompt"]], replace(work, max_tokens=2))
+    report_replies(lambda: one_at_a_time(work, answer))
+
+
+if __name__ == "__main__":
+    main()
