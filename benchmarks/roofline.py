@@ -2,14 +2,14 @@
 
     python benchmarks/roofline.py [--threads 2] [--rows 64] [--prompt 64] [--steps 8] [--times 5]
 
-The limits are measured here: GFLOP/s of torch's matrix products at the embedded model's shapes (as in
-`benchmarks/linears.py`), each shape by itself, and GB/s of reading and copying an array that no cache holds. *Prefill*
-reads 2,048 tokens in prompts of `--prompt` tokens that begin differently; *decode* adds a token to each of `--rows`
-such prompts. Every row has a steering vector of its own. GFLOP are those of the linear layers, of attention (what a
-causal mask leaves) and of the head, two for each multiplication with addition. *products* is the rate of the matrix
-products by themselves, *of it* what the engine reaches. *memory* is the share of the time that reading the weights,
-keys and values once would take. Every time is the best of `--times`, of `--steps` for decoding; on a busy machine
-neither side is to be believed.
+The limits are measured here: GFLOP/s of matrix products at the embedded model's shapes (as in
+`benchmarks/linears.py`, the faster way), each by itself, and GB/s of reading and copying an array that no cache holds.
+*Prefill* reads 2,048 tokens in prompts of `--prompt` tokens that begin differently; *decode* adds a token to each of
+`--rows` such prompts. Every row has a steering vector of its own. GFLOP are those of the linear layers, of attention
+(what a causal mask leaves) and of the head, two for each multiplication with addition. *products* is the rate of the
+matrix products by themselves, *of it* what the engine reaches. *memory* is the share of the time that reading the
+weights, keys and values once would take. Every time is the best of `--times`, of `--steps` for decoding; on a busy
+machine neither side is to be believed.
 
 The second table is torch.profiler's: time inside operators by what they do, and the time outside any of them, which is
 Python's, ours and transformers'. The profiler makes Python slower, so that share is an upper bound.
@@ -96,7 +96,7 @@ def bytes_read(config: Any, rows: int, before: int, itemsize: int) -> float:
 
 
 def product_seconds(config: Any, tokens: int, headed: int, times: int) -> float:
-    """What the matrix products of a pass's linear layers and head take, each shape repeated by itself, the faster way."""
+    """What the products of a pass's linear layers and head take, each shape repeated by itself in the faster way."""
     seconds = 0.0
     for layer, (outputs, inputs) in SHAPES.items():
         rows = headed if layer == "head" else tokens

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import importlib
 import json
+import math
 import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -265,11 +267,15 @@ def test_operations_are_those_that_torch_counts(program, tiny) -> None:
     torch = pytest.importorskip("torch")
     from torch.utils.flop_counter import FlopCounterMode
 
+    def packed(inputs: Any, weight: Any, *args: Any, out_shape: Any = None, **settings: Any) -> int:
+        return 2 * math.prod(inputs) * weight[0]
+
     engine = tiny.engine
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    custom = {torch.ops.mkldnn._linear_pointwise: packed}  # a packed layer: `packed_linear.py`
+    with torch.inference_mode(), FlopCounterMode(display=False, custom_mapping=custom) as counter:
         engine.model(input_ids=torch.ones(2, 5, dtype=torch.long), use_cache=False, logits_to_keep=1)
     counted = {str(operator): flops for operator, flops in counter.get_flop_counts()["Global"].items()}
-    products = sum(flops for operator, flops in counted.items() if "mm" in operator)
+    products = sum(flops for operator, flops in counted.items() if "mm" in operator or "linear" in operator)
     ours = program("roofline").operations(engine.config, rows=2, tokens=5, before=0, headed=2)
     rotation = products - ours["linear"] - ours["head"]
     assert 0 <= rotation < 1e-4 * products  # angles of the positions are a product as well
