@@ -62,16 +62,6 @@ def gemma3(vocabulary: int, window: int = WINDOW, longest: int = LONGEST) -> Any
     return Gemma3ForCausalLM(Gemma3TextConfig(**settings, query_pre_attn_scalar=8))
 
 
-def gemma4(vocabulary: int) -> Any:
-    """The last two layers have no keys and values of their own, but those of the first two."""
-    from transformers import Gemma4ForCausalLM, Gemma4TextConfig
-
-    kinds = ["sliding_attention", "full_attention"] * 2
-    settings = sizes(vocabulary, sliding_window=WINDOW, layer_types=kinds, num_kv_shared_layers=2, global_head_dim=8)
-    own = {"hidden_size_per_layer_input": 8, "vocab_size_per_layer_input": vocabulary}
-    return Gemma4ForCausalLM(Gemma4TextConfig(**settings, **own))
-
-
 def gpt_oss(vocabulary: int) -> Any:
     """A mixture of experts with windows and attention sinks."""
     from transformers import GptOssConfig, GptOssForCausalLM
@@ -168,5 +158,5 @@ def bloom(vocabulary: int) -> Any:
 
 BUILDERS: Mapping[str, Callable[[int], Any]] = {
     builder.__name__: builder
-    for builder in (llama, qwen3, gemma2, gemma3, gemma4, gpt_oss, gpt2, phi3, lfm2, qwen3_next, llava, bloom)
+    for builder in (llama, qwen3, gemma2, gemma3, gpt_oss, gpt2, phi3, lfm2, qwen3_next, llava, bloom)
 }

@@ -7,10 +7,6 @@ from typing import Any
 import torch
 
 
-class Enough(Exception):
-    """Ends a forward pass once the block of interest has been read."""
-
-
 def stream_of(output: Any) -> torch.Tensor:
     """The residual stream `[rows, tokens, d_model]` in what a block returned."""
     stream: torch.Tensor = output[0] if isinstance(output, tuple | list) else output

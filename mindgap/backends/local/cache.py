@@ -112,12 +112,9 @@ class SlotCache(Cache):
         """
         self.window.first, self.window.positions, self.window.span = first, positions, span
 
-    def move(self, source: torch.Tensor, target: torch.Tensor, length: int, layers: int | None = None) -> None:
-        """Copy rows `source` over rows `target` (index tensors), up to position `length`.
-
-        layers: How many, from the first on; None = all.
-        """
-        for layer in self._slot_layers[:layers]:
+    def move(self, source: torch.Tensor, target: torch.Tensor, length: int) -> None:
+        """Copy rows `source` over rows `target` in every layer (index tensors), up to position `length`."""
+        for layer in self._slot_layers:
             layer.move(source, target, length)
 
     def resize(self, slots: int, capacity: int) -> None:

@@ -42,16 +42,9 @@ log = logging.getLogger(__name__)
 PROMPT_TOKENS_PER_PASS = 4096
 """Most tokens, padding included, that one pass over prompts or scored texts carries."""
 
-LEAST_SAVED = 64
-"""Tokens that sharing has to save in reading prompts, or they are read each by itself: a pass has a price too."""
-
-Way = Literal["slots", "whole slots", "own cache", "no cache"]
-"""How rows are read: in passes that they share, each row in a slot of one cache; likewise, but every prompt through all
-blocks, where these hand on more than the residual stream; each row by itself, with the cache that transformers makes
-for the model; each row by itself and anew for every token."""
-
-SLOTS: tuple[Way, ...] = ("slots", "whole slots")
-"""Ways in which rows share passes."""
+Way = Literal["slots", "own cache", "no cache"]
+"""How rows are read: in passes that they share, each row in a slot of one cache; each row by itself, with the cache
+that transformers makes for the model; each row by itself and anew for every token."""
 
 CACHE_ARGUMENTS = ("past_key_values", "cache_params", "state")
 """What models of transformers call the cache that a pass goes on from and returns."""
@@ -71,7 +64,6 @@ class Engine:
 
     Attributes:
         share: How much of what a pass may carry at most it does carry; less than 1 after memory has run out.
-        least_saved: Tokens that sharing has to save in reading prompts.
 
     Raises:
         UnavailableError: For a model that does not tell its size, or has no blocks that could be steered.
@@ -99,8 +91,8 @@ class Engine:
         self.chat = Chat(tokenizer, template)
         self.stops = stop_tokens(getattr(model, "generation_config", None), tokenizer)
         self.attention: Attention = attention_of(model, self.config)
-        self.way: Way = "own cache" if way in SLOTS and not self.attention.fits_slots else way
-        self.share, self.least_saved = 1.0, LEAST_SAVED
+        self.way: Way = "own cache" if way == "slots" and not self.attention.fits_slots else way
+        self.share = 1.0
         arguments = inspect.signature(model.forward).parameters
         self._keeps_logits = "logits_to_keep" in arguments
         self._cache_argument = next((name for name in CACHE_ARGUMENTS if name in arguments), None)
@@ -112,7 +104,7 @@ class Engine:
     @property
     def slots(self) -> bool:
         """Whether rows share passes."""
-        return self.way in SLOTS
+        return self.way == "slots"
 
     @property
     def context(self) -> int:

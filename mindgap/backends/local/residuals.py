@@ -9,11 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from mindgap.backends.local.block_output import Enough, stream_of
+from mindgap.backends.local.block_output import stream_of
 from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.halving import in_halves
 from mindgap.core.records import Message
 from mindgap.sae.sae import SAE
+
+
+class _Enough(Exception):
+    """Ends a forward pass once the block of interest has been read."""
+
 
 Texts = Sequence[tuple[tuple[Message, ...], str]]
 
@@ -87,7 +92,7 @@ def _streams(engine: Engine, sequences: list[list[int]], layers: Sequence[int]) 
         def hook(module: nn.Module, args: object, output: Any) -> None:
             read[layer] = stream_of(output)
             if layer == max(layers):
-                raise Enough
+                raise _Enough
 
         return hook
 
@@ -95,7 +100,7 @@ def _streams(engine: Engine, sequences: list[list[int]], layers: Sequence[int]) 
     handles = [engine.blocks[layer].register_forward_hook(keep(layer)) for layer in sorted(set(layers))]
     try:
         engine.model(input_ids=tokens, use_cache=False)
-    except Enough:
+    except _Enough:
         pass
     finally:
         for handle in handles:

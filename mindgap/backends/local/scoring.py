@@ -49,7 +49,7 @@ class _Prefix:
 
     prompt: list[int]
     index: int
-    acting: tuple[tuple[int, str], ...]
+    acting: tuple[str, ...]
     continuations: list[_Continuation] = field(default_factory=list)
 
     @property
@@ -184,7 +184,7 @@ def log_likelihoods(engine: Engine, requests: Sequence[EncodedOptions]) -> Itera
     edits = decided(engine, [request.prompt for request in requests], [request.edits for request in requests])
     requests = [replace(request, edits=some) for request, some in zip(requests, edits, strict=True)]
     steering = engine.steering(edits)
-    prefixes = _prefixes(engine, requests)
+    prefixes = _prefixes(requests)
     shared = [prefix for prefix in prefixes if len(prefix.prompt) + prefix.longest <= engine.shared_context]
     alone = [prefix for prefix in prefixes if len(prefix.prompt) + prefix.longest > engine.shared_context]
     groups = ((group, _score) for group in _scoring_groups(engine, shared))
@@ -271,7 +271,7 @@ def encoded(chat: Chat, context: int, request: OptionsRequest) -> EncodedOptions
     return EncodedOptions(prompt, options, request.edits)
 
 
-def _prefixes(engine: Engine, requests: Sequence[EncodedOptions]) -> list[_Prefix]:
+def _prefixes(requests: Sequence[EncodedOptions]) -> list[_Prefix]:
     """Every distinct (prompt, steering) with the options that follow it, longest first, but families stay together."""
     prefixes: dict[tuple[object, ...], _Prefix] = {}
     for index, request in enumerate(requests):
@@ -285,10 +285,10 @@ def _prefixes(engine: Engine, requests: Sequence[EncodedOptions]) -> list[_Prefi
         )
     asked = sorted(
         (prefix for prefix in prefixes.values() if prefix.continuations),
-        key=lambda prefix: (len(prefix.prompt), prefix.longest, prefix.prompt),
+        key=lambda prefix: (len(prefix.prompt), prefix.longest),
         reverse=True,
     )
-    together = sorted(sorted(members) for members in families([prefix.to_read for prefix in asked], engine.least_saved))
+    together = sorted(sorted(members) for members in families([prefix.to_read for prefix in asked]))
     return [asked[index] for members in together for index in members]
 
 

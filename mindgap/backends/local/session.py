@@ -7,7 +7,6 @@ nothing in what a row answers. Randomness belongs to the row.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
@@ -57,23 +56,11 @@ def run(engine: Engine, requests: Sequence[Request]) -> Iterator[list[tuple[int,
             until = request.until if request.as_text else None
             waiting.append(Row(index, prompt, request.decoding, uniform, request.edits, until=until))
     edits = decided(engine, [row.prompt for row in waiting], [row.edits for row in waiting])
-    alike: dict[object, list[Row]] = defaultdict(list)
     for row, some in zip(waiting, edits, strict=True):
         row.edits = some
-        alike[_all_that_counts(row)].append(row)
-    same = {rows[0].index: rows for rows in alike.values()}
     for alone in (False, True):
-        rows = [rows[0] for rows in same.values() if (rows[0].longest > engine.shared_context) == alone]
-        for finished in _run(engine, rows, edits, alone):
-            yield [(row.index, completion) for index, completion in finished for row in same[index]]
-
-
-def _all_that_counts(row: Row) -> object:
-    """Equal for rows with the same reply: as of one whose condition does not hold and one that is not steered."""
-    greedy = row.decoding.temperature == 0
-    chance = None if greedy else (row.decoding.top_p, row.uniform.tobytes())
-    edits = tuple(edit.key for edit in row.edits if edit.changes)
-    return tuple(row.prompt), row.decoding.max_tokens, row.decoding.temperature, chance, edits, row.until
+        rows = [row for row in waiting if (row.longest > engine.shared_context) == alone]
+        yield from _run(engine, rows, edits, alone)
 
 
 def _prompt(engine: Engine, request: Request) -> list[int]:

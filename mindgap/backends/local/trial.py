@@ -1,9 +1,9 @@
 """A trial when a model is opened: is every row of a mixed batch what a plain forward pass says it is?
 
 A few short rows under different steering are continued in one batch, their options scored and their residual stream
-read; all is compared with passes of each row alone, steered by a hook of the trial's own. Some are equal and steered
-differently, so that they share the blocks below. Before, the model has to be causal. It protects against architectures
-that nobody has listed. The verdict is kept by model and versions, so a trial costs once.
+read; all is compared with passes of each row alone, steered by a hook of the trial's own. Before, the model has to be
+causal. It protects against architectures that nobody has listed. The verdict is kept by model and versions, so a trial
+costs once.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 from mindgap.backends.local.block_output import stream_of, with_stream
-from mindgap.backends.local.engine import SLOTS, Engine, Way
+from mindgap.backends.local.engine import Engine, Way
 from mindgap.backends.local.residuals import residual_stream
 from mindgap.backends.local.rows import Row
 from mindgap.backends.local.scoring import EncodedOptions, log_likelihoods
@@ -32,9 +32,9 @@ from mindgap.storage.cache import cache_folder
 
 log = logging.getLogger(__name__)
 
-WAYS: tuple[Way, ...] = (*SLOTS, "own cache", "no cache")
+WAYS: tuple[Way, ...] = ("slots", "own cache", "no cache")
 """From the fastest to the one that is right for every causal LM."""
-VERSION = 4
+VERSION = 3
 """Raise it when the trial or the engine changes what may pass."""
 LENGTHS = (3, 9, 14)
 """Tokens of the prompts."""
@@ -90,7 +90,7 @@ def tried(engine: Engine, identity: str) -> Way:
             f"{identity}: a model of this kind ({type(engine.model).__name__}) cannot be steered rightly here: "
             f"{verdict['why']}. Nothing was generated with it"
         )
-    if way not in SLOTS:
+    if way != "slots":
         log.warning(
             "%s: rows of this kind of model cannot share a batch (%s); each is read by itself%s, which is slow",
             type(engine.model).__name__,
@@ -102,26 +102,25 @@ def tried(engine: Engine, identity: str) -> Way:
 
 def try_out(engine: Engine) -> dict[str, str | None]:
     """The verdict: `way`, None where there is none, and `why` it is not by slots."""
-    usual, least = engine.way, engine.least_saved
+    usual = engine.way
     why = f"its layers ({', '.join(sorted(engine.attention.kinds))}) remember more than keys and values"
     try:
         if (flaw := _flaw(engine)) is not None:
             return {"way": None, "why": flaw}
         trials = _trials(engine)
-        engine.least_saved = 1
         for way in WAYS[WAYS.index(usual) :]:
             engine.way = way
             difference = _difference(engine, trials)
             if difference is None:
                 return {"way": way, "why": why}
-            # Of those by slots, or of the last way: other reasons do not tell why rows cannot share passes.
-            why = difference if way in SLOTS or way == WAYS[-1] else why
+            # The first reason is the one that tells why the fastest way is closed.
+            why = difference if way == "slots" or way == WAYS[-1] else why
     except SEAM as error:
         why = _said(error)
         if not isinstance(error, MindgapError):
             why = f"it does not read plain text by itself ({why})"
     finally:
-        engine.way, engine.least_saved = usual, least
+        engine.way = usual
     return {"way": None, "why": why}
 
 
@@ -142,25 +141,25 @@ def _flaw(engine: Engine) -> str | None:
 
 
 def _trials(engine: Engine) -> list[Trial]:
-    """Rows of several lengths, some equal: unsteered, steered everywhere, and steered where the reply is predicted."""
+    """Rows of several lengths: unsteered, steered everywhere, and steered where the reply is predicted."""
     rng = np.random.default_rng(0)
     reach = engine.attention.window or engine.attention.chunk
     most = engine.context - max(NEW_TOKENS, *OPTION_LENGTHS)
     lengths = [*LENGTHS[:2], reach + 6 if reach and reach + 6 <= LONGEST else LENGTHS[2]]
-    short, middling, long = (_tokens(engine, rng, max(1, min(length, most))) for length in lengths)
-    middle, high = engine.layers // 2, max(0, engine.layers - 2)  # the last block has to do without all others
+    lengths = [max(1, min(length, most)) for length in lengths]
+    middle = engine.layers // 2
     size = NORM * _typical_norm(engine, middle)
 
-    def vector(layer: int, positions: Positions = "all") -> AddVector:
+    def vector(layer: int, positions: Positions) -> AddVector:
         direction = rng.standard_normal(engine.d_model)
         return AddVector(layer, (direction / np.linalg.norm(direction) * size).astype(np.float32), positions)
 
-    return [
-        Trial(short, ()),
-        Trial(short, (vector(high),)),
-        Trial(middling, (vector(high),)),
-        Trial(long, (vector(0), vector(middle, "response"))),
+    steerings: list[tuple[AddVector, ...]] = [
+        (),
+        (vector(middle, "all"),),
+        (vector(0, "all"), vector(middle, "response")),
     ]
+    return [Trial(_tokens(engine, rng, length), edits) for length, edits in zip(lengths, steerings, strict=True)]
 
 
 def _tokens(engine: Engine, rng: np.random.Generator, length: int) -> list[int]:

@@ -26,8 +26,8 @@ from mindgap.core.edits import AddVector  # noqa: E402
 from mindgap.core.records import Decoding, Message, OptionsRequest, Request  # noqa: E402
 from mindgap.study.experiment import build_experiment  # noqa: E402
 
-WAYS = {"gemma4": "whole slots", "lfm2": "own cache", "qwen3_next": "own cache", "bloom": "own cache"}
-"""How rows are read where they cannot share passes, or no blocks of a prompt; the others can."""
+WAYS = {"lfm2": "own cache", "qwen3_next": "own cache", "bloom": "own cache"}
+"""How rows are read where they cannot share passes; the others can."""
 TEXTS = ["why?", "tell me", "what is it that rains on us", "go on", "because of it all, and of more of it"]
 OPTIONS = ("yes", "no, or so it was said")
 NEW_TOKENS = 6

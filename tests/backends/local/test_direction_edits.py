@@ -34,9 +34,7 @@ WINDOWS = {
 
 @pytest.fixture(params=["slots", "own cache", "no cache"])
 def engine(request: pytest.FixtureRequest, small_model) -> Engine:  # type: ignore[no-untyped-def]
-    engine = Engine(small_model.model, small_model.tokenizer, max_rows=8, way=request.param)
-    engine.least_saved = 1  # equal prompts share the blocks below the first that is steered
-    return engine
+    return Engine(small_model.model, small_model.tokenizer, max_rows=8, way=request.param)
 
 
 def directions(count: int) -> list[np.ndarray]:

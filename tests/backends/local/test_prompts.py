@@ -11,15 +11,13 @@ import pytest
 
 pytest.importorskip("torch")
 
-from random_sae import random_sae
-
-from mindgap.backends.local import scoring
-from mindgap.backends.local.engine import Engine, Way
+from mindgap.backends.local import prompts, scoring
+from mindgap.backends.local.engine import Engine
 from mindgap.backends.local.prompts import Prompt, acting, families
 from mindgap.backends.local.scoring import loglikelihood
 from mindgap.backends.local.session import generate
-from mindgap.core.directions import DirectionEdit, Gate
-from mindgap.core.edits import AddVector, Comparison, Condition, Edit, FeatureEdit
+from mindgap.core.directions import DirectionEdit
+from mindgap.core.edits import AddVector, Edit
 from mindgap.core.records import Decoding, Message, OptionsRequest, Request
 
 SHOTS = "why is it? because it is so. " * 5
@@ -28,29 +26,24 @@ SHOTS = "why is it? because it is so. " * 5
 
 @pytest.fixture(scope="module")
 def engine(small_model: SimpleNamespace) -> Engine:
-    sae = random_sae(small_model.model.config.hidden_size, "relu")
-    return Engine(small_model.model, small_model.tokenizer, max_rows=64, open_sae=lambda: sae)
+    return Engine(small_model.model, small_model.tokenizer, max_rows=64)
 
 
 @pytest.fixture
 def read_tokens(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[int]]:
-    """Tokens that a block works on, of every block in every pass, padding included."""
+    """Tokens of every pass, padding included."""
     tokens: list[int] = []
-    hooks = [
-        block.mlp.register_forward_pre_hook(lambda module, args: tokens.append(args[0].shape[:2].numel()))
-        for block in engine.blocks
-    ]
+    hook = engine.model.register_forward_pre_hook(
+        lambda module, args, arguments: tokens.append(arguments["input_ids"].numel()), with_kwargs=True
+    )
     yield tokens
-    for hook in hooks:
-        hook.remove()
+    hook.remove()
 
 
 def edits(engine: Engine) -> list[tuple[Edit, ...]]:
     """Of every kind of place at which an edit acts."""
     vectors = np.random.default_rng(3).standard_normal((6, engine.d_model)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-    assert engine.sae is not None
-    sae, silent = engine.sae, Condition((Comparison(3, "<=", 0.0, 1.0),))
     return [
         (),
         (AddVector(1, 2 * vectors[0]),),
@@ -59,17 +52,7 @@ def edits(engine: Engine) -> list[tuple[Edit, ...]]:
         (DirectionEdit(2, 2 * vectors[3], positions="last:9"),),
         (DirectionEdit(1, 2 * vectors[4], positions="prompt"),),
         (DirectionEdit(1, 2 * vectors[5], positions="response", half_life=4.0), AddVector(0, vectors[0])),
-        (FeatureEdit(sae.identity, sae.layer, 1, 2.0, None, gain=0, offset=1.5),),
-        (FeatureEdit(sae.identity, sae.layer, 2, 2.0, None, offset=0.8, when=silent),),
-        (AddVector(1, vectors[1]), DirectionEdit(2, vectors[2], "ablate"), AddVector(3, vectors[3], "response")),
-        (DirectionEdit(3, 2 * vectors[4], "rotate", second=at_right_angles(vectors[4]), degrees=70.0),),
     ]
-
-
-def at_right_angles(vector: np.ndarray) -> np.ndarray:
-    other = np.eye(len(vector), dtype=np.float32)[0]
-    other -= other @ vector * vector
-    return other / np.linalg.norm(other)
 
 
 def asked(engine: Engine) -> list[Request]:
@@ -88,8 +71,8 @@ def asked(engine: Engine) -> list[Request]:
     ]
 
 
-def nothing_is_shared(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(engine, "least_saved", 10**9)
+def nothing_is_shared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prompts, "LEAST_SAVED", 10**9)
 
 
 def test_replies_are_those_of_prompts_that_are_each_read_whole(
@@ -98,49 +81,9 @@ def test_replies_are_those_of_prompts_that_are_each_read_whole(
     requests = asked(engine)
     shared, with_sharing = dict(generate(engine, requests)), sum(read_tokens)
     read_tokens.clear()
-    nothing_is_shared(engine, monkeypatch)
+    nothing_is_shared(monkeypatch)
     assert dict(generate(engine, requests)) == shared
-    assert with_sharing < 0.4 * sum(read_tokens)
-
-
-@pytest.mark.parametrize("way", ["slots", "whole slots"])
-def test_blocks_below_the_first_that_is_steered_are_gone_through_once(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, read_tokens: list[int], way: Way
-) -> None:
-    """Of four blocks: equal prompts under edits of blocks 0 and 2, and one that is not steered."""
-    monkeypatch.setattr(engine, "way", way)
-    vectors = np.random.default_rng(4).standard_normal((7, engine.d_model))
-    steerings: list[tuple[Edit, ...]] = [(), *((AddVector(2 * (n > 2), vector),) for n, vector in enumerate(vectors))]
-    requests = [Request("x", (Message("user", SHOTS),), Decoding(1, 0.0), 0, some) for some in steerings]
-    replies = dict(generate(engine, requests))
-    assert len({reply.text for reply in replies.values()}) > 1
-    tokens = (replies[0].prompt_tokens or 0) - 1  # the last is read with the reply
-    below_and_above = (1 + 3 * 3) + (3 + 5 * 1)
-    assert sum(read_tokens) == tokens * (below_and_above if way == "slots" else 8 * 4) + 8 * 4
-
-
-def test_rows_that_come_to_the_same_are_generated_once(
-    engine: Engine, monkeypatch: pytest.MonkeyPatch, read_tokens: list[int]
-) -> None:
-    """Greedy ones with other seeds, and those whose condition does not hold, or whose edits change nothing."""
-    monkeypatch.setattr(engine, "stops", frozenset())
-    vector = np.ones(engine.d_model)
-    never = DirectionEdit(1, vector, gate=Gate(0, vector, 1.0))
-    steerings: list[tuple[Edit, ...]] = [(), (), (never,), (AddVector(1, vector).scaled(0.0),), (AddVector(1, vector),)]
-
-    def asked(temperature: float) -> list[Request]:
-        message, decoding = (Message("user", "why?"),), Decoding(6, temperature)
-        return [Request("x", message, decoding, 5 + n // 2, some) for n, some in enumerate(steerings)]
-
-    greedy = dict(generate(engine, asked(0.0)))
-    tokens = greedy[0].prompt_tokens or 0
-    assert greedy[0] == greedy[1] == greedy[2] == greedy[3] != greedy[4]
-    gate = 1  # block 0 alone, for the condition
-    assert sum(read_tokens) == 2 * 4 * (tokens - 1 + 6) + gate * tokens
-    drawn = dict(generate(engine, asked(1.5)))
-    assert drawn[0] == drawn[1] and drawn[2] == drawn[3] and len({reply.text for reply in drawn.values()}) == 3
-    for index, request in enumerate(asked(1.5)):
-        assert dict(generate(engine, [request]))[0] == drawn[index]
+    assert with_sharing < 0.5 * sum(read_tokens)
 
 
 def test_likelihoods_are_those_of_prompts_that_are_each_read_whole(
@@ -150,10 +93,10 @@ def test_likelihoods_are_those_of_prompts_that_are_each_read_whole(
     requests = [OptionsRequest("x", request.messages, options, request.edits) for request in asked(engine)]
     shared, with_sharing = dict(loglikelihood(engine, requests)), sum(read_tokens)
     read_tokens.clear()
-    nothing_is_shared(engine, monkeypatch)
+    nothing_is_shared(monkeypatch)
     for index, scores in loglikelihood(engine, requests):
         np.testing.assert_allclose(shared[index].logprobs, scores.logprobs, atol=2e-4)
-    assert with_sharing < 0.5 * sum(read_tokens)
+    assert with_sharing < 0.6 * sum(read_tokens)
 
 
 def test_what_all_options_of_a_prompt_begin_with_is_read_once(
@@ -186,7 +129,7 @@ def test_a_small_batch_reads_prompts_in_several_passes(engine: Engine, monkeypat
 
 
 def test_who_shares_with_whom(engine: Engine) -> None:
-    none, everywhere, reply, ablation, last, whole_prompt, *_ = edits(engine)
+    none, everywhere, reply, ablation, last, whole_prompt, _ = edits(engine)
     assert acting(none, 100) == acting(reply, 100) == ()
     assert acting(everywhere, 100) == acting(everywhere, 120) != ()
     assert acting(last, 100) != acting(last, 120)
@@ -197,9 +140,9 @@ def test_who_shares_with_whom(engine: Engine) -> None:
     read = [
         Prompt([*head, 1, 2], 0, ()),
         Prompt([*head, 3], 1, ()),
-        Prompt([*head, 3], 2, ((1, "other"),)),
+        Prompt([*head, 3], 2, ("other",)),
         Prompt([*head, *range(200, 300)], 3, ()),
         Prompt([7, 8, 9], 4, ()),
         Prompt([7, 8, 9], 5, ()),
     ]
-    assert sorted(sorted(family) for family in families(read, 64)) == [[0, 1], [2], [3], [4], [5]]
+    assert sorted(sorted(family) for family in families(read)) == [[0, 1], [2], [3], [4], [5]]

@@ -74,24 +74,6 @@ def test_rows_that_leak_into_each_other_are_not_batched_and_it_is_said(
     assert "row in a batch differ from the row's own by" in warning
 
 
-def test_where_blocks_hand_on_more_than_their_output_every_prompt_goes_through_all_of_them(
-    small_model: SimpleNamespace, caplog: pytest.LogCaptureFixture
-) -> None:
-    """As where keys and values of one block are those of another, too."""
-    model = llama(small_model)
-    first: list[Any] = []
-
-    def hand_on(stream: Any) -> Any:
-        first[:] = [stream]
-        return stream
-
-    spoil(model.model.layers[0], hand_on)
-    spoil(model.model.layers[3], lambda stream: stream + 0.5 * first[0])
-    engine = opened(model, small_model)
-    caplog.set_level(logging.WARNING)
-    assert trial.tried(engine, "hands on") == "whole slots" and not caplog.records
-
-
 def test_a_model_whose_passes_depend_on_what_was_read_before_is_refused_by_name(small_model: SimpleNamespace) -> None:
     model = llama(small_model)
     read: list[Any] = []
