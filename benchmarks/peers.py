@@ -4,10 +4,9 @@
 
 The work has the shape of the paper's: 14 queries × `--items` starter questions × control, prompt and a vector at two
 doses; SmolLM2-135M in float32, greedy, real stopping. Control does not depend on the query, and a study would ask it
-once; here everybody is asked it for every query, and mindgap sees that these rows are equal. Every tool adds the same
-vectors to the output of the same block at all positions, so the texts should be mindgap's; float32 rounds otherwise in
-other batches, and a near tie may then fall the other way. A second, smaller work scores four options of every question
-by log-likelihood.
+once; here everybody answers it for every query. Every tool adds the same vectors to the output of the same block at all
+positions, so the texts should be mindgap's; float32 rounds otherwise in other batches, and a near tie may then fall the
+other way. A second, smaller work scores four options of every question by log-likelihood.
 
 Each peer is a small program in `benchmarks/peers/`, run in a process of its own; what is not mindgap's or transformers
 has an environment of its own, under `--scratch`, with the versions of constraints.txt. Loading is not timed, changing
