@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from linears import SHAPES, exact_ways, fastest
+from linears import SHAPES, exact_ways, fastest, layer_of
 
 from mindgap.backends.local import LocalBackend
 from mindgap.backends.local.engine import Engine
@@ -100,7 +100,7 @@ def product_seconds(config: Any, tokens: int, headed: int, times: int) -> float:
     seconds = 0.0
     for layer, (outputs, inputs) in SHAPES.items():
         rows = headed if layer == "head" else tokens
-        products = exact_ways(torch.randn(outputs, inputs), torch.randn(rows, inputs))
+        products = exact_ways(layer_of(outputs, inputs), torch.randn(rows, inputs))
         number = 1 if layer == "head" else config.num_hidden_layers * len(layer.split(","))
         seconds += number * min(fastest(products, times).values())
     return seconds
@@ -109,13 +109,8 @@ def product_seconds(config: Any, tokens: int, headed: int, times: int) -> float:
 def bandwidth(times: int) -> dict[str, float]:
     """GB/s of reading an array, and of copying one (read and written bytes together)."""
     source, target = torch.ones(ARRAY // 4), torch.empty(ARRAY // 4)
-    read, copied = _best(source.sum, times), _best(lambda: target.copy_(source), times)
-    return {"read": ARRAY / read / 1e9, "copy": 2 * ARRAY / copied / 1e9}
-
-
-def _best(action: Callable[[], Any], times: int) -> float:
-    action()
-    return min(_seconds(action) for _ in range(times))
+    seconds = fastest({"read": source.sum, "copy": lambda: target.copy_(source)}, times)
+    return {"read": ARRAY / seconds["read"] / 1e9, "copy": 2 * ARRAY / seconds["copy"] / 1e9}
 
 
 def _seconds(action: Callable[[], Any]) -> float:

@@ -11,7 +11,7 @@ import torch
 from lm_eval.api.instance import Instance
 from lm_eval.models.hf_steered import SteeredModel
 from lm_eval.models.huggingface import HFLM
-from shared import load, read, report_scores
+from shared import by_vector, load, read, report_scores
 
 
 def main() -> None:
@@ -35,12 +35,9 @@ def main() -> None:
         return [[next(found)[0] for _ in request["options"]] for request in requests]
 
     def run() -> list[list[float]]:
-        groups: dict[int | None, list[int]] = {}
-        for index, request in enumerate(work.options):
-            groups.setdefault(request["vector"], []).append(index)
         scores: list[list[float]] = [[] for _ in work.options]
         with tempfile.TemporaryDirectory() as folder:
-            for vector, group in groups.items():
+            for vector, group in by_vector(work.options).items():
                 lm = HFLM(**loaded) if vector is None else steered(work.vectors[vector], Path(folder))
                 for index, found in zip(group, score(lm, [work.options[i] for i in group]), strict=True):
                     scores[index] = found

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 from repeng import ControlModel, ControlVector
-from shared import Reply, generate, load, one_at_a_time, read, report_replies
+from shared import Reply, generate, load, one_at_a_time, read, report_replies, warm_up
 
 
 def main() -> None:
@@ -21,7 +19,7 @@ def main() -> None:
             model.set_control(ControlVector(model_type="llama", directions={work.layer: vector}))
         return generate(model, tokenizer, prompts, work)
 
-    generate(model, tokenizer, [work.requests[0]["prompt"]], replace(work, max_tokens=2))
+    warm_up(model, tokenizer, work)
     report_replies(lambda: one_at_a_time(work, answer))
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
 from repeng import ControlModel
-from shared import Reply, generate, load, mixed, read, report_replies
+from shared import Reply, generate, load, mixed, read, report_replies, warm_up
 
 
 def main() -> None:
@@ -19,7 +17,7 @@ def main() -> None:
         model.set_raw_control({work.layer: torch.from_numpy(vectors)[:, None]})
         return generate(model, tokenizer, prompts, work)
 
-    generate(model, tokenizer, [work.requests[0]["prompt"]], replace(work, max_tokens=2))
+    warm_up(model, tokenizer, work)
     report_replies(lambda: mixed(work, answer))
 
 

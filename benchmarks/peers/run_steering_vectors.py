@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import torch
-from shared import Reply, generate, load, one_at_a_time, read, report_replies
+from shared import Reply, generate, load, one_at_a_time, read, report_replies, warm_up
 from steering_vectors import SteeringVector
 
 
@@ -20,7 +18,7 @@ def main() -> None:
         with SteeringVector({work.layer: torch.from_numpy(vector)}).apply(model):
             return generate(model, tokenizer, prompts, work)
 
-    generate(model, tokenizer, [work.requests[0]["prompt"]], replace(work, max_tokens=2))
+    warm_up(model, tokenizer, work)
     report_replies(lambda: one_at_a_time(work, answer))
 
 

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
-import torch
-from shared import Reply, generate, load, one_at_a_time, read, report_replies
+from shared import Reply, adding, generate, load, one_at_a_time, read, report_replies, warm_up
 
 
 def main() -> None:
@@ -17,14 +14,10 @@ def main() -> None:
     def answer(vector: np.ndarray | None, prompts: list[str]) -> list[Reply]:
         if vector is None:
             return generate(model, tokenizer, prompts, work)
-        added = torch.from_numpy(vector)
-        handle = block.register_forward_hook(lambda module, inputs, output: output + added)
-        try:
+        with adding(block, vector):
             return generate(model, tokenizer, prompts, work)
-        finally:
-            handle.remove()
 
-    generate(model, tokenizer, [work.requests[0]["prompt"]], replace(work, max_tokens=2))
+    warm_up(model, tokenizer, work)
     report_replies(lambda: one_at_a_time(work, answer))
 
 

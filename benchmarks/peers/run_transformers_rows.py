@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
-import torch
-from shared import Reply, generate, load, mixed, read, report_replies
+from shared import Reply, adding, generate, load, mixed, read, report_replies, warm_up
 
 
 def main() -> None:
@@ -15,14 +12,10 @@ def main() -> None:
     block = model.model.layers[work.layer]
 
     def answer(vectors: np.ndarray, prompts: list[str]) -> list[Reply]:
-        added = torch.from_numpy(vectors)[:, None]
-        handle = block.register_forward_hook(lambda module, inputs, output: output + added)
-        try:
+        with adding(block, vectors[:, None]):
             return generate(model, tokenizer, prompts, work)
-        finally:
-            handle.remove()
 
-    generate(model, tokenizer, [work.requests[0]["prompt"]], replace(work, max_tokens=2))
+    warm_up(model, tokenizer, work)
     report_replies(lambda: mixed(work, answer))
 
 

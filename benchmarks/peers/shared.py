@@ -11,7 +11,8 @@ import resource
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -98,6 +99,22 @@ def generate(model: Any, tokenizer: Any, prompts: Sequence[str], work: Work) -> 
     return replies(output[:, inputs["input_ids"].shape[1] :], work, tokenizer)
 
 
+def warm_up(model: Any, tokenizer: Any, work: Work) -> None:
+    """Have `generate` set up what a first pass sets up."""
+    generate(model, tokenizer, [work.requests[0]["prompt"]], replace(work, max_tokens=2))
+
+
+@contextmanager
+def adding(block: torch.nn.Module, vectors: np.ndarray) -> Iterator[None]:
+    """While open, `vectors` are added to the block's output `[rows, tokens, d_model]`, by a forward hook."""
+    added = torch.from_numpy(vectors)
+    handle = block.register_forward_hook(lambda module, inputs, output: output + added)
+    try:
+        yield
+    finally:
+        handle.remove()
+
+
 def one_at_a_time(work: Work, answer: Callable[[np.ndarray | None, list[str]], list[Reply]]) -> list[Reply]:
     """Replies to all requests, in batches that share a steering, prompts of like length together.
 
@@ -120,11 +137,16 @@ def mixed(work: Work, answer: Callable[[np.ndarray, list[str]], list[Reply]]) ->
     return _in_batches(work, batches, of_rows)
 
 
-def _by_steering(work: Work) -> Iterator[tuple[np.ndarray | None, list[int]]]:
+def by_vector(requests: Sequence[dict[str, Any]]) -> dict[int | None, list[int]]:
+    """Indices of the requests that share a vector, by its own index."""
     groups: dict[int | None, list[int]] = {}
-    for index, request in enumerate(work.requests):
+    for index, request in enumerate(requests):
         groups.setdefault(request["vector"], []).append(index)
-    for vector, group in groups.items():
+    return groups
+
+
+def _by_steering(work: Work) -> Iterator[tuple[np.ndarray | None, list[int]]]:
+    for vector, group in by_vector(work.requests).items():
         for some in _split(group, work):
             yield None if vector is None else work.vectors[vector], some
 

@@ -90,8 +90,7 @@ def _open(backend: LocalBackend, model: ModelSpec) -> LocalEndpoint:
 
     loaded = load(model, device=backend.device, dtype=backend.dtype)
     on_cpu = next(loaded.model.parameters()).device.type == "cpu"
-    if on_cpu:
-        pack(loaded.model)
+    pack(loaded.model)
     engine = Engine(
         loaded.model,
         loaded.tokenizer,

@@ -7,13 +7,13 @@ is kept in the cache folder: runs that follow compute exactly the same. Products
 
 from __future__ import annotations
 
-import json
 import logging
 import platform
 import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,7 @@ import torch
 from torch import nn
 
 from mindgap.core.keys import content_key
-from mindgap.storage.atomic import replacing
-from mindgap.storage.cache import cache_folder
+from mindgap.storage.findings import finding
 
 log = logging.getLogger(__name__)
 
@@ -50,8 +49,9 @@ class PackedLinear(nn.Module):
     def __init__(self, linear: nn.Linear) -> None:
         super().__init__()
         self.in_features, self.out_features, self.bias = linear.in_features, linear.out_features, linear.bias
-        # Not a buffer: such a tensor can neither be copied nor moved nor saved.
-        self._packed: Any = _packed(linear.weight.detach())
+        with torch.inference_mode(False), torch.no_grad():
+            # Not a buffer: such a tensor can neither be copied nor moved nor saved.
+            self._packed: Any = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), ROWS[0])
 
     @property
     def weight(self) -> torch.Tensor:
@@ -65,7 +65,9 @@ class PackedLinear(nn.Module):
 
     def product(self, inputs: torch.Tensor) -> torch.Tensor:
         """What the layer gives, without a gradient."""
-        return _product(inputs, self._packed, self.bias)
+        plain = inputs.contiguous()
+        product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(plain, self._packed, self.bias, "none", [], "")
+        return product
 
 
 class _Differentiable(torch.autograd.Function):
@@ -91,9 +93,7 @@ def pack(model: nn.Module) -> int:
         return 0
     holders = Counter(id(weight) for _, weight in model.named_parameters(remove_duplicate=False))
     layers = {name: layer for name, layer in model.named_modules() if _can_be_packed(layer)}
-    verdicts = {_shape(layer): False for layer in layers.values()}
-    for shape in verdicts:
-        verdicts[shape] = _verdict(shape)
+    verdicts = {shape: _pays(shape) for shape in dict.fromkeys(map(_shape, layers.values()))}
     replaced = 0
     for name, layer in layers.items():
         if verdicts[_shape(layer)] and (holders[id(layer.weight)] == 1 or _has_room(layer.weight)):
@@ -123,64 +123,38 @@ def _has_room(weight: torch.Tensor) -> bool:
     return bool(weight.nbytes <= psutil.virtual_memory().total / SPARE)
 
 
-def _packed(weight: torch.Tensor) -> torch.Tensor:
-    with torch.inference_mode(False), torch.no_grad():
-        packed: torch.Tensor = torch.ops.mkldnn._reorder_linear_weight(weight, ROWS[0])
-    return packed
-
-
-def _product(inputs: torch.Tensor, packed: torch.Tensor, bias: torch.Tensor | None) -> torch.Tensor:
-    product: torch.Tensor = torch.ops.mkldnn._linear_pointwise(inputs.contiguous(), packed, bias, "none", [], "")
-    return product
-
-
-def _verdict(shape: tuple[int, int]) -> bool:
+def _pays(shape: tuple[int, int]) -> bool:
     """Whether layers of this shape are faster packed: as it was found before, else by timing.
 
     What cannot be kept is not packed: the next run might find otherwise and compute other last digits.
     """
     about = {"processor": _processor(), "threads": torch.get_num_threads(), "torch": torch.__version__}
-    path = cache_folder() / "packing" / f"{content_key('packing', shape=shape, version=VERSION, **about)}.json"
-    if (kept := _read(path)) is not None:
-        return kept
-    fitting = [rows for rows in ROWS if rows == ROWS[0] or 2 * rows * shape[0] * shape[1] <= MOST_OPERATIONS]
-    gains = {rows: _gain(shape, rows) for rows in fitting}
+    key = content_key("packing", shape=shape, version=VERSION, **about)
     try:
-        return _keep(path, gains[ROWS[0]] >= FASTER and min(gains.values()) >= SLOWER, gains)
+        return finding("packing", key, lambda: _timed(shape))["packed"] is True
     except OSError as error:
         log.info("no linear layer is packed: the verdict cannot be kept (%s)", error)
         return False
 
 
-def _read(path: Path) -> bool | None:
-    with suppress(OSError, ValueError, KeyError, TypeError):
-        return bool(json.loads(path.read_text(encoding="utf-8"))["packed"])
-    return None
-
-
-def _keep(path: Path, verdict: bool, gains: dict[int, float]) -> bool:
-    """The verdict that is kept, which is another process's if that came first. Raises OSError."""
-    import filelock
-
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with filelock.FileLock(path.with_suffix(".lock")):
-        if (kept := _read(path)) is not None:
-            return kept
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps({"packed": verdict, "times as fast": gains}), encoding="utf-8")
-    return verdict
+def _timed(shape: tuple[int, int]) -> dict[str, Any]:
+    """The verdict on layers of this shape, and what it rests on."""
+    fitting = [rows for rows in ROWS if rows == ROWS[0] or 2 * rows * shape[0] * shape[1] <= MOST_OPERATIONS]
+    gains = {rows: _gain(shape, rows) for rows in fitting}
+    return {"packed": gains[ROWS[0]] >= FASTER and min(gains.values()) >= SLOWER, "times as fast": gains}
 
 
 def _gain(shape: tuple[int, int], rows: int) -> float:
     """How many times as fast a product of so many rows is with packed weights."""
-    weight, x = torch.full(shape, 0.01), torch.full((rows, shape[1]), 0.5)
-    packed = _packed(weight)
+    outputs, inputs = shape
+    usual = nn.utils.skip_init(nn.Linear, inputs, outputs, bias=False).requires_grad_(False)  # type: ignore[no-untyped-call]
+    usual.weight.fill_(0.01)
+    packed, x = PackedLinear(usual), torch.full((rows, inputs), 0.5)
     plain: list[float] = []
     arranged: list[float] = []
-    with torch.no_grad():
-        while len(plain) < ROUNDS or sum(plain) + sum(arranged) < SECONDS:
-            plain.append(_seconds(lambda: nn.functional.linear(x, weight)))
-            arranged.append(_seconds(lambda: _product(x, packed, None)))
+    while len(plain) < ROUNDS or sum(plain) + sum(arranged) < SECONDS:
+        plain.append(_seconds(lambda: usual(x)))
+        arranged.append(_seconds(lambda: packed(x)))
     return min(plain) / min(arranged)
 
 
@@ -190,6 +164,7 @@ def _seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+@cache
 def _processor() -> str:
     """Which kind of processor this is: a cache folder may be shared by machines."""
     with suppress(OSError):

@@ -8,7 +8,6 @@ costs once.
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -27,8 +26,7 @@ from mindgap.core.edits import AddVector, Positions
 from mindgap.core.errors import MindgapError, UnavailableError
 from mindgap.core.keys import content_key
 from mindgap.core.records import Decoding
-from mindgap.storage.atomic import replacing
-from mindgap.storage.cache import cache_folder
+from mindgap.storage.findings import finding
 
 log = logging.getLogger(__name__)
 
@@ -76,14 +74,7 @@ def tried(engine: Engine, identity: str) -> Way:
 
     versions = {"torch": torch.__version__, "transformers": transformers.__version__, "trial": VERSION}
     key = content_key("trial", model=identity, dtype=str(engine.dtype), device=engine.device.type, **versions)
-    path = cache_folder() / "trials" / f"{key}.json"
-    if path.is_file():
-        verdict = json.loads(path.read_text(encoding="utf-8"))
-    else:
-        verdict = try_out(engine)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(path) as temporary:
-            temporary.write_text(json.dumps(verdict), encoding="utf-8")
+    verdict = finding("trials", key, lambda: try_out(engine))
     way: Way | None = next((way for way in WAYS if way == verdict["way"]), None)
     if way is None:
         raise UnavailableError(
@@ -100,7 +91,7 @@ def tried(engine: Engine, identity: str) -> Way:
     return way
 
 
-def try_out(engine: Engine) -> dict[str, str | None]:
+def try_out(engine: Engine) -> dict[str, Any]:
     """The verdict: `way`, None where there is none, and `why` it is not by slots."""
     usual = engine.way
     why = f"its layers ({', '.join(sorted(engine.attention.kinds))}) remember more than keys and values"
